@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A disk: requests in, completions out. The work is done by synchronous format
+ * code (a row of the format table) on worker threads; the format of a
+ * disk is stated by the user, never probed from bytes a guest can write.
+ *
+ * Threads: block_submit() from any thread, never blocks on I/O. A request's done() runs on a
+ * worker thread. The caller owns the request and its buffers until then.
+ * Durability: a completed write may be lost by a power cut until a flush that was
+ * submitted after its completion has completed.
+ */
+#ifndef VIV_BLOCK_BLOCK_H
+#define VIV_BLOCK_BLOCK_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#define BLOCK_SECTOR_SIZE 512u
+
+struct block;
+
+enum block_op { BLOCK_READ, BLOCK_WRITE, BLOCK_FLUSH, BLOCK_DISCARD, BLOCK_WRITE_ZEROES };
+
+struct block_request {
+	enum block_op op;
+	uint64_t offset; /* bytes; a multiple of the sector size */
+	uint64_t len;    /* bytes; for read and write the sum of the iovecs */
+	const struct iovec *iov;
+	unsigned n_iov;
+	/* status: 0 or a negative errno. */
+	void (*done)(struct block_request *request, int status);
+	void *opaque;
+};
+
+struct block_options {
+	const char *path;
+	const char *format; /* "raw" */
+	bool read_only;
+};
+
+struct block *block_open(const struct block_options *options, GError **error);
+/* Waits for what is in flight, flushes and closes. */
+void block_close(struct block *block);
+uint64_t block_size(const struct block *block); /* bytes, a multiple of the sector size */
+bool block_read_only(const struct block *block);
+void block_submit(struct block *block, struct block_request *request);
+/* Returns once every request submitted before is complete. */
+void block_drain(struct block *block);
+
+#endif

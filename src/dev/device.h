@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a device is: one file named after its data sheet, one device_class with
+ * a state field table, one row in the device table (dev/table.h).
+ *
+ * Threads: register functions run on vCPU threads and timers on the loop thread,
+ * both with device->lock held (the bus and the clock take it). init, reset, fini and
+ * save/restore run while no vCPU runs.
+ *
+ * Guests are hostile: a register access must never crash, allocate without bound or
+ * loop without bound, whatever was loaded from a state stream.
+ */
+#ifndef VIV_DEV_DEVICE_H
+#define VIV_DEV_DEVICE_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "bus/bus.h"
+#include "clock/clock.h"
+#include "mem/mem.h"
+#include "state/state.h"
+
+struct block;
+struct pci_bus;
+struct stream;
+
+/* Where the board puts a device and what it connects it to: a row of a board table. */
+struct device_config {
+	uint64_t base;         /* port or address, where the device has a fixed one */
+	unsigned irq;          /* bus line */
+	unsigned devfn;        /* PCI slot << 3 | function */
+	struct block *block;   /* storage behind it; not owned */
+	struct stream *stream; /* bytes behind it; not owned */
+	uint64_t ram_size;     /* what CMOS tells the firmware */
+};
+
+/* The VM around a device; outlives it. */
+struct device_env {
+	struct mem *mem;
+	struct bus *bus;
+	struct clock *clock;
+	struct pci_bus *pci; /* set once the host bridge exists */
+};
+
+struct device {
+	const struct device_class *class;
+	struct device_env *env;
+	GMutex lock;
+};
+
+struct device_class {
+	const char *name;     /* the data sheet's */
+	const char *document; /* what it follows */
+	size_t size;          /* of the struct that starts with struct device */
+	const struct state_table *state; /* over that struct */
+	bool (*init)(struct device *device, const struct device_config *config, GError **error);
+	void (*reset)(struct device *device);     /* power-on values; cancels what is in flight */
+	void (*post_load)(struct device *device); /* re-arms timers and lines from loaded state */
+	void (*fini)(struct device *device);
+};
+
+/* Allocates, initialises and resets; NULL with the error set, nothing left behind. */
+struct device *device_new(const struct device_class *class, struct device_env *env,
+			  const struct device_config *config, GError **error);
+void device_free(struct device *device);
+void device_reset(struct device *device);
+void device_save(struct device *device, uint16_t instance, GByteArray *out);
+bool device_load(struct device *device, uint16_t instance, struct state_reader *reader,
+		 GError **error);
+
+#endif

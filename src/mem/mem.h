@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Guest-physical RAM: one memfd, mapped once, so that hva = base + gpa.
+ *
+ * RAM starts at gpa 0 and ends at MEM_HOLE_START at the latest; what is left
+ * lies from MEM_HOLE_END (4 GiB) up. Between them is device space.
+ *
+ * Two maps go with it, one entry a page: the dirty bitmap (a page written since
+ * the bitmap was last fetched) and the code map (which of a page's 64 lines of
+ * 64 bytes an engine has decoded instructions from). Engines fill them and honour
+ * them by leaving such pages out of their write TLBs; device writes go through
+ * mem_write(), which keeps both.
+ *
+ * Threads: all functions but new/free from any thread. Guest RAM itself is
+ * shared with running vCPUs: read it once into a private copy, then check the copy.
+ */
+#ifndef VIV_MEM_MEM_H
+#define VIV_MEM_MEM_H
+
+#include <glib.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#define MEM_PAGE_SIZE  4096ull
+#define MEM_HOLE_START 0xc0000000ull
+#define MEM_HOLE_END   0x100000000ull
+#define MEM_MIN_SIZE   (16ull << 20)
+#define MEM_MAX_SIZE   (256ull << 30)
+
+/* Told of a write by a device, or by another vCPU's slow path, to lines that
+ * hold decoded code; any thread; must not call back into mem. */
+typedef void (*mem_code_written_fn)(void *opaque, uint64_t gpa, uint64_t len);
+
+struct mem {
+	uint8_t *base;
+	uint64_t low_size;  /* bytes of RAM from gpa 0 */
+	uint64_t high_size; /* bytes of RAM from MEM_HOLE_END */
+	uint64_t span;      /* bytes mapped from `base`: end of RAM in gpa */
+	int fd;
+	_Atomic uint64_t *dirty;      /* a bit a page of `span` */
+	_Atomic uint64_t *code_lines; /* a word a page of `span` */
+	GArray *code_listeners;       /* set up before vCPUs run */
+};
+
+/* `size` bytes of zeroed RAM, a multiple of the page size within MEM_MIN_SIZE..MEM_MAX_SIZE. */
+struct mem *mem_new(uint64_t size, GError **error);
+void mem_free(struct mem *mem);
+static inline uint64_t mem_size(const struct mem *mem)
+{
+	return mem->low_size + mem->high_size;
+}
+
+/* Whether the byte at `gpa` is RAM. */
+static inline bool mem_is_ram(const struct mem *mem, uint64_t gpa)
+{
+	return gpa < mem->low_size || gpa - MEM_HOLE_END < mem->high_size;
+}
+
+/* Host address of RAM at `gpa`, or NULL; valid up to the end of gpa's page. */
+static inline uint8_t *mem_hva(const struct mem *mem, uint64_t gpa)
+{
+	return mem_is_ram(mem, gpa) ? mem->base + gpa : NULL;
+}
+
+/* Copy; false, with nothing copied, if any byte of the range is not RAM. */
+bool mem_read(const struct mem *mem, uint64_t gpa, void *buf, uint64_t len);
+bool mem_write(struct mem *mem, uint64_t gpa, const void *buf, uint64_t len);
+/* One gpa range as host memory, for block I/O; NULL unless all of it is RAM in
+ * one run. A writer calls mem_written() when the data has arrived. */
+uint8_t *mem_range(const struct mem *mem, uint64_t gpa, uint64_t len);
+void mem_written(struct mem *mem, uint64_t gpa, uint64_t len);
+
+static inline void mem_set_dirty(struct mem *mem, uint64_t gpa)
+{
+	uint64_t page = gpa / MEM_PAGE_SIZE, bit = 1ull << (page % 64);
+
+	if (!(atomic_load_explicit(&mem->dirty[page / 64], memory_order_relaxed) & bit))
+		atomic_fetch_or(&mem->dirty[page / 64], bit);
+}
+/* Moves the dirty bits of `n_words` * 64 pages from `first_page` (a multiple of 64) to `out`. */
+void mem_fetch_dirty(struct mem *mem, uint64_t first_page, uint64_t *out, uint64_t n_words);
+
+/* The lines of 64 bytes that gpa .. gpa+len-1, within one page, touch. */
+static inline uint64_t mem_line_mask(uint64_t gpa, uint64_t len)
+{
+	unsigned first = gpa % MEM_PAGE_SIZE / 64, last = (gpa % MEM_PAGE_SIZE + len - 1) / 64;
+
+	return (~0ull << first) & (~0ull >> (63 - last));
+}
+static inline uint64_t mem_code_lines(const struct mem *mem, uint64_t gpa)
+{
+	return atomic_load_explicit(&mem->code_lines[gpa / MEM_PAGE_SIZE], memory_order_relaxed);
+}
+void mem_add_code_listener(struct mem *mem, mem_code_written_fn fn, void *opaque);
+
+#endif

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Field tables: the one description of what a device or CPU remembers, from
+ * which snapshot and migration streams are written and read.
+ *
+ * A stream is a sequence of sections. A section names its table, an instance
+ * number and the table's version, and holds named fields, all little-endian, so
+ * that a reader can refuse what it does not know and tell the user its name.
+ * A stream is hostile input: loading never reads past its end, never writes
+ * outside the object, and changes the object only if the whole section is good.
+ *
+ * Threads: none; the caller stops whoever owns the object first.
+ */
+#ifndef VIV_STATE_STATE_H
+#define VIV_STATE_STATE_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct state_field {
+	const char *name;
+	uint32_t offset;
+	uint8_t size;   /* bytes an element: 1, 2, 4 or 8 */
+	uint32_t count; /* elements */
+	uint16_t since; /* first table version that has it; older streams leave it at reset value */
+};
+
+struct state_table {
+	const char *name;
+	uint16_t version;
+	size_t object_size;
+	const struct state_field *fields;
+	size_t n_fields;
+	/* Says whether loaded values can be lived with (indices in range, reserved
+	 * bits clear). Called on a scratch copy of the object. NULL: any value can. */
+	bool (*check)(const void *object);
+};
+
+/* An integer (or bool, or enum) member, or an array of them. */
+#define STATE_FIELD(type, member)          { #member, offsetof(type, member), STATE_ELEM(type, member), \
+	  sizeof(((type *)0)->member) / STATE_ELEM(type, member), 0 }
+/* The same, added in table version `v`. */
+#define STATE_FIELD_SINCE(type, member, v) { #member, offsetof(type, member), STATE_ELEM(type, member), \
+	  sizeof(((type *)0)->member) / STATE_ELEM(type, member), v }
+/* The innermost element's size, for a scalar or an array of one or two dimensions. */
+#define STATE_ELEM(type, member)                                                                   \
+	_Generic(&((type *)0)->member,                                                             \
+		bool *: 1, uint8_t *: 1, int8_t *: 1, uint16_t *: 2, int16_t *: 2, uint32_t *: 4,  \
+		int32_t *: 4, uint64_t *: 8, int64_t *: 8,                                         \
+		default: _Generic(&((type *)0)->member[0],                                         \
+			bool *: 1, uint8_t *: 1, uint16_t *: 2, uint32_t *: 4, uint64_t *: 8,      \
+			default: 1))
+
+/* Appends one section to `out`. */
+void state_save(const struct state_table *table, uint16_t instance, const void *object,
+		GByteArray *out);
+
+/* A cursor over a stream somebody else owns. */
+struct state_reader {
+	const uint8_t *data;
+	size_t len, pos;
+};
+
+/*
+ * Reads the next section, which must be `table`, `instance`. On failure the
+ * object is unchanged and the error names section and field.
+ */
+bool state_load(const struct state_table *table, uint16_t instance, void *object,
+		struct state_reader *reader, GError **error);
+
+#endif
