@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The engine contract: what runs guest code. The interpreter, the translator and KVM
+ * stand behind it; one architectural state (x86/state.h) serves them all, so a
+ * VM saved under one engine resumes under another.
+ *
+ * An engine performs port, MMIO, MSR and CPUID accesses itself: it calls the bus
+ * (which takes the device's lock) and the shared tables of cpu/x86. It fetches interrupts
+ * from the vCPU's local APIC, and it sleeps in HLT. So run() returns only for
+ * what concerns the VM.
+ *
+ * Threads: a vCPU belongs to the thread that calls run() on it. kick() comes from any
+ * thread. get_state() and set_state() only while run() is not running.
+ */
+#ifndef VIV_CPU_ENGINE_H
+#define VIV_CPU_ENGINE_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "bus/bus.h"
+#include "clock/clock.h"
+#include "mem/mem.h"
+
+struct lapic_set;
+struct vcpu;
+struct x86_state;
+
+enum engine_exit {
+	ENGINE_EXIT_KICK,     /* kick() was called; run() again goes on where it stopped */
+	ENGINE_EXIT_SHUTDOWN, /* triple fault: the guest crashed, or asked for a reset this way */
+	ENGINE_EXIT_ERROR,    /* the engine cannot go on; last_error() says why */
+};
+
+/* What the vCPUs of one VM share; outlives them. */
+struct engine_env {
+	struct mem *mem;
+	struct bus *bus;
+	struct clock *clock;
+	struct lapic_set *lapics;
+	unsigned n_vcpus;
+};
+
+struct engine_stats {
+	uint64_t instructions; /* retired */
+	uint64_t decoded;      /* instructions decoded or translated */
+	uint64_t tlb_misses;
+	uint64_t interrupts; /* external ones delivered */
+	uint64_t exceptions;
+	uint64_t code_writes; /* stores that hit decoded code */
+};
+
+struct engine {
+	const char *name;
+	/* vCPU `id`, in power-on state; NULL with the error set. */
+	struct vcpu *(*vcpu_new)(const struct engine_env *env, unsigned id, GError **error);
+	void (*vcpu_free)(struct vcpu *vcpu);
+	enum engine_exit (*run)(struct vcpu *vcpu);
+	/* Makes run() return soon; remembered if it is not running. */
+	void (*kick)(struct vcpu *vcpu);
+	void (*get_state)(struct vcpu *vcpu, struct x86_state *state);
+	void (*set_state)(struct vcpu *vcpu, const struct x86_state *state);
+	/* Readable while running; each counter is exact once run() has returned. */
+	void (*stats)(const struct vcpu *vcpu, struct engine_stats *stats);
+	/* Why run() returned ENGINE_EXIT_ERROR or _SHUTDOWN: a line for a human. */
+	const char *(*last_error)(const struct vcpu *vcpu);
+};
+
+/* The interpreter, T0. */
+extern const struct engine engine_soft;
+
+#endif
