@@ -6,9 +6,12 @@
  * a flooding guest never fills the host's memory. The device side runs on vCPU
  * threads; the host side runs on the loop thread.
  *
- * A device writes with stream_write() (bytes that do not fit in time are dropped
- * and counted) and reads with stream_read(); the readable callback is called on the
- * loop thread when bytes have arrived for it.
+ * A device writes with stream_write() and reads with stream_read(); the readable
+ * callback is called on the loop thread when bytes have arrived for it.
+ *
+ * Output that finds its ring full waits for the host a bounded time, so that a live
+ * reader loses nothing; after one such wait was in vain the stream is stalled and
+ * drops at once, and counts, until there is room again.
  */
 #ifndef VIV_STREAM_STREAM_H
 #define VIV_STREAM_STREAM_H
@@ -26,7 +29,9 @@ struct stream *stream_new(void);
 /*
  * Connected to file descriptors served by the main context (the loop thread's).
  * `escape`: a byte that is not passed on but calls `on_escape` (Ctrl-] leaves); -1 for none.
- * End of file on `in_fd` ends input and nothing else.
+ * End of file on `in_fd` ends input and nothing else. Either descriptor may be -1. Their
+ * O_NONBLOCK flag, which other programs may share, is left as it is. The program ignores
+ * SIGPIPE: a reader that went away ends output and nothing else.
  */
 struct stream *stream_new_fd(GMainContext *context, int in_fd, int out_fd, int escape,
 			     void (*on_escape)(void *opaque), void *opaque);
@@ -37,6 +42,8 @@ void stream_free(struct stream *stream);
 size_t stream_read(struct stream *stream, uint8_t *buf, size_t len);
 size_t stream_write(struct stream *stream, const uint8_t *buf, size_t len);
 void stream_set_readable(struct stream *stream, void (*readable)(void *opaque), void *opaque);
+/* Output bytes dropped so far. */
+uint64_t stream_dropped(struct stream *stream);
 
 /* Host side. */
 size_t stream_host_read(struct stream *stream, uint8_t *buf, size_t len);

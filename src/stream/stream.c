@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Descriptors are never read or written where that could block the thread: input is
+ * read when poll() says so; output goes to a socket with MSG_DONTWAIT, to a terminal
+ * through an open file description of our own that is non-blocking, and to anything
+ * else after poll() in pieces that a pipe takes whole.
+ *
+ * A device that finds the output ring full empties it itself instead of waiting for the
+ * loop thread to do it: the loop thread may be waiting for the very device lock the
+ * caller holds.
+ */
+#include "stream/stream.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdatomic.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "stream/ring.h"
+
+enum {
+	STALL_MS = 100,	 /* how long a full ring holds the guest up, once */
+	CLOSE_MS = 1000, /* how long stream_free() lets the host take the rest */
+};
+
+struct host_source {
+	GSource source;
+	struct stream *stream;
+};
+
+struct stream {
+	GMutex lock; /* guards the rings, `readable`, `stalled`, `dropped`, `out_open` */
+	struct ring in, out;
+	void (*readable)(void *opaque);
+	void *readable_opaque;
+	bool stalled;
+	uint64_t dropped;
+
+	int out_fd;
+	int own_fd; /* our description of a terminal, to close; else -1 */
+	bool out_open, out_socket;
+
+	/* The loop thread's. */
+	struct host_source *source; /* NULL without descriptors */
+	int in_fd;
+	bool in_open;
+	gpointer in_tag, out_tag; /* set while polled */
+	int escape;
+	void (*on_escape)(void *opaque);
+	void *escape_opaque;
+};
+
+struct stream *stream_new(void)
+{
+	struct stream *stream = g_new0(struct stream, 1);
+
+	g_mutex_init(&stream->lock);
+	stream->in_fd = stream->out_fd = stream->own_fd = -1;
+	return stream;
+}
+
+static bool poll_out(int fd, int timeout_ms)
+{
+	struct pollfd poll_fd = {.fd = fd, .events = POLLOUT};
+
+	return poll(&poll_fd, 1, timeout_ms) == 1;
+}
+
+static ssize_t write_piece(struct stream *stream, const uint8_t *buf, size_t len)
+{
+	if (stream->out_socket)
+		return send(stream->out_fd, buf, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (!poll_out(stream->out_fd, 0)) {
+		errno = EAGAIN;
+		return -1;
+	}
+	return write(stream->out_fd, buf, MIN(len, PIPE_BUF));
+}
+
+/* Writes what the host takes without blocking; under the lock. */
+static void drain_out(struct stream *stream)
+{
+	size_t len;
+
+	while (stream->out_open && ring_used(&stream->out)) {
+		const uint8_t *buf = ring_peek(&stream->out, &len);
+		ssize_t n = write_piece(stream, buf, len);
+
+		if (n > 0) {
+			ring_drop(&stream->out, n);
+			stream->stalled = false;
+		} else if (n < 0 && errno == EAGAIN) {
+			return;
+		} else if (n == 0 || errno != EINTR) {
+			stream->out_open = false;
+			stream->dropped += ring_used(&stream->out);
+			ring_drop(&stream->out, ring_used(&stream->out));
+		}
+	}
+}
+
+/* Empties a full output ring, waiting as long as the host is given; drops and retakes the lock. */
+static void make_room(struct stream *stream)
+{
+	drain_out(stream);
+	if (ring_room(&stream->out) || !stream->out_open || stream->stalled)
+		return;
+	g_mutex_unlock(&stream->lock);
+	poll_out(stream->out_fd, STALL_MS);
+	g_mutex_lock(&stream->lock);
+	drain_out(stream);
+	stream->stalled = !ring_room(&stream->out);
+}
+
+/* Has the loop thread look at rings and descriptors. */
+static void kick_host(struct stream *stream)
+{
+	if (stream->source)
+		g_source_set_ready_time(&stream->source->source, 0);
+}
+
+size_t stream_write(struct stream *stream, const uint8_t *buf, size_t len)
+{
+	size_t done = 0;
+	bool kick;
+
+	g_mutex_lock(&stream->lock);
+	kick = !ring_used(&stream->out);
+	/* A connected stream whose reader is gone has nobody to keep bytes for. */
+	while (done < len && (stream->out_open || stream->out_fd < 0)) {
+		done += ring_put(&stream->out, buf + done, len - done);
+		if (done == len)
+			break;
+		make_room(stream);
+		if (!ring_room(&stream->out))
+			break;
+		/* It may have been empty for a moment, and the loop thread have seen that. */
+		kick = true;
+	}
+	stream->dropped += len - done;
+	if (kick && done)
+		kick_host(stream);
+	g_mutex_unlock(&stream->lock);
+	return done;
+}
+
+size_t stream_read(struct stream *stream, uint8_t *buf, size_t len)
+{
+	bool was_full;
+
+	g_mutex_lock(&stream->lock);
+	was_full = !ring_room(&stream->in);
+	len = ring_get(&stream->in, buf, len);
+	if (was_full && len)
+		kick_host(stream);
+	g_mutex_unlock(&stream->lock);
+	return len;
+}
+
+void stream_set_readable(struct stream *stream, void (*readable)(void *opaque), void *opaque)
+{
+	g_mutex_lock(&stream->lock);
+	stream->readable = readable;
+	stream->readable_opaque = opaque;
+	g_mutex_unlock(&stream->lock);
+}
+
+uint64_t stream_dropped(struct stream *stream)
+{
+	uint64_t dropped;
+
+	g_mutex_lock(&stream->lock);
+	dropped = stream->dropped;
+	g_mutex_unlock(&stream->lock);
+	return dropped;
+}
+
+size_t stream_host_read(struct stream *stream, uint8_t *buf, size_t len)
+{
+	g_mutex_lock(&stream->lock);
+	len = ring_get(&stream->out, buf, len);
+	g_mutex_unlock(&stream->lock);
+	return len;
+}
+
+size_t stream_host_write(struct stream *stream, const uint8_t *buf, size_t len)
+{
+	void (*readable)(void *opaque);
+	void *opaque;
+
+	g_mutex_lock(&stream->lock);
+	len = ring_put(&stream->in, buf, len);
+	readable = stream->readable;
+	opaque = stream->readable_opaque;
+	g_mutex_unlock(&stream->lock);
+	/* Without our lock: the device takes its own and calls stream_read(). */
+	if (len && readable)
+		readable(opaque);
+	return len;
+}
+
+/* Hands input on, keeping escape bytes back. */
+static void take_input(struct stream *stream, const uint8_t *buf, size_t len)
+{
+	const uint8_t *at, *end = buf + len;
+
+	while (stream->escape >= 0 && (at = memchr(buf, stream->escape, end - buf))) {
+		stream_host_write(stream, buf, at - buf);
+		stream->on_escape(stream->escape_opaque);
+		buf = at + 1;
+	}
+	stream_host_write(stream, buf, end - buf);
+}
+
+static size_t in_room(struct stream *stream)
+{
+	size_t room;
+
+	g_mutex_lock(&stream->lock);
+	room = ring_room(&stream->in);
+	g_mutex_unlock(&stream->lock);
+	return room;
+}
+
+static void fill_in(struct stream *stream)
+{
+	uint8_t buf[4096];
+	ssize_t n = read(stream->in_fd, buf, MIN(sizeof(buf), in_room(stream)));
+
+	if (n > 0)
+		take_input(stream, buf, n);
+	else if (n == 0 || (errno != EINTR && errno != EAGAIN))
+		stream->in_open = false;
+}
+
+/*
+ * A descriptor nobody waits for must leave the poll set altogether: with no event asked for,
+ * poll() still reports a hang-up, again and again.
+ */
+static void poll_when(struct stream *stream, gpointer *tag, int fd, GIOCondition events,
+		      bool wanted)
+{
+	GSource *source = &stream->source->source;
+
+	if (wanted && !*tag) {
+		*tag = g_source_add_unix_fd(source, fd, events);
+	} else if (!wanted && *tag) {
+		g_source_remove_unix_fd(source, *tag);
+		*tag = NULL;
+	}
+}
+
+static void update_polls(struct stream *stream)
+{
+	bool pending;
+
+	g_mutex_lock(&stream->lock);
+	pending = ring_used(&stream->out) && stream->out_open;
+	g_mutex_unlock(&stream->lock);
+	poll_when(stream, &stream->in_tag, stream->in_fd, G_IO_IN,
+		  stream->in_open && in_room(stream));
+	poll_when(stream, &stream->out_tag, stream->out_fd, G_IO_OUT, pending);
+}
+
+static gboolean host_dispatch(GSource *source, GSourceFunc callback, gpointer data)
+{
+	struct stream *stream = ((struct host_source *)source)->stream;
+
+	/* Before the rings are looked at, so that a kick meanwhile is not lost. */
+	g_source_set_ready_time(source, -1);
+	g_mutex_lock(&stream->lock);
+	drain_out(stream);
+	g_mutex_unlock(&stream->lock);
+	if (stream->in_tag && g_source_query_unix_fd(source, stream->in_tag) && in_room(stream))
+		fill_in(stream);
+	update_polls(stream);
+	return G_SOURCE_CONTINUE;
+}
+
+static GSourceFuncs host_funcs = {.dispatch = host_dispatch};
+
+/* A terminal's descriptor is shared with the shell: ours is another, made non-blocking. */
+static int open_own_terminal(int fd)
+{
+	char path[64];
+
+	if (ttyname_r(fd, path, sizeof(path)))
+		return -1;
+	return open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+}
+
+static void connect_out(struct stream *stream, int fd)
+{
+	struct stat st;
+
+	stream->own_fd = open_own_terminal(fd);
+	stream->out_fd = stream->own_fd >= 0 ? stream->own_fd : fd;
+	stream->out_socket = fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode);
+	stream->out_open = true;
+}
+
+struct stream *stream_new_fd(GMainContext *context, int in_fd, int out_fd, int escape,
+			     void (*on_escape)(void *opaque), void *opaque)
+{
+	struct stream *stream = stream_new();
+
+	stream->in_fd = in_fd;
+	stream->in_open = in_fd >= 0;
+	if (out_fd >= 0)
+		connect_out(stream, out_fd);
+	stream->escape = escape;
+	stream->on_escape = on_escape;
+	stream->escape_opaque = opaque;
+	stream->source =
+		(struct host_source *)g_source_new(&host_funcs, sizeof(struct host_source));
+	stream->source->stream = stream;
+	update_polls(stream);
+	g_source_attach(&stream->source->source, context);
+	return stream;
+}
+
+void stream_free(struct stream *stream)
+{
+	int64_t deadline, left;
+
+	if (!stream)
+		return;
+	if (stream->source) {
+		g_source_destroy(&stream->source->source);
+		g_source_unref(&stream->source->source);
+	}
+	deadline = g_get_monotonic_time() + CLOSE_MS * 1000;
+	drain_out(stream);
+	while (stream->out_open && ring_used(&stream->out) &&
+	       (left = deadline - g_get_monotonic_time()) > 0) {
+		poll_out(stream->out_fd, left / 1000 + 1);
+		drain_out(stream);
+	}
+	if (stream->own_fd >= 0)
+		close(stream->own_fd);
+	g_mutex_clear(&stream->lock);
+	g_free(stream);
+}
