@@ -5,7 +5,9 @@
  * disk is stated by the user, never probed from bytes a guest can write.
  *
  * Threads: block_submit() from any thread, never blocks on I/O. A request's done() runs on a
- * worker thread. The caller owns the request and its buffers until then.
+ * worker thread. The caller owns the request and its buffers until then. Requests in flight
+ * together are carried out in any order. The workers check a request against the disk: one
+ * past its end, unaligned, or writing to a read-only disk ends with an error.
  * Durability: a completed write may be lost by a power cut until a flush that was
  * submitted after its completion has completed.
  */
@@ -40,13 +42,16 @@ struct block_options {
 	bool read_only;
 };
 
+/* The image is locked against other VMs: one writer or many readers. A disk that cannot be
+ * written is refused, not quietly opened read-only. */
 struct block *block_open(const struct block_options *options, GError **error);
 /* Waits for what is in flight, flushes and closes. */
 void block_close(struct block *block);
 uint64_t block_size(const struct block *block); /* bytes, a multiple of the sector size */
 bool block_read_only(const struct block *block);
 void block_submit(struct block *block, struct block_request *request);
-/* Returns once every request submitted before is complete. */
+/* Returns once no request is in flight and every done() has returned. The caller holds no
+ * lock that a done() takes. */
 void block_drain(struct block *block);
 
 #endif
