@@ -9,7 +9,8 @@
  * wants reads as ones and is dropped as a write, as on a real bus. Sizes are 1, 2,
  * 4 or 8 bytes. A region names the sizes it takes; the bus splits wider accesses into
  * consecutive ones and hands narrower ones to regions that take none smaller as a
- * read of the containing unit (reads) or drops them (writes).
+ * read of the containing unit (reads) or drops them (writes). An access that leaves its
+ * region is split in halves, each looked up on its own. Accesses need not be aligned.
  *
  * Interrupt lines: numbered like the ACPI global system interrupts (ISA IRQ n is
  * line n). Several sources may share a line, which is high while any of them holds
@@ -33,7 +34,8 @@ struct bus;
 enum bus_space { BUS_PIO, BUS_MMIO };
 
 struct bus_ops {
-	/* `offset` is from the region's base; the value's bits above `size` are ignored. */
+	/* `offset` is from the region's base and offset + size within the region. Bits above
+	 * `size` are zero in the value written and ignored in the value read. */
 	uint64_t (*read)(void *opaque, uint64_t offset, unsigned size);
 	void (*write)(void *opaque, uint64_t offset, uint64_t value, unsigned size);
 	uint8_t min_size, max_size; /* what the functions take; 0, 0 means 1 to 8 */
@@ -45,6 +47,8 @@ void bus_free(struct bus *bus);
 /* Returns false, mapping nothing, where the range overlaps a region or wraps. */
 bool bus_map(struct bus *bus, enum bus_space space, uint64_t base, uint64_t len,
 	     const struct bus_ops *ops, void *opaque, GMutex *lock);
+/* Removes the region at `base`. An access already on its way may still reach it, so
+ * its owner is freed only while no vCPU runs. */
 void bus_unmap(struct bus *bus, enum bus_space space, uint64_t base);
 
 uint64_t bus_read(struct bus *bus, enum bus_space space, uint64_t addr, unsigned size);
@@ -54,6 +58,7 @@ void bus_write(struct bus *bus, enum bus_space space, uint64_t addr, uint64_t va
 
 /* A line's edge, told to an interrupt controller; called under the lock of the device that
  * moved it. */
+#define BUS_LINE_SINKS 4 /* interrupt controllers on one line */
 typedef void (*bus_line_fn)(void *opaque, unsigned pin, bool level);
 void bus_line_attach(struct bus *bus, unsigned line, bus_line_fn fn, void *opaque, unsigned pin);
 
@@ -90,7 +95,8 @@ void bus_set_intr_source(struct bus *bus, bus_ack_fn ack, void *opaque);
 void bus_set_intr(struct bus *bus, bool level);
 int bus_intr_ack(struct bus *bus);
 
-/* What the guest asks of the whole machine by a register; any thread, remembered once. */
+/* What the guest asks of the whole machine by a register; any thread. The first request
+ * stands, and later ones are ignored, until it is taken. */
 enum bus_request {
 	BUS_REQUEST_NONE,
 	BUS_REQUEST_RESET,
@@ -99,5 +105,6 @@ enum bus_request {
 typedef void (*bus_request_fn)(void *opaque, enum bus_request request);
 void bus_set_request_sink(struct bus *bus, bus_request_fn fn, void *opaque);
 void bus_request(struct bus *bus, enum bus_request request);
+enum bus_request bus_request_take(struct bus *bus);
 
 #endif

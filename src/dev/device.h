@@ -48,6 +48,7 @@ struct device {
 	const struct device_class *class;
 	struct device_env *env;
 	GMutex lock;
+	GArray *regions; /* what device_map() mapped */
 };
 
 struct device_class {
@@ -58,7 +59,7 @@ struct device_class {
 	bool (*init)(struct device *device, const struct device_config *config, GError **error);
 	void (*reset)(struct device *device);     /* power-on values; cancels what is in flight */
 	void (*post_load)(struct device *device); /* re-arms timers and lines from loaded state */
-	void (*fini)(struct device *device);
+	void (*fini)(struct device *device);      /* accepts what a failed init left */
 };
 
 /* Allocates, initialises and resets; NULL with the error set, nothing left behind. */
@@ -66,6 +67,9 @@ struct device *device_new(const struct device_class *class, struct device_env *e
 			  const struct device_config *config, GError **error);
 void device_free(struct device *device);
 void device_reset(struct device *device);
+/* Maps registers, under the device's lock, for as long as the device lives; for init. */
+bool device_map(struct device *device, enum bus_space space, uint64_t base, uint64_t len,
+		const struct bus_ops *ops, GError **error);
 void device_save(struct device *device, uint16_t instance, GByteArray *out);
 bool device_load(struct device *device, uint16_t instance, struct state_reader *reader,
 		 GError **error);

@@ -25,6 +25,7 @@ struct state_field {
 	uint8_t size;   /* bytes an element: 1, 2, 4 or 8 */
 	uint32_t count; /* elements */
 	uint16_t since; /* first table version that has it; older streams leave it at reset value */
+	bool boolean;   /* any other value than 0 and 1 is refused */
 };
 
 struct state_table {
@@ -38,20 +39,26 @@ struct state_table {
 	bool (*check)(const void *object);
 };
 
-/* An integer (or bool, or enum) member, or an array of them. */
-#define STATE_FIELD(type, member)          { #member, offsetof(type, member), STATE_ELEM(type, member), \
-	  sizeof(((type *)0)->member) / STATE_ELEM(type, member), 0 }
+/* An integer, bool or enum member, or an array of them of one or two dimensions. */
+#define STATE_FIELD(type, member) STATE_FIELD_SINCE(type, member, 0)
 /* The same, added in table version `v`. */
-#define STATE_FIELD_SINCE(type, member, v) { #member, offsetof(type, member), STATE_ELEM(type, member), \
-	  sizeof(((type *)0)->member) / STATE_ELEM(type, member), v }
-/* The innermost element's size, for a scalar or an array of one or two dimensions. */
+#define STATE_FIELD_SINCE(type, member, v)                                                         \
+	{                                                                                          \
+		#member, offsetof(type, member), STATE_ELEM(type, member),                         \
+			sizeof(((type *)0)->member) / STATE_ELEM(type, member), v,                 \
+			STATE_IS_BOOL(type, member)                                                \
+	}
+
+/* Matches a scalar, an array (which decays to a pointer) and an array of arrays. */
+#define STATE_SHAPES(elem, result) elem : result, elem * : result, elem(*)[] : result
+/* The innermost element's size; other types do not compile. */
 #define STATE_ELEM(type, member)                                                                   \
-	_Generic(&((type *)0)->member,                                                             \
-		bool *: 1, uint8_t *: 1, int8_t *: 1, uint16_t *: 2, int16_t *: 2, uint32_t *: 4,  \
-		int32_t *: 4, uint64_t *: 8, int64_t *: 8,                                         \
-		default: _Generic(&((type *)0)->member[0],                                         \
-			bool *: 1, uint8_t *: 1, uint16_t *: 2, uint32_t *: 4, uint64_t *: 8,      \
-			default: 1))
+	_Generic(((type *)0)->member, STATE_SHAPES(bool, 1), STATE_SHAPES(uint8_t, 1),             \
+		STATE_SHAPES(int8_t, 1), STATE_SHAPES(uint16_t, 2), STATE_SHAPES(int16_t, 2),      \
+		STATE_SHAPES(uint32_t, 4), STATE_SHAPES(int32_t, 4), STATE_SHAPES(uint64_t, 8),    \
+		STATE_SHAPES(int64_t, 8))
+#define STATE_IS_BOOL(type, member)                                                                \
+	_Generic(((type *)0)->member, STATE_SHAPES(bool, true), default : false)
 
 /* Appends one section to `out`. */
 void state_save(const struct state_table *table, uint16_t instance, const void *object,

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "mem/mem.h"
+
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/error.h"
+
+struct code_listener {
+	mem_code_written_fn fn;
+	void *opaque;
+};
+
+static uint64_t pages(const struct mem *mem)
+{
+	return mem->span / MEM_PAGE_SIZE;
+}
+
+static uint64_t dirty_bytes(const struct mem *mem)
+{
+	return (pages(mem) + 63) / 64 * sizeof(*mem->dirty);
+}
+
+static uint64_t code_bytes(const struct mem *mem)
+{
+	return pages(mem) * sizeof(*mem->code_lines);
+}
+
+/* Address space of zeroes; NULL where the host has none left. */
+static void *map_zero(uint64_t len, int prot)
+{
+	void *p = mmap(NULL, len, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+/* Puts `len` bytes of the memfd at `gpa` inside the reservation. */
+static bool map_segment(struct mem *mem, uint64_t gpa, uint64_t len, uint64_t file_offset)
+{
+	return !len || mmap(mem->base + gpa, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+			    mem->fd, file_offset) != MAP_FAILED;
+}
+
+static bool map_all(struct mem *mem)
+{
+	mem->fd = memfd_create("guest-ram", MFD_CLOEXEC);
+	if (mem->fd < 0 || ftruncate(mem->fd, mem_size(mem)) < 0)
+		return false;
+	mem->base = map_zero(mem->span, PROT_NONE);
+	if (!mem->base || !map_segment(mem, 0, mem->low_size, 0) ||
+	    !map_segment(mem, MEM_HOLE_END, mem->high_size, mem->low_size))
+		return false;
+	mem->dirty = map_zero(dirty_bytes(mem), PROT_READ | PROT_WRITE);
+	mem->code_lines = map_zero(code_bytes(mem), PROT_READ | PROT_WRITE);
+	return mem->dirty && mem->code_lines;
+}
+
+struct mem *mem_new(uint64_t size, GError **error)
+{
+	struct mem *mem;
+
+	if (size < MEM_MIN_SIZE || size > MEM_MAX_SIZE || size % MEM_PAGE_SIZE) {
+		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
+			    "memory size of %" G_GUINT64_FORMAT " bytes: give a multiple of 4 KiB "
+			    "from %llu MiB to %llu GiB",
+			    size, MEM_MIN_SIZE >> 20, MEM_MAX_SIZE >> 30);
+		return NULL;
+	}
+	mem = g_new0(struct mem, 1);
+	mem->low_size = MIN(size, MEM_HOLE_START);
+	mem->high_size = size - mem->low_size;
+	mem->span = mem->high_size ? MEM_HOLE_END + mem->high_size : mem->low_size;
+	mem->code_listeners = g_array_new(FALSE, FALSE, sizeof(struct code_listener));
+	if (!map_all(mem)) {
+		g_set_error(error, VIV_ERROR, VIV_ERROR_HOST,
+			    "cannot map %" G_GUINT64_FORMAT " MiB of guest memory: %s; give the VM "
+			    "less memory or raise the limit of address space",
+			    size >> 20, g_strerror(errno));
+		mem_free(mem);
+		return NULL;
+	}
+	return mem;
+}
+
+void mem_free(struct mem *mem)
+{
+	if (!mem)
+		return;
+	if (mem->base)
+		munmap(mem->base, mem->span);
+	if (mem->dirty)
+		munmap(mem->dirty, dirty_bytes(mem));
+	if (mem->code_lines)
+		munmap(mem->code_lines, code_bytes(mem));
+	if (mem->fd >= 0)
+		close(mem->fd);
+	g_array_unref(mem->code_listeners);
+	g_free(mem);
+}
+
+/* Whether gpa .. gpa+len-1 lies in one of the two runs of RAM. */
+static bool in_ram(const struct mem *mem, uint64_t gpa, uint64_t len)
+{
+	if (gpa < mem->low_size)
+		return len <= mem->low_size - gpa;
+	return gpa - MEM_HOLE_END < mem->high_size && len <= mem->high_size - (gpa - MEM_HOLE_END);
+}
+
+uint8_t *mem_range(const struct mem *mem, uint64_t gpa, uint64_t len)
+{
+	return in_ram(mem, gpa, len) ? mem->base + gpa : NULL;
+}
+
+bool mem_read(const struct mem *mem, uint64_t gpa, void *buf, uint64_t len)
+{
+	if (!len)
+		return true;
+	if (!in_ram(mem, gpa, len))
+		return false;
+	memcpy(buf, mem->base + gpa, len);
+	return true;
+}
+
+bool mem_write(struct mem *mem, uint64_t gpa, const void *buf, uint64_t len)
+{
+	if (!len)
+		return true;
+	if (!in_ram(mem, gpa, len))
+		return false;
+	memcpy(mem->base + gpa, buf, len);
+	mem_written(mem, gpa, len);
+	return true;
+}
+
+static void tell_code_listeners(struct mem *mem, uint64_t gpa, uint64_t len)
+{
+	for (unsigned i = 0; i < mem->code_listeners->len; i++) {
+		struct code_listener *l =
+			&g_array_index(mem->code_listeners, struct code_listener, i);
+
+		l->fn(l->opaque, gpa, len);
+	}
+}
+
+void mem_written(struct mem *mem, uint64_t gpa, uint64_t len)
+{
+	/* An engine marks a line, then reads it; we have written, then look at the mark. With
+	 * both in order, either it reads the new bytes or we see the mark. */
+	atomic_thread_fence(memory_order_seq_cst);
+	for (uint64_t end = gpa + len; gpa < end;) {
+		uint64_t chunk = MIN(end - gpa, MEM_PAGE_SIZE - gpa % MEM_PAGE_SIZE);
+
+		mem_set_dirty(mem, gpa);
+		if (G_UNLIKELY(mem_code_lines(mem, gpa) & mem_line_mask(gpa, chunk)))
+			tell_code_listeners(mem, gpa, chunk);
+		gpa += chunk;
+	}
+}
+
+void mem_fetch_dirty(struct mem *mem, uint64_t first_page, uint64_t *out, uint64_t n_words)
+{
+	_Atomic uint64_t *dirty = mem->dirty + first_page / 64;
+
+	g_assert(first_page % 64 == 0 &&
+		 (first_page / 64 + n_words) * sizeof(*dirty) <= dirty_bytes(mem));
+	for (uint64_t i = 0; i < n_words; i++) {
+		/* Looked at first: untouched words of a big guest stay unallocated. */
+		out[i] = atomic_load_explicit(&dirty[i], memory_order_relaxed)
+				 ? atomic_exchange(&dirty[i], 0)
+				 : 0;
+	}
+}
+
+void mem_add_code_listener(struct mem *mem, mem_code_written_fn fn, void *opaque)
+{
+	struct code_listener listener = {fn, opaque};
+
+	g_array_append_val(mem->code_listeners, listener);
+}

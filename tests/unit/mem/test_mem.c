@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "mem/mem.h"
+
+#include <string.h>
+
+#include "base/error.h"
+
+static void test_sizes(void)
+{
+	static const uint64_t bad[] = {0, MEM_MIN_SIZE - 4096, MEM_MIN_SIZE + 1,
+				       MEM_MAX_SIZE + 4096, UINT64_MAX & ~4095ull};
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(bad); i++) {
+		g_autoptr(GError) error = NULL;
+
+		g_assert_null(mem_new(bad[i], &error));
+		g_assert_error(error, VIV_ERROR, VIV_ERROR_INPUT);
+	}
+}
+
+static void test_small(void)
+{
+	struct mem *mem = mem_new(MEM_MIN_SIZE, NULL);
+	uint8_t in[8192], out[8192];
+
+	memset(in, 0x5a, sizeof(in));
+	g_assert_true(mem_write(mem, MEM_MIN_SIZE - sizeof(in), in, sizeof(in)));
+	g_assert_true(mem_read(mem, MEM_MIN_SIZE - sizeof(out), out, sizeof(out)));
+	g_assert_cmpmem(in, sizeof(in), out, sizeof(out));
+	g_assert_true(mem_range(mem, 4096, 4096) == mem->base + 4096);
+
+	g_assert_false(mem_write(mem, MEM_MIN_SIZE - 1, in, 2));
+	g_assert_false(mem_read(mem, UINT64_MAX, out, 2));
+	g_assert_false(mem_read(mem, 0, out, UINT64_MAX));
+	g_assert_false(mem_read(mem, MEM_HOLE_END, out, 1));
+	g_assert_true(mem_read(mem, MEM_HOLE_END, out, 0));
+	g_assert_null(mem_hva(mem, MEM_HOLE_START));
+	mem_free(mem);
+}
+
+static void test_hole(void)
+{
+	struct mem *mem = mem_new(MEM_HOLE_START + MEM_MIN_SIZE, NULL);
+	uint64_t value = 0x1122334455667788, got = 0;
+
+	g_assert_nonnull(mem);
+	g_assert_cmpuint(mem->low_size, ==, MEM_HOLE_START);
+	g_assert_cmpuint(mem->high_size, ==, MEM_MIN_SIZE);
+	g_assert_true(mem_write(mem, MEM_HOLE_START - 8, &value, 8));
+	g_assert_true(mem_write(mem, MEM_HOLE_END, &value, 8));
+	g_assert_true(mem_write(mem, MEM_HOLE_END + MEM_MIN_SIZE - 8, &value, 8));
+	g_assert_true(mem_read(mem, MEM_HOLE_END, &got, 8));
+	g_assert_cmpuint(got, ==, value);
+	g_assert_true(mem_hva(mem, MEM_HOLE_END) == mem->base + MEM_HOLE_END);
+	/* Neither into the hole, nor across it, nor past the end. */
+	g_assert_false(mem_write(mem, MEM_HOLE_START - 4, &value, 8));
+	g_assert_false(mem_write(mem, MEM_HOLE_END - 4, &value, 8));
+	g_assert_null(mem_range(mem, MEM_HOLE_START - 4096, MEM_HOLE_END));
+	g_assert_null(mem_range(mem, MEM_HOLE_END + MEM_MIN_SIZE - 4, 8));
+	mem_free(mem);
+}
+
+static void test_dirty(void)
+{
+	struct mem *mem = mem_new(MEM_MIN_SIZE, NULL);
+	uint64_t words[2];
+	uint8_t buf[3] = {1, 2, 3};
+
+	g_assert_true(mem_write(mem, 70 * MEM_PAGE_SIZE - 1, buf, 3));
+	mem_set_dirty(mem, 5);
+	mem_fetch_dirty(mem, 0, words, 2);
+	g_assert_cmphex(words[0], ==, 1);
+	g_assert_cmphex(words[1], ==, 3ull << (69 - 64));
+	mem_fetch_dirty(mem, 64, words, 1);
+	g_assert_cmphex(words[0], ==, 0);
+	mem_free(mem);
+}
+
+static void on_code_written(void *opaque, uint64_t gpa, uint64_t len)
+{
+	g_string_append_printf(opaque, "%" G_GINT64_MODIFIER "x+%" G_GINT64_MODIFIER "x ", gpa,
+			       len);
+}
+
+static void test_code(void)
+{
+	struct mem *mem = mem_new(MEM_MIN_SIZE, NULL);
+	g_autoptr(GString) told = g_string_new(NULL);
+	uint8_t buf[9000] = {0};
+
+	g_assert_cmphex(mem_line_mask(0x1000, 4096), ==, ~0ull);
+	g_assert_cmphex(mem_line_mask(0x103f, 2), ==, 3);
+	mem_add_code_listener(mem, on_code_written, told);
+	mem->code_lines[2] = 1ull << 3;
+	mem_write(mem, 0x20bf, buf, 1);
+	mem_write(mem, 0x2100, buf, 64);
+	g_assert_cmpstr(told->str, ==, "");
+	mem_write(mem, 0x20bf, buf, 2);
+	mem_write(mem, 0x1f00, buf, sizeof(buf));
+	g_assert_cmpstr(told->str, ==, "20bf+2 2000+1000 ");
+	mem_free(mem);
+}
+
+int main(int argc, char **argv)
+{
+	g_test_init(&argc, &argv, NULL);
+	g_test_add_func("/mem/sizes", test_sizes);
+	g_test_add_func("/mem/small", test_small);
+	g_test_add_func("/mem/hole", test_hole);
+	g_test_add_func("/mem/dirty", test_dirty);
+	g_test_add_func("/mem/code", test_code);
+	return g_test_run();
+}
