@@ -128,7 +128,7 @@ static void test_always_due(void)
 	struct probe p;
 
 	probe_init(&p, clock);
-	p.period = -1000000000;
+	p.period = -3600000000000;
 	clock_start(clock);
 	timer_set(&p.timer, 0);
 	clock_run_due(clock);
