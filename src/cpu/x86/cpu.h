@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The interpreter's processor (T0): what its routines share. Seen only in this folder.
+ *
+ * Rules for a routine (exec_fn)
+ *  - Everything that can fault comes before the first change of architectural state, since
+ *    cpu_fault() leaves by longjmp and the instruction starts again.
+ *  - It ends with NEXT(), which runs the instruction after it; or, where its row has IF_END, by
+ *    setting cpu->state.rip and returning.
+ *  - rip is not kept while a block runs: insn_pc() and insn_next_pc() compute it.
+ *
+ * Arithmetic flags live in cpu->flags in the form lahf and seto give (flags.h), the
+ * other bits of RFLAGS in state.rflags; cpu_rflags() joins them.
+ */
+#ifndef VIV_CPU_X86_CPU_H
+#define VIV_CPU_X86_CPU_H
+
+#include <glib.h>
+#include <setjmp.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "cpu/engine.h"
+#include "cpu/x86/insn.h"
+#include "cpu/x86/lapic.h"
+#include "cpu/x86/state.h"
+
+enum x86_exception {
+	EXC_DE = 0, EXC_DB = 1, EXC_NMI = 2, EXC_BP = 3, EXC_OF = 4, EXC_BR = 5, EXC_UD = 6,
+	EXC_NM = 7, EXC_DF = 8, EXC_TS = 10, EXC_NP = 11, EXC_SS = 12, EXC_GP = 13, EXC_PF = 14,
+	EXC_MF = 16, EXC_AC = 17, EXC_MC = 18, EXC_XM = 19,
+};
+
+/* #PF error code bits. */
+enum { PF_P = 1, PF_W = 2, PF_U = 4, PF_RSVD = 8, PF_I = 16 };
+
+/*
+ * Software TLB. `tag` is the page's linear address, or TLB_NONE; tag XOR address is at most
+ * 4096 - size exactly when the access hits and stays in the page. A page may be in the read table
+ * and not in the write table: clean pages and pages that hold decoded code stay out of it.
+ */
+#define TLB_SIZE 512
+#define TLB_NONE 1ull
+
+struct tlb_entry {
+	uint64_t tag;
+	uint8_t *host;
+};
+
+struct tlb {
+	struct tlb_entry read[TLB_SIZE], write[TLB_SIZE];
+};
+
+enum tlb_class { TLB_SUPERVISOR, TLB_SUPERVISOR_AC, TLB_USER, TLB_N_CLASSES };
+
+struct cpu {
+	/* First, so that register offsets in struct insn are offsets into struct cpu: the general
+	 * registers, then INSN_ZERO and INSN_PC. */
+	uint64_t gpr[16];
+	uint64_t zero;
+	uint64_t pc_base; /* linear address of the code page minus the code segment's base */
+
+	uint16_t flags;
+	uint32_t mode_key; /* what decoded code depends on besides its bytes: MODE_* */
+	struct tlb *tlb;   /* of the current class */
+	uint64_t seg_base[INSN_SEG_NONE + 1]; /* copies of state.seg[].base; the last is 0 */
+
+	const struct insn *fault_insn; /* set by cpu_fault() */
+	uint64_t rmw_bounce[2];        /* stands for memory that cannot be pointed at (mmu.h) */
+	uint64_t rmw_address;
+
+	struct x86_state state; /* gpr, rflags' arithmetic bits and the x87 are kept elsewhere while it runs */
+	bool x87_live;          /* the guest's x87/MMX registers are in the host's */
+
+	struct engine_env env;
+	struct lapic *lapic;
+	unsigned id;
+	uint64_t instructions;
+	struct engine_stats stats;
+
+	/* Set by any thread, looked at between blocks. */
+	_Atomic bool attention;
+	_Atomic bool kicked;
+	GMutex halt_lock;
+	GCond halt_cond;
+
+	struct code_cache *code;
+	struct tlb tlbs[TLB_N_CLASSES];
+	struct {
+		uint64_t page;
+		uint64_t gpa;
+	} itlb[64];
+
+	sigjmp_buf *jump; /* where a fault goes; set while run() runs */
+	struct {
+		uint8_t vector;
+		bool has_error_code, soft;
+		uint32_t error_code;
+	} fault;
+	char error[160]; /* last_error */
+};
+
+G_STATIC_ASSERT(offsetof(struct cpu, zero) == INSN_ZERO);
+G_STATIC_ASSERT(offsetof(struct cpu, pc_base) == INSN_PC);
+
+#define NEXT() return insn[1].exec(cpu, insn + 1)
+
+/* Register operands: a T at a byte offset (struct insn). */
+#define REG(T, offset) (*(T *)((uint8_t *)cpu + (offset)))
+
+static inline uint64_t insn_next_pc(const struct cpu *cpu, const struct insn *insn)
+{
+	return cpu->pc_base + insn->next;
+}
+static inline uint64_t insn_pc(const struct cpu *cpu, const struct insn *insn)
+{
+	return insn_next_pc(cpu, insn) - insn->len;
+}
+
+static inline unsigned cpu_cpl(const struct cpu *cpu)
+{
+	return cpu->state.seg[X86_SS].attr >> SEG_DPL_SHIFT & 3;
+}
+
+/* Raises an exception for `insn`, as a fault; does not return. */
+void cpu_fault(struct cpu *cpu, const struct insn *insn, enum x86_exception vector) G_GNUC_NORETURN;
+void cpu_fault_code(struct cpu *cpu, const struct insn *insn, enum x86_exception vector,
+		    uint32_t error_code) G_GNUC_NORETURN;
+
+uint64_t cpu_rflags(const struct cpu *cpu);
+void cpu_set_rflags(struct cpu *cpu, uint64_t rflags);
+/* To be called when a control register, EFER, CPL, a code or data segment or RFLAGS.AC has
+ * changed: derives mode_key, the TLB class and seg_base. */
+void cpu_update_mode(struct cpu *cpu);
+
+/* Loads the guest's x87 state into the host's registers, and the other way (vector.c). */
+void cpu_x87_load(struct cpu *cpu);
+void cpu_x87_save(struct cpu *cpu);
+
+#endif

@@ -1,0 +1,532 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The decoder: prefixes, opcode, ModRM, SIB, displacement and immediates (SDM
+ * volume 2, chapter 2), driven by the instruction rows.
+ */
+#include <glib.h>
+#include <string.h>
+
+#include "cpu/x86/insn_int.h"
+#include "cpu/x86/state.h"
+
+#define MAX_LEN 15
+
+struct decoder {
+	const uint8_t *bytes;
+	size_t n, pos;
+	enum insn_mode mode;
+	bool more; /* ran out of bytes */
+
+	bool has_66, has_67, has_lock, has_rex, is_vex;
+	uint8_t rep; /* F2, F3 or 0: the last one */
+	uint8_t rex; /* W R X B in bits 3..0; VEX's too */
+	uint8_t seg;
+	uint8_t map, opcode, modrm;
+	uint8_t vex_pp, vex_l, vvvv;
+};
+
+static uint8_t fetch(struct decoder *d)
+{
+	if (d->pos >= d->n) {
+		d->more = true;
+		return 0;
+	}
+	return d->bytes[d->pos++];
+}
+
+static int64_t fetch_signed(struct decoder *d, unsigned size)
+{
+	uint64_t v = 0;
+
+	for (unsigned i = 0; i < size; i++)
+		v |= (uint64_t)fetch(d) << (8 * i);
+	return size == 0 ? 0 : (int64_t)(v << (64 - 8 * size)) >> (64 - 8 * size);
+}
+
+static void read_prefixes(struct decoder *d)
+{
+	for (;;) {
+		uint8_t b = fetch(d);
+
+		switch (b) {
+		case 0x26:
+		case 0x2e:
+		case 0x36:
+		case 0x3e:
+			/* In 64-bit mode these have no effect and do not cancel FS or GS. */
+			if (d->mode != INSN_MODE_64)
+				d->seg = b >> 3 & 3;
+			break;
+		case 0x64:
+		case 0x65:
+			d->seg = b & 7;
+			break;
+		case 0x66:
+			d->has_66 = true;
+			break;
+		case 0x67:
+			d->has_67 = true;
+			break;
+		case 0xf0:
+			d->has_lock = true;
+			break;
+		case 0xf2:
+		case 0xf3:
+			d->rep = b;
+			break;
+		default:
+			if (d->mode == INSN_MODE_64 && (b & 0xf0) == 0x40) {
+				d->has_rex = true;
+				d->rex = b & 0xf;
+				continue;
+			}
+			d->opcode = b;
+			return;
+		}
+		/* A REX prefix counts only directly before the opcode. */
+		d->has_rex = false;
+		d->rex = 0;
+	}
+}
+
+/* C5 and C4 forms; the caller has found them to be VEX. False: #UD. */
+static bool read_vex(struct decoder *d)
+{
+	uint8_t p0 = fetch(d), p1 = p0;
+
+	if (d->has_66 || d->rep || d->has_lock || d->has_rex)
+		return false;
+	d->rex = (~p0 & 0x80) >> 5;
+	d->map = 1;
+	if (d->opcode == 0xc4) {
+		p1 = fetch(d);
+		d->rex = (~p0 & 0xe0) >> 5 | (p1 & 0x80) >> 4;
+		d->map = p0 & 0x1f;
+	}
+	d->is_vex = true;
+	d->vex_pp = p1 & 3;
+	d->vex_l = p1 >> 2 & 1;
+	d->vvvv = ~p1 >> 3 & 0xf;
+	if (d->mode != INSN_MODE_64) {
+		/* The bits that would name registers 8..15 are ignored, W's meaning is kept. */
+		d->rex &= 8;
+		d->vvvv &= 7;
+	}
+	d->opcode = fetch(d);
+	return d->map >= 1 && d->map <= 3;
+}
+
+static bool read_opcode(struct decoder *d)
+{
+	bool is_vex = d->opcode == 0xc4 || d->opcode == 0xc5;
+
+	if (is_vex && d->mode != INSN_MODE_64 && d->pos < d->n && d->bytes[d->pos] < 0xc0)
+		is_vex = false;
+	if (is_vex)
+		return read_vex(d);
+	if (d->opcode != 0x0f)
+		return true;
+	d->map = 1;
+	d->opcode = fetch(d);
+	if (d->opcode == 0x38 || d->opcode == 0x3a) {
+		d->map = d->opcode == 0x38 ? 2 : 3;
+		d->opcode = fetch(d);
+	}
+	return true;
+}
+
+static bool prefix_fits(const struct decoder *d, uint8_t prefix)
+{
+	static const uint8_t pp_of[] = {[INSN_PREFIX_NP] = 0,
+					[INSN_PREFIX_66] = 1,
+					[INSN_PREFIX_F3] = 2,
+					[INSN_PREFIX_F2] = 3};
+
+	if (prefix == INSN_PREFIX_ANY)
+		return true;
+	if (d->is_vex)
+		return d->vex_pp == pp_of[prefix];
+	switch (prefix) {
+	case INSN_PREFIX_NP:
+		return !d->rep && !d->has_66;
+	case INSN_PREFIX_66:
+		return !d->rep && d->has_66;
+	default:
+		return d->rep == (prefix == INSN_PREFIX_F3 ? 0xf3 : 0xf2);
+	}
+}
+
+static bool row_fits(const struct decoder *d, const struct insn_row *row)
+{
+	if (!prefix_fits(d, row->prefix) || (row->w != INSN_ANY && row->w != d->rex >> 3) ||
+	    (row->flags & (d->mode == INSN_MODE_64 ? IF_NO64 : IF_O64)))
+		return false;
+	if ((row->vex == INSN_VEX_128 && d->vex_l) || (row->vex == INSN_VEX_256 && !d->vex_l))
+		return false;
+	if (!row->has_modrm)
+		return true;
+	return (row->reg == INSN_ANY || row->reg == (d->modrm >> 3 & 7)) &&
+	       (row->rm == INSN_ANY || row->rm == (d->modrm & 7)) &&
+	       (row->mod == INSN_MOD_ANY || (row->mod == INSN_MOD_REG) == (d->modrm >= 0xc0));
+}
+
+/* Finds the row; ModRM is only peeked at, since not all rows of an opcode need have one. */
+static const struct insn_row *find_row(struct decoder *d, uint16_t *number)
+{
+	unsigned start = insn_index.start[d->is_vex][d->map][d->opcode];
+	unsigned count = insn_index.count[d->is_vex][d->map][d->opcode];
+	bool have_modrm = d->pos < d->n;
+
+	d->modrm = have_modrm ? d->bytes[d->pos] : 0;
+	for (unsigned i = 0; i < count; i++) {
+		const struct insn_row *row = insn_row_get(insn_index.candidates[start + i]);
+
+		if (row->has_modrm && !have_modrm) {
+			d->more = true;
+			return NULL;
+		}
+		if (row_fits(d, row)) {
+			*number = insn_index.candidates[start + i];
+			return row;
+		}
+	}
+	return NULL;
+}
+
+static bool has_size(const struct insn_row *row, char c)
+{
+	for (unsigned i = 0; i < INSN_MAX_OPERANDS; i++)
+		if (row->operand[i].kind && row->operand[i].kind != 'f' &&
+		    row->operand[i].size[0] == c && !row->operand[i].size[1])
+			return true;
+	return false;
+}
+
+/* The operand size of v and z operands, and of instructions that name none. */
+static uint8_t size_v(const struct decoder *d, const struct insn_row *row)
+{
+	bool has_66 = d->has_66 && row->prefix != INSN_PREFIX_66;
+
+	if (d->mode != INSN_MODE_64)
+		return (d->mode == INSN_MODE_16) != has_66 ? 2 : 4;
+	if ((d->rex & 8) || (row->flags & IF_F64))
+		return 8;
+	if (has_66)
+		return 2;
+	return row->flags & IF_D64 ? 8 : 4;
+}
+
+/* The size that selects the routine: v where any operand is of size v, else y, else the first's. */
+static uint8_t size_of_routine(const struct decoder *d, const struct insn_row *row)
+{
+	static const char letters[] = "bwdq";
+	const struct insn_operand *first = &row->operand[0];
+
+	if (has_size(row, 'v') || has_size(row, 'z') || !first->kind)
+		return size_v(d, row);
+	if (has_size(row, 'y'))
+		return d->rex & 8 ? 8 : 4;
+	for (unsigned i = 0; i < 2; i++) {
+		const struct insn_operand *op = &row->operand[i];
+
+		if (op->kind == 'f' && !memcmp(op->size, "al", 3))
+			return 1;
+		if (op->kind == 'f' && !memcmp(op->size, "rax", 3))
+			return size_v(d, row);
+	}
+	if (strchr("EGMRXYZS", first->kind))
+		for (unsigned i = 0; i < 4; i++)
+			if (first->size[0] == letters[i] && !first->size[1])
+				return 1 << i;
+	return size_v(d, row);
+}
+
+static uint8_t gpr_offset(const struct decoder *d, unsigned n, bool byte)
+{
+	if (byte && !d->has_rex && !d->is_vex && n >= 4 && n < 8)
+		return (n - 4) * 8 + 1;
+	return n * 8;
+}
+
+/* 16-bit addressing (SDM volume 2, table 2-1). */
+static void read_memory16(struct decoder *d, struct insn *insn)
+{
+	static const struct {
+		uint8_t base, index, seg;
+	} forms[8] = {
+		{X86_RBX * 8, X86_RSI * 8, X86_DS}, {X86_RBX * 8, X86_RDI * 8, X86_DS},
+		{X86_RBP * 8, X86_RSI * 8, X86_SS}, {X86_RBP * 8, X86_RDI * 8, X86_SS},
+		{X86_RSI * 8, INSN_ZERO, X86_DS},   {X86_RDI * 8, INSN_ZERO, X86_DS},
+		{X86_RBP * 8, INSN_ZERO, X86_SS},   {X86_RBX * 8, INSN_ZERO, X86_DS},
+	};
+	unsigned mod = d->modrm >> 6, rm = d->modrm & 7;
+
+	insn->base = forms[rm].base;
+	insn->index = forms[rm].index;
+	insn->seg = forms[rm].seg;
+	if (mod == 0 && rm == 6) {
+		insn->base = INSN_ZERO;
+		insn->seg = X86_DS;
+		insn->disp = fetch_signed(d, 2);
+	} else {
+		insn->disp = fetch_signed(d, mod);
+	}
+}
+
+static void read_memory(struct decoder *d, struct insn *insn)
+{
+	unsigned mod = d->modrm >> 6, rm = d->modrm & 7, base = rm | (d->rex & 1) << 3;
+
+	insn->seg = X86_DS;
+	if (rm == 4) {
+		uint8_t sib = fetch(d);
+		unsigned index = (sib >> 3 & 7) | (d->rex & 2) << 2;
+
+		base = (sib & 7) | (d->rex & 1) << 3;
+		insn->scale = sib >> 6;
+		insn->index = index == 4 ? INSN_ZERO : index * 8;
+	}
+	insn->base = base * 8;
+	if (mod == 0 && (base & 7) == 5) {
+		insn->base = rm == 5 && d->mode == INSN_MODE_64 ? INSN_PC : INSN_ZERO;
+		insn->disp = fetch_signed(d, 4);
+		return;
+	}
+	if (base == X86_RSP || base == X86_RBP)
+		insn->seg = X86_SS;
+	insn->disp = fetch_signed(d, mod == 2 ? 4 : mod);
+}
+
+static void read_modrm(struct decoder *d, struct insn *insn)
+{
+	d->pos++; /* peeked at by find_row() */
+	if (d->modrm >= 0xc0)
+		return;
+	insn->flags |= INSN_MEM;
+	if (insn->addrsize == 2)
+		read_memory16(d, insn);
+	else
+		read_memory(d, insn);
+}
+
+static void finish_segment(const struct decoder *d, struct insn *insn)
+{
+	if (d->seg != INSN_SEG_NONE)
+		insn->seg = d->seg;
+	if (d->mode == INSN_MODE_64 && insn->seg != X86_FS && insn->seg != X86_GS)
+		insn->seg = INSN_SEG_NONE;
+	if (d->mode != INSN_MODE_64 || insn->addrsize != 8)
+		insn->flags |= INSN_EA_SLOW;
+}
+
+static void read_immediate(struct decoder *d, const struct insn_operand *op, struct insn *insn,
+			   bool second)
+{
+	unsigned v = insn->opsize, z = MIN(v, 4);
+
+	switch (op->kind) {
+	case 'I':
+		if (second && op->size[0] == 'b') {
+			insn->imm2 = fetch(d);
+			break;
+		}
+		insn->imm = fetch_signed(d, op->size[0] == 'b'	 ? 1
+					    : op->size[0] == 'w' ? 2
+					    : op->size[0] == 'z' ? z
+								 : v);
+		break;
+	case 'J':
+		insn->imm = fetch_signed(d, op->size[0] == 'b' ? 1 : z);
+		break;
+	case 'A':
+		insn->imm = (uint32_t)fetch_signed(d, z) & (z == 2 ? 0xffff : ~0u);
+		insn->imm |= (fetch_signed(d, 2) & 0xffff) << 32;
+		break;
+	case 'O':
+		/* The offset has the address's size and no sign. */
+		insn->imm = fetch_signed(d, insn->addrsize);
+		if (insn->addrsize < 8)
+			insn->imm &= (1ull << (8 * insn->addrsize)) - 1;
+		break;
+	case 'L':
+		insn->imm = (int8_t)fetch(d);
+		insn->imm2 = insn->imm >> 4 & 0xf;
+		break;
+	case 'f':
+		if (op->size[0] == '1')
+			insn->imm = 1;
+		break;
+	}
+}
+
+/* Register operands, by kind; false: the encoding names a register that does not exist. */
+static bool set_register(const struct decoder *d, const struct insn_operand *op, struct insn *insn)
+{
+	unsigned reg = (d->modrm >> 3 & 7) | (d->rex & 4) << 1;
+	unsigned rm = (d->modrm & 7) | (d->rex & 1) << 3;
+	bool byte = op->size[0] == 'b' && !op->size[1];
+
+	switch (op->kind) {
+	case 'G':
+		insn->reg = gpr_offset(d, reg, byte);
+		break;
+	case 'V':
+	case 'C':
+	case 'D':
+		insn->reg = reg;
+		break;
+	case 'S':
+		insn->reg = reg & 7;
+		return insn->reg < X86_N_SEGS;
+	case 'P':
+		insn->reg = reg & 7;
+		break;
+	case 'B':
+		insn->vvvv = gpr_offset(d, d->vvvv, false);
+		break;
+	case 'H':
+		insn->vvvv = d->vvvv;
+		break;
+	case 'Z':
+		insn->rm = gpr_offset(d, (d->opcode & 7) | (d->rex & 1) << 3, byte);
+		break;
+	case 'E':
+	case 'R':
+		if (!(insn->flags & INSN_MEM) || op->kind == 'R')
+			insn->rm = gpr_offset(d, rm, byte);
+		break;
+	case 'W':
+	case 'U':
+		insn->rm = rm;
+		break;
+	case 'Q':
+	case 'N':
+	case 'T':
+		insn->rm = rm & 7;
+		break;
+	}
+	return true;
+}
+
+static bool names_vvvv(const struct insn_row *row)
+{
+	for (unsigned i = 0; i < INSN_MAX_OPERANDS; i++)
+		if (row->operand[i].kind == 'H' || row->operand[i].kind == 'B')
+			return true;
+	return false;
+}
+
+static uint8_t address_size(const struct decoder *d)
+{
+	if (d->mode == INSN_MODE_64)
+		return d->has_67 ? 4 : 8;
+	return (d->mode == INSN_MODE_16) != d->has_67 ? 2 : 4;
+}
+
+static bool read_operands(struct decoder *d, const struct insn_row *row, struct insn *insn)
+{
+	bool ok = true, have_imm = false;
+
+	for (unsigned i = 0; i < INSN_MAX_OPERANDS; i++) {
+		const struct insn_operand *op = &row->operand[i];
+
+		read_immediate(d, op, insn, have_imm);
+		have_imm |= op->kind == 'I';
+		ok &= set_register(d, op, insn);
+	}
+	if (d->is_vex && d->vvvv && !names_vvvv(row))
+		ok = false;
+	if (d->has_lock && !((row->flags & IF_LOCK) && (insn->flags & INSN_MEM)))
+		ok = false;
+	return ok;
+}
+
+enum insn_status insn_decode(const uint8_t *bytes, size_t n, enum insn_mode mode, unsigned offset,
+			     struct insn *insn)
+{
+	struct decoder d = {
+		.bytes = bytes, .n = MIN(n, MAX_LEN), .mode = mode, .seg = INSN_SEG_NONE};
+	const struct insn_row *row;
+	uint16_t number = 0;
+	bool ok;
+
+	memset(insn, 0, sizeof(*insn));
+	insn->base = insn->index = INSN_ZERO;
+	insn->seg = X86_DS;
+	read_prefixes(&d);
+	ok = read_opcode(&d);
+	row = ok && !d.more ? find_row(&d, &number) : NULL;
+	if (row) {
+		insn->row = number;
+		insn->addrsize = address_size(&d);
+		insn->flags = (d.has_lock ? INSN_LOCK : 0) | (d.rep == 0xf3 ? INSN_REP : 0) |
+			      (d.rep == 0xf2 ? INSN_REPNE : 0) | (d.vex_l ? INSN_VEX_L1 : 0) |
+			      (d.rex & 8 ? INSN_REX_W : 0) | (d.has_66 ? INSN_66 : 0);
+		if (row->has_modrm)
+			read_modrm(&d, insn);
+		insn->opsize = size_of_routine(&d, row);
+		ok = read_operands(&d, row, insn);
+		finish_segment(&d, insn);
+	}
+	insn->len = d.pos;
+	insn->next = offset + d.pos;
+	if (d.more)
+		return d.n == MAX_LEN ? INSN_TOO_LONG : INSN_MORE;
+	if (!row || !ok)
+		return INSN_UD;
+	if (insn->base == INSN_PC)
+		insn->disp += insn->next;
+	for (unsigned i = 0; i < INSN_MAX_OPERANDS; i++)
+		if (row->operand[i].kind == 'J')
+			insn->imm += insn->next;
+	insn->exec = row->exec->fn[!!(insn->flags & INSN_MEM)][__builtin_ctz(insn->opsize)];
+	return insn->exec ? INSN_OK : INSN_UD;
+}
+
+unsigned insn_mem_size(const struct insn_row *row, const struct insn *insn)
+{
+	unsigned x = insn->flags & INSN_VEX_L1 ? 32 : 16;
+
+	for (unsigned i = 0; i < INSN_MAX_OPERANDS; i++) {
+		const struct insn_operand *op = &row->operand[i];
+
+		if (!op->kind || !strchr("EMWQ", op->kind))
+			continue;
+		if (!strncmp(op->size, "dq", 3))
+			return 16;
+		if (!strncmp(op->size, "qq", 3))
+			return 32;
+		switch (op->size[0]) {
+		case 'b':
+			return 1;
+		case 'w':
+			return 2;
+		case 'd':
+			return 4;
+		case 'q':
+			return 8;
+		case 't':
+			return 10;
+		case 'x':
+			return x;
+		case 'h':
+			return x / 2;
+		case 'f':
+			return x / 4;
+		case 'e':
+			return x / 8;
+		case 'v':
+			return insn->opsize;
+		case 'z':
+			return MIN(insn->opsize, 4);
+		case 'y':
+			return insn->flags & INSN_REX_W ? 8 : 4;
+		case 's':
+			return insn->addrsize == 8 ? 10 : 6;
+		case 'p':
+			return insn->opsize + 2;
+		}
+		return 0;
+	}
+	return 0;
+}

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The instruction table and what the decoder makes of it.
+ *
+ * A row states an encoding in the notation of the Intel SDM's volume 2 ("66 0F 58 /r",
+ * "VEX.L.66.0F38.W0 DC /r") and the operands in that of its appendix A.2 ("Vx,Hx,Wx"). From the
+ * rows come the decoder, the interpreter's dispatch, the names for humans and the
+ * per-instruction tests. The first row that fits wins, so special encodings stand before general ones.
+ *
+ * Encoding notation
+ *   NP 66 F3 F2       required prefix; without one of these any prefix will do, and 66 is the operand size
+ *   0F, 0F38, 0F3A    opcode map (also "0F 38")
+ *   REX.W, W0, W1     operand-size bit required set or clear
+ *   VEX.L VEX.128 VEX.256 VEX.LZ VEX.LIG    VEX-encoded; .L: 128 or 256 by the L bit, .LZ: L must be 0
+ *   +r                the opcode's low 3 bits are a register
+ *   /r /0../7         ModRM follows; its reg field is an operand or part of the opcode
+ *   m: r:             (after /r or /digit) ModRM must name memory, or a register
+ *   a second opcode byte after /digit-less ModRM forms, e.g. "0F 01 D0": all of ModRM is fixed
+ * Operand notation, addressing
+ *   E r/m general or memory; G reg general; B vvvv general; R r/m general only; M memory only
+ *   V reg vector; W r/m vector or memory; U r/m vector only; H vvvv vector; L imm8[7:4] vector
+ *   P reg MMX; Q r/m MMX or memory; N r/m MMX only; T x87 ST(i) in r/m
+ *   I immediate; J branch offset; A far pointer; O absolute offset; S segment register;
+ *   C control register; D debug register; X DS:rSI; Y ES:rDI; Z register in the opcode
+ * Operand notation, size
+ *   b w d q 1..8 bytes; v 16, 32 or 64 by operand size; z 16 or 32; y 32 or 64; t 10 bytes;
+ *   dq 16, qq 32, x 16 or 32 by VEX.L, h half of x, f quarter of x, e eighth of x;  s: GDT pseudo-descriptor;
+ *   p: far pointer in memory; n: no size (LEA, INVLPG, FXSAVE...)
+ *   Fixed operands are written in lower case or as numbers: al, ax, eax, rax, cl, dx, 1, xmm0.
+ */
+#ifndef VIV_CPU_X86_INSN_H
+#define VIV_CPU_X86_INSN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct cpu;
+struct insn;
+
+/* Runs one instruction and, unless it ends its block, the ones after it. */
+typedef void (*exec_fn)(struct cpu *cpu, const struct insn *insn);
+
+/* An instruction's routines: [0] r/m is a register, [1] it is memory; then by operand size 1, 2, 4, 8. */
+struct exec_set {
+	exec_fn fn[2][4];
+};
+
+/* CPUID features a row belongs to; a row whose feature the host lacks is #UD. */
+enum insn_feature {
+	F_BASE, F_MMX, F_SSE, F_SSE2, F_SSE3, F_SSSE3, F_SSE41, F_SSE42, F_AES, F_PCLMUL, F_SHA,
+	F_POPCNT, F_LZCNT, F_MOVBE, F_BMI1, F_BMI2, F_ADX, F_AVX, F_AVX2, F_FMA, F_F16C, F_VAES,
+	F_VPCLMUL, F_GFNI, F_RDRAND, F_RDSEED, F_N_FEATURES,
+};
+
+enum insn_row_flags {
+	IF_LOCK = 1 << 0,  /* LOCK allowed where the destination is memory */
+	IF_D64 = 1 << 1,   /* operand size defaults to 64 bits in 64-bit mode */
+	IF_F64 = 1 << 2,   /* operand size is 64 bits in 64-bit mode, 66 ignored */
+	IF_END = 1 << 3,   /* ends a block: may jump, or change what follows */
+	IF_NO64 = 1 << 4,  /* #UD in 64-bit mode */
+	IF_O64 = 1 << 5,   /* #UD outside 64-bit mode */
+	IF_CPL0 = 1 << 6,  /* #GP(0) unless CPL is 0 */
+	IF_REP = 1 << 7,   /* F2/F3 repeat it */
+	IF_STORE = 1 << 8, /* vector rows: the memory operand is written, not read */
+	IF_RMW = 1 << 9,   /* vector rows: memory operand read and written; integer rows: destination also read */
+	IF_NODST = 1 << 10, /* the first operand is only read */
+	IF_FLAGS = 1 << 11, /* vector rows: writes RFLAGS */
+	IF_X87 = 1 << 12,   /* uses the x87 unit: #NM by TS or EM */
+	IF_MMX = 1 << 13,   /* uses MMX registers: #UD by EM, #NM by TS */
+	IF_SSE = 1 << 14,   /* legacy SSE: #UD unless OSFXSR, #NM by TS */
+	IF_AVX = 1 << 15,   /* VEX vector: #UD unless XCR0 has SSE and AVX, #NM by TS */
+	IF_ALIGN = 1 << 16, /* memory operand must be aligned to its size: #GP(0) */
+	IF_NOTEST = 1 << 17, /* the host oracle cannot run it, or not deterministically */
+};
+
+#define INSN_MAX_OPERANDS 4
+
+struct insn_operand {
+	char kind;    /* addressing letter, 'f' for a fixed one, 0 for none */
+	char size[3]; /* size letters, or the fixed operand's first three characters */
+};
+
+struct insn_row {
+	const char *name, *encoding, *operands;
+	const struct exec_set *exec;
+	uint32_t flags;
+	uint8_t feature;
+	/* What insn_table_init() reads from the strings: */
+	uint8_t map;     /* 0 one-byte, 1 0F, 2 0F38, 3 0F3A */
+	uint8_t opcode;
+	uint8_t prefix;  /* INSN_PREFIX_* */
+	uint8_t vex;     /* INSN_VEX_* */
+	uint8_t w;       /* 0, 1 or INSN_ANY */
+	uint8_t reg, rm; /* fixed ModRM fields or INSN_ANY */
+	uint8_t mod;     /* INSN_MOD_*: */
+	bool has_modrm, plus_r;
+	struct insn_operand operand[INSN_MAX_OPERANDS];
+};
+
+enum { INSN_ANY = 0xff };
+enum { INSN_PREFIX_ANY, INSN_PREFIX_NP, INSN_PREFIX_66, INSN_PREFIX_F3, INSN_PREFIX_F2 };
+enum { INSN_VEX_NONE, INSN_VEX_L, INSN_VEX_128, INSN_VEX_256, INSN_VEX_LIG };
+enum { INSN_MOD_ANY, INSN_MOD_MEM, INSN_MOD_REG };
+
+/* What instructions are decoded for: the default sizes of the code segment. */
+enum insn_mode { INSN_MODE_16, INSN_MODE_32, INSN_MODE_64 };
+
+enum insn_flags {
+	INSN_LOCK = 1 << 0,
+	INSN_REP = 1 << 1,   /* F3 */
+	INSN_REPNE = 1 << 2, /* F2 */
+	INSN_MEM = 1 << 3,   /* r/m is memory */
+	INSN_EA_SLOW = 1 << 4, /* effective address is not base + index * scale + disp in 64 bits */
+	INSN_VEX_L1 = 1 << 5,
+	INSN_REX_W = 1 << 6,
+	INSN_66 = 1 << 7,
+};
+
+/*
+ * A decoded instruction. Register operands are byte offsets into the general
+ * registers of struct cpu (8 a register; AH..BH are odd), except where the operand kind
+ * names another file (vector, segment, control...): then they are plain numbers.
+ * `base` and `index` are such offsets too; INSN_ZERO reads as 0 and INSN_PC as the
+ * linear address of the code page, so that RIP-relative operands need no extra work.
+ */
+#define INSN_ZERO (16 * 8)
+#define INSN_PC   (17 * 8)
+#define INSN_SEG_NONE 6 /* in x86_seg's numbering; base 0 */
+
+struct insn {
+	exec_fn exec;
+	int64_t imm;   /* immediate; for branches the target, from the code page's start */
+	const void *stub; /* vector rows: host code (vector.h) */
+	int64_t disp;
+	uint16_t next; /* where the next instruction starts, from the code page's start */
+	uint16_t row;
+	uint8_t reg, rm, vvvv;
+	uint8_t base, index, scale; /* scale: shift count */
+	uint8_t seg;
+	uint8_t len;
+	uint8_t opsize, addrsize; /* bytes */
+	uint8_t flags;            /* enum insn_flags */
+	uint8_t imm2;             /* ENTER's level, the vector register in imm8[7:4] */
+};
+
+enum insn_status {
+	INSN_OK,
+	INSN_UD,       /* undefined: raises #UD; insn->len bytes were looked at */
+	INSN_TOO_LONG, /* over 15 bytes: #GP(0) */
+	INSN_MORE,     /* more bytes than given are needed */
+};
+
+/* Builds the decoder's index from the rows; once, before any decoding. Asserts on a bad row. */
+void insn_table_init(void);
+size_t insn_table_size(void);
+const struct insn_row *insn_row_get(size_t n);
+
+/*
+ * Decodes one instruction from at most `n` bytes; `offset` is its first byte's place in the
+ * code page. exec is left NULL unless INSN_OK.
+ */
+enum insn_status insn_decode(const uint8_t *bytes, size_t n, enum insn_mode mode, unsigned offset,
+			     struct insn *insn);
+
+/* Bytes of the memory operand the row names, 0 for none or no size. */
+unsigned insn_mem_size(const struct insn_row *row, const struct insn *insn);
+
+#endif

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Guest memory as instructions see it: effective addresses, the software TLB in front of
+ * the page walk, and what lies behind it (MMIO, code pages, page crossings).
+ * Only struct cpu's own thread. Functions that take an insn leave by cpu_fault().
+ */
+#ifndef VIV_CPU_X86_MMU_H
+#define VIV_CPU_X86_MMU_H
+
+#include "cpu/x86/cpu.h"
+
+uint64_t mmu_ea_slow(struct cpu *cpu, const struct insn *insn);
+
+/* Linear address of the memory operand. */
+static inline uint64_t insn_ea(struct cpu *cpu, const struct insn *insn)
+{
+	if (G_UNLIKELY(insn->flags & INSN_EA_SLOW))
+		return mmu_ea_slow(cpu, insn);
+	return REG(uint64_t, insn->base) + (REG(uint64_t, insn->index) << insn->scale) + insn->disp +
+	       cpu->seg_base[insn->seg];
+}
+
+static inline struct tlb_entry *tlb_slot(struct tlb_entry *table, uint64_t address)
+{
+	return &table[address / 4096 % TLB_SIZE];
+}
+
+/* Slow paths; `size` at most 64. They bounce page crossings and MMIO. */
+void mmu_read_slow(struct cpu *cpu, const struct insn *insn, uint64_t address, void *buf,
+		   unsigned size);
+void mmu_write_slow(struct cpu *cpu, const struct insn *insn, uint64_t address, const void *buf,
+		    unsigned size);
+
+/* Host pointer to `size` readable bytes, or NULL where they cannot be pointed at. No fault. */
+static inline void *tlb_read(struct cpu *cpu, uint64_t address, unsigned size)
+{
+	const struct tlb_entry *e = tlb_slot(cpu->tlb->read, address);
+	uint64_t offset = e->tag ^ address;
+
+	return G_LIKELY(offset <= 4096 - size) ? e->host + offset : NULL;
+}
+static inline void *tlb_write(struct cpu *cpu, uint64_t address, unsigned size)
+{
+	const struct tlb_entry *e = tlb_slot(cpu->tlb->write, address);
+	uint64_t offset = e->tag ^ address;
+
+	return G_LIKELY(offset <= 4096 - size) ? e->host + offset : NULL;
+}
+
+#define MEM_ACCESSORS(bits)                                                                        \
+	static inline uint##bits##_t mem_load##bits(struct cpu *cpu, const struct insn *insn,      \
+						    uint64_t address)                              \
+	{                                                                                          \
+		uint##bits##_t v, *p = tlb_read(cpu, address, bits / 8);                           \
+		if (G_LIKELY(p != NULL))                                                           \
+			return *p;                                                                 \
+		mmu_read_slow(cpu, insn, address, &v, bits / 8);                                   \
+		return v;                                                                          \
+	}                                                                                          \
+	static inline void mem_store##bits(struct cpu *cpu, const struct insn *insn,               \
+					   uint64_t address, uint##bits##_t v)                     \
+	{                                                                                          \
+		uint##bits##_t *p = tlb_write(cpu, address, bits / 8);                             \
+		if (G_LIKELY(p != NULL))                                                           \
+			*p = v;                                                                    \
+		else                                                                               \
+			mmu_write_slow(cpu, insn, address, &v, bits / 8);                          \
+	}
+MEM_ACCESSORS(8)
+MEM_ACCESSORS(16)
+MEM_ACCESSORS(32)
+MEM_ACCESSORS(64)
+#undef MEM_ACCESSORS
+
+/*
+ * Read-modify-write: a pointer to change in place (with a locked instruction where the guest's
+ * is), then mem_rmw_done(). All faults happen in mem_rmw().
+ */
+void *mmu_rmw_slow(struct cpu *cpu, const struct insn *insn, uint64_t address, unsigned size);
+void mmu_rmw_commit(struct cpu *cpu, const struct insn *insn, unsigned size);
+
+static inline void *mem_rmw(struct cpu *cpu, const struct insn *insn, uint64_t address,
+			    unsigned size)
+{
+	void *p = tlb_write(cpu, address, size);
+
+	return G_LIKELY(p != NULL) ? p : mmu_rmw_slow(cpu, insn, address, size);
+}
+static inline void mem_rmw_done(struct cpu *cpu, const struct insn *insn, void *p, unsigned size)
+{
+	if (G_UNLIKELY(p == cpu->rmw_bounce))
+		mmu_rmw_commit(cpu, insn, size);
+}
+
+/* Any size up to 4096: for operands like FXSAVE's image; all or nothing. */
+void mem_read_bytes(struct cpu *cpu, const struct insn *insn, uint64_t address, void *buf,
+		    unsigned size);
+void mem_write_bytes(struct cpu *cpu, const struct insn *insn, uint64_t address, const void *buf,
+		     unsigned size);
+/* Faults as a read or write of these bytes would; transfers nothing. */
+void mmu_probe(struct cpu *cpu, const struct insn *insn, uint64_t address, unsigned size,
+	       bool write);
+
+/* As the processor itself, whatever CPL is: descriptor tables, TSS, interrupt frames' tables. */
+void mmu_sys_read(struct cpu *cpu, const struct insn *insn, uint64_t address, void *buf,
+		  unsigned size);
+void mmu_sys_write(struct cpu *cpu, const struct insn *insn, uint64_t address, const void *buf,
+		   unsigned size);
+
+/* Guest-physical address of the instruction page at `address`; faults as a fetch. */
+uint64_t mmu_fetch(struct cpu *cpu, const struct insn *insn, uint64_t address);
+
+void mmu_flush(struct cpu *cpu);
+void mmu_flush_page(struct cpu *cpu, uint64_t address);
+/* Takes a page out of the write TLBs: it holds code now. */
+void mmu_protect_page(struct cpu *cpu, uint64_t gpa);
+
+#endif

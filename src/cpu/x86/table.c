@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The instruction rows, and the reading of their notation (insn.h). */
+#include <glib.h>
+#include <string.h>
+
+#include "cpu/x86/insn_int.h"
+
+/* First pass over the rows: declare their routines. */
+#define I(name, encoding, operands, feature, flags, routines) \
+	extern const struct exec_set exec_##routines;
+#include "cpu/x86/rows/all.inc"
+#undef I
+
+#define I(name, encoding, operands, feature, flags, routines) \
+	{name, encoding, operands, &exec_##routines, flags, feature},
+static struct insn_row rows[] = {
+#include "cpu/x86/rows/all.inc"
+};
+#undef I
+
+struct insn_index insn_index;
+
+static bool host_has[F_N_FEATURES];
+
+static void detect_host(void)
+{
+#define HAS(feature, name) host_has[feature] = __builtin_cpu_supports(name)
+	__builtin_cpu_init();
+	host_has[F_BASE] = true;
+	HAS(F_MMX, "mmx");
+	HAS(F_SSE, "sse");
+	HAS(F_SSE2, "sse2");
+	HAS(F_SSE3, "sse3");
+	HAS(F_SSSE3, "ssse3");
+	HAS(F_SSE41, "sse4.1");
+	HAS(F_SSE42, "sse4.2");
+	HAS(F_AES, "aes");
+	HAS(F_PCLMUL, "pclmul");
+	HAS(F_SHA, "sha");
+	HAS(F_POPCNT, "popcnt");
+	HAS(F_LZCNT, "lzcnt");
+	HAS(F_MOVBE, "movbe");
+	HAS(F_BMI1, "bmi");
+	HAS(F_BMI2, "bmi2");
+	HAS(F_ADX, "adx");
+	HAS(F_AVX, "avx");
+	HAS(F_AVX2, "avx2");
+	HAS(F_FMA, "fma");
+	HAS(F_F16C, "f16c");
+	HAS(F_VAES, "vaes");
+	HAS(F_VPCLMUL, "vpclmulqdq");
+	HAS(F_GFNI, "gfni");
+	HAS(F_RDRAND, "rdrnd");
+	HAS(F_RDSEED, "rdseed");
+#undef HAS
+}
+
+bool insn_host_has(enum insn_feature feature)
+{
+	return host_has[feature];
+}
+
+/* One '.'- or blank-separated word of an encoding. */
+static void parse_word(struct insn_row *row, const char *word, bool *have_opcode)
+{
+	static const struct {
+		const char *word;
+		size_t offset;
+		uint8_t value;
+	} words[] = {
+#define SETS(member, value) offsetof(struct insn_row, member), value
+		{"NP", SETS(prefix, INSN_PREFIX_NP)},
+		{"66", SETS(prefix, INSN_PREFIX_66)},
+		{"F3", SETS(prefix, INSN_PREFIX_F3)},
+		{"F2", SETS(prefix, INSN_PREFIX_F2)},
+		{"0F", SETS(map, 1)},
+		{"0F38", SETS(map, 2)},
+		{"0F3A", SETS(map, 3)},
+		{"REX.W", SETS(w, 1)},
+		{"W1", SETS(w, 1)},
+		{"W0", SETS(w, 0)},
+		{"VEX", SETS(vex, INSN_VEX_LIG)},
+		{"L", SETS(vex, INSN_VEX_L)},
+		{"128", SETS(vex, INSN_VEX_128)},
+		{"LZ", SETS(vex, INSN_VEX_128)},
+		{"256", SETS(vex, INSN_VEX_256)},
+		{"LIG", SETS(vex, INSN_VEX_LIG)},
+		{"/r", SETS(has_modrm, true)},
+		{"m:", SETS(mod, INSN_MOD_MEM)},
+		{"r:", SETS(mod, INSN_MOD_REG)},
+#undef SETS
+	};
+
+	/* Prefix and map bytes come before the opcode; after it only ModRM is left. */
+	for (size_t i = 0; i < G_N_ELEMENTS(words); i++) {
+		if (strcmp(word, words[i].word) || (*have_opcode && g_ascii_isxdigit(word[0]) &&
+						    word[0] != 'W' && strlen(word) == 2))
+			continue;
+		((uint8_t *)row)[words[i].offset] = words[i].value;
+		return;
+	}
+	if (word[0] == '/') {
+		row->has_modrm = true;
+		row->reg = word[1] - '0';
+		return;
+	}
+	unsigned byte = strtoul(word, NULL, 16);
+
+	g_assert(g_ascii_isxdigit(word[0]) && byte < 256);
+	if (!*have_opcode) {
+		row->opcode = byte;
+		row->plus_r = strstr(word, "+r") != NULL;
+		*have_opcode = true;
+	} else {
+		row->has_modrm = true;
+		row->mod = INSN_MOD_REG;
+		row->reg = byte >> 3 & 7;
+		row->rm = byte & 7;
+		g_assert(byte >= 0xc0);
+	}
+}
+
+static void parse_operands(struct insn_row *row)
+{
+	g_auto(GStrv) names = g_strsplit(row->operands, ",", -1);
+
+	for (unsigned i = 0; names[i]; i++) {
+		struct insn_operand *op = &row->operand[i];
+		const char *s = names[i];
+
+		g_assert(i < INSN_MAX_OPERANDS);
+		op->kind = 'f';
+		if (g_ascii_isupper(s[0]))
+			op->kind = *s++;
+		g_assert(strlen(s) <= sizeof(op->size) || op->kind == 'f');
+		memcpy(op->size, s, MIN(strlen(s), sizeof(op->size)));
+	}
+}
+
+static void parse_row(struct insn_row *row)
+{
+	g_auto(GStrv) words = g_strsplit(row->encoding, " ", -1);
+	bool have_opcode = false;
+
+	row->w = row->reg = row->rm = INSN_ANY;
+	for (unsigned i = 0; words[i]; i++) {
+		if (!strcmp(words[i], "REX.W")) {
+			parse_word(row, words[i], &have_opcode);
+			continue;
+		}
+		g_auto(GStrv) parts = g_strsplit(words[i], ".", -1);
+
+		for (unsigned j = 0; parts[j]; j++)
+			parse_word(row, parts[j], &have_opcode);
+	}
+	g_assert(have_opcode);
+	parse_operands(row);
+}
+
+static void index_row(GArray *lists[2][4][256], uint16_t n)
+{
+	const struct insn_row *row = &rows[n];
+
+	for (unsigned i = 0; i < (row->plus_r ? 8 : 1); i++) {
+		GArray **list = &lists[row->vex != INSN_VEX_NONE][row->map][row->opcode + i];
+
+		if (!*list)
+			*list = g_array_new(false, false, sizeof(uint16_t));
+		g_array_append_val(*list, n);
+	}
+}
+
+static gpointer table_init_once(gpointer unused)
+{
+	GArray *lists[2][4][256] = {0};
+	uint32_t used = 0;
+
+	detect_host();
+	for (size_t n = 0; n < G_N_ELEMENTS(rows); n++) {
+		parse_row(&rows[n]);
+		if (host_has[rows[n].feature])
+			index_row(lists, n);
+	}
+	insn_index.candidates = g_new(uint16_t, 8 * G_N_ELEMENTS(rows) + 1);
+	for (unsigned i = 0; i < 2 * 4 * 256; i++) {
+		GArray *list = (&lists[0][0][0])[i];
+
+		(&insn_index.start[0][0][0])[i] = used;
+		(&insn_index.count[0][0][0])[i] = list ? list->len : 0;
+		if (!list)
+			continue;
+		memcpy(insn_index.candidates + used, list->data, list->len * sizeof(uint16_t));
+		used += list->len;
+		g_array_unref(list);
+	}
+	return NULL;
+}
+
+void insn_table_init(void)
+{
+	static GOnce once = G_ONCE_INIT;
+
+	g_once(&once, table_init_once, NULL);
+}
+
+size_t insn_table_size(void)
+{
+	return G_N_ELEMENTS(rows);
+}
+
+const struct insn_row *insn_row_get(size_t n)
+{
+	g_assert(n < G_N_ELEMENTS(rows));
+	return &rows[n];
+}
