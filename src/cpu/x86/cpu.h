@@ -135,6 +135,9 @@ void cpu_set_rflags(struct cpu *cpu, uint64_t rflags);
  * changed: derives mode_key, the TLB class and seg_base. */
 void cpu_update_mode(struct cpu *cpu);
 
+/* Runs one instruction at rip. Returns -1, or the vector of the fault it raised, undelivered. */
+int cpu_step(struct cpu *cpu);
+
 /* Loads the guest's x87 state into the host's registers, and the other way (vector.c). */
 void cpu_x87_load(struct cpu *cpu);
 void cpu_x87_save(struct cpu *cpu);
