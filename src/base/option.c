@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "base/option.h"
+
+#include <string.h>
+
+#include "base/error.h"
+
+#define HELP_COLUMN 28
+
+/* An argument taken apart. */
+struct argument {
+	const struct option_row *row;
+	void *target;
+	const char *value; /* written in the same argument, or NULL */
+};
+
+static bool matches(const struct option_row *row, const char *word, struct argument *argument)
+{
+	if (word[1] != '-') {
+		argument->value = word[2] ? word + 2 : NULL;
+		return row->letter && row->letter == word[1];
+	}
+	size_t len = strcspn(word + 2, "=");
+
+	argument->value = word[2 + len] ? word + 2 + len + 1 : NULL;
+	return strlen(row->name) == len && !memcmp(row->name, word + 2, len);
+}
+
+static bool find(const struct option_group *groups, size_t n_groups, const char *word,
+		 struct argument *argument)
+{
+	for (const struct option_group *group = groups; group < groups + n_groups; group++) {
+		for (size_t i = 0; i < group->n_rows; i++) {
+			if (!matches(&group->rows[i], word, argument))
+				continue;
+			argument->row = &group->rows[i];
+			argument->target = group->target;
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool set(const struct argument *argument, GError **error)
+{
+	const struct option_row *row = argument->row;
+
+	if (row->metavar && !argument->value) {
+		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT, "--%s needs a value: --%s %s",
+			    row->name, row->name, row->metavar);
+		return false;
+	}
+	if (!row->metavar && argument->value) {
+		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT, "--%s takes no value", row->name);
+		return false;
+	}
+	if (row->set(argument->target, argument->value, error))
+		return true;
+	g_prefix_error(error, "--%s: ", row->name);
+	return false;
+}
+
+bool option_parse(const struct option_group *groups, size_t n_groups, int argc, char **argv,
+		  const char *help_command, GError **error)
+{
+	struct argument argument;
+
+	for (int i = 1; i < argc; i++) {
+		if (argv[i][0] != '-' || !argv[i][1]) {
+			g_set_error(
+				error, VIV_ERROR, VIV_ERROR_INPUT,
+				"'%s' is no option, and there is nothing else to name here; see "
+				"`%s`",
+				argv[i], help_command);
+			return false;
+		}
+		if (!find(groups, n_groups, argv[i], &argument)) {
+			g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
+				    "unknown option '%s'; `%s` lists the options", argv[i],
+				    help_command);
+			return false;
+		}
+		if (argument.row->metavar && !argument.value && i + 1 < argc)
+			argument.value = argv[++i];
+		if (!set(&argument, error))
+			return false;
+	}
+	return true;
+}
+
+void option_append_help(GString *out, const struct option_group *group)
+{
+	for (const struct option_row *row = group->rows; row < group->rows + group->n_rows; row++) {
+		g_autofree char *letter =
+			row->letter ? g_strdup_printf("-%c, ", row->letter) : g_strdup("    ");
+		g_autofree char *left = g_strdup_printf("  %s--%s %s", letter, row->name,
+							row->metavar ? row->metavar : "");
+		g_auto(GStrv) lines = g_strsplit(row->help, "\n", -1);
+
+		for (char **line = lines; *line; line++)
+			g_string_append_printf(out, "%-*s %s\n", HELP_COLUMN,
+					       line == lines ? left : "", *line);
+	}
+}
