@@ -25,10 +25,17 @@ struct device *device_new(const struct device_class *class, struct device_env *e
 	return device;
 }
 
+static void drain(struct device *device)
+{
+	if (device->class->drain)
+		device->class->drain(device);
+}
+
 void device_free(struct device *device)
 {
 	if (!device)
 		return;
+	drain(device);
 	for (unsigned i = 0; i < device->regions->len; i++) {
 		struct mapping *m = &g_array_index(device->regions, struct mapping, i);
 
@@ -43,6 +50,7 @@ void device_free(struct device *device)
 
 void device_reset(struct device *device)
 {
+	drain(device);
 	device->class->reset(device);
 }
 
@@ -65,12 +73,14 @@ bool device_map(struct device *device, enum bus_space space, uint64_t base, uint
 
 void device_save(struct device *device, uint16_t instance, GByteArray *out)
 {
+	drain(device);
 	state_save(device->class->state, instance, device, out);
 }
 
 bool device_load(struct device *device, uint16_t instance, struct state_reader *reader,
 		 GError **error)
 {
+	drain(device);
 	if (!state_load(device->class->state, instance, device, reader, error))
 		return false;
 	if (device->class->post_load)

@@ -28,9 +28,9 @@ struct stream;
 
 /* Where the board puts a device and what it connects it to: a row of a board table. */
 struct device_config {
-	uint64_t base;         /* port or address, where the device has a fixed one */
-	unsigned irq;          /* bus line */
-	unsigned devfn;        /* PCI slot << 3 | function */
+	uint64_t base;	       /* port or address, where the device has a fixed one */
+	unsigned irq;	       /* bus line */
+	unsigned devfn;	       /* PCI slot << 3 | function */
 	struct block *block;   /* storage behind it; not owned */
 	struct stream *stream; /* bytes behind it; not owned */
 	uint64_t ram_size;     /* what CMOS tells the firmware */
@@ -52,14 +52,17 @@ struct device {
 };
 
 struct device_class {
-	const char *name;     /* the data sheet's */
-	const char *document; /* what it follows */
-	size_t size;          /* of the struct that starts with struct device */
+	const char *name;		 /* the data sheet's */
+	const char *document;		 /* what it follows */
+	size_t size;			 /* of the struct that starts with struct device */
 	const struct state_table *state; /* over that struct */
 	bool (*init)(struct device *device, const struct device_config *config, GError **error);
-	void (*reset)(struct device *device);     /* power-on values; cancels what is in flight */
+	void (*reset)(struct device *device);	  /* power-on values; cancels what is in flight */
 	void (*post_load)(struct device *device); /* re-arms timers and lines from loaded state */
-	void (*fini)(struct device *device);      /* accepts what a failed init left */
+	void (*fini)(struct device *device);	  /* accepts what a failed init left */
+	/* Waits until nothing is in flight on other threads; called without the lock, before
+	 * reset, fini, save and load. NULL: nothing ever is. Accepts what a failed init left. */
+	void (*drain)(struct device *device);
 };
 
 /* Allocates, initialises and resets; NULL with the error set, nothing left behind. */

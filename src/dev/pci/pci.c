@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "dev/pci/pci.h"
+
+#include "base/error.h"
+#include "base/le.h"
+#include "dev/pci/pci_int.h"
+
+struct pci_bus {
+	struct pci_device *host;
+	struct pci_device *functions[PCI_FUNCTIONS];
+};
+
+bool pci_device_init(struct pci_device *pci, const struct pci_ids *ids, const struct pci_ops *ops,
+		     const struct device_config *config, GError **error)
+{
+	struct pci_bus *bus = pci->device.env->pci;
+	uint8_t *header = pci->defaults;
+
+	g_assert(bus && config->devfn < PCI_FUNCTIONS);
+	if (bus->functions[config->devfn]) {
+		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
+			    "PCI device '%s': slot %02x.%x already holds '%s'; give one of them "
+			    "another slot",
+			    pci->device.class->name, pci_slot(config->devfn), config->devfn % 8,
+			    bus->functions[config->devfn]->device.class->name);
+		return false;
+	}
+	pci->ops = ops;
+	pci->devfn = config->devfn;
+	pci->next_cap = PCI_HEADER_END;
+	pci->last_cap_link = PCI_CAPABILITIES;
+	le16_store(header + PCI_VENDOR_ID, ids->vendor);
+	le16_store(header + PCI_DEVICE_ID, ids->device);
+	le32_store(header + PCI_REVISION_ID, ids->class_code << 8 | ids->revision);
+	le16_store(header + PCI_SUBSYSTEM_VENDOR_ID, ids->subsystem_vendor);
+	le16_store(header + PCI_SUBSYSTEM_ID, ids->subsystem);
+	header[PCI_INTERRUPT_PIN] = ids->interrupt_pin;
+	le16_store(pci->write_mask + PCI_COMMAND,
+		   PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_PARITY |
+			   PCI_COMMAND_SERR | PCI_COMMAND_INTX_DISABLE);
+	/* Section 6.2.3: the error bits, which nothing here sets. */
+	le16_store(pci->clear_mask + PCI_STATUS, 0xf900);
+	pci->write_mask[PCI_CACHE_LINE_SIZE] = 0xff;
+	pci->write_mask[PCI_LATENCY_TIMER] = 0xff;
+	if (ids->interrupt_pin) {
+		pci->write_mask[PCI_INTERRUPT_LINE] = 0xff;
+		irq_line_init(&pci->line, pci->device.env->bus,
+			      pci_gsi(pci_slot(pci->devfn), ids->interrupt_pin - 1));
+	}
+	bus->functions[pci->devfn] = pci;
+	pci->on_bus = true;
+	return true;
+}
+
+static bool bar_is_64(const struct pci_bar *bar)
+{
+	return bar->type == PCI_BAR_MEM64 || bar->type == PCI_BAR_MEM64_PREFETCH;
+}
+
+static unsigned bar_offset(unsigned index)
+{
+	return PCI_BAR_0 + 4 * index;
+}
+
+void pci_add_bar(struct pci_device *pci, unsigned index, enum pci_bar_type type, uint64_t size,
+		 const struct bus_ops *ops)
+{
+	struct pci_bar *bar = &pci->bars[index];
+	unsigned at = bar_offset(index);
+
+	*bar = (struct pci_bar){.type = type, .size = size, .ops = ops};
+	g_assert(index + bar_is_64(bar) < PCI_BARS && (size & (size - 1)) == 0);
+	g_assert(size >= (type == PCI_BAR_IO ? 4 : 16) && size <= 1ull << 31);
+	le32_store(pci->defaults + at, type);
+	le32_store(pci->write_mask + at, -size);
+	if (bar_is_64(bar))
+		le32_store(pci->write_mask + at + 4, UINT32_MAX);
+}
+
+unsigned pci_add_capability(struct pci_device *pci, uint8_t id, unsigned len)
+{
+	unsigned at = pci->next_cap;
+
+	g_assert(at + len <= PCI_CONFIG_SIZE);
+	pci->defaults[PCI_STATUS] |= PCI_STATUS_CAP_LIST;
+	pci->defaults[pci->last_cap_link] = at;
+	pci->defaults[at] = id;
+	pci->last_cap_link = at + 1;
+	pci->next_cap = (at + len + 3) & ~3u;
+	return at;
+}
+
+/* Where a BAR decodes now; false: nowhere. */
+static bool bar_wanted(const struct pci_device *pci, unsigned index, uint64_t *base)
+{
+	const struct pci_bar *bar = &pci->bars[index];
+	const uint8_t *reg = pci->config + bar_offset(index);
+	uint8_t enable = bar->type == PCI_BAR_IO ? PCI_COMMAND_IO : PCI_COMMAND_MEMORY;
+
+	*base = le32_load(reg) & -bar->size;
+	if (bar_is_64(bar))
+		*base |= (uint64_t)le32_load(reg + 4) << 32;
+	/* Zero is what an unassigned BAR holds, and port 0 and RAM are no device's. */
+	return bar->size && *base && pci->config[PCI_COMMAND] & enable;
+}
+
+static enum bus_space bar_space(const struct pci_bar *bar)
+{
+	return bar->type == PCI_BAR_IO ? BUS_PIO : BUS_MMIO;
+}
+
+static void unmap_bar(struct pci_device *pci, struct pci_bar *bar)
+{
+	bus_unmap(pci->device.env->bus, bar_space(bar), bar->mapped_at);
+	bar->mapped = false;
+}
+
+static void unmap_moved_bars(struct pci_device *pci)
+{
+	uint64_t base;
+
+	for (unsigned i = 0; i < PCI_BARS; i++) {
+		struct pci_bar *bar = &pci->bars[i];
+		bool wanted = bar_wanted(pci, i, &base);
+
+		if (bar->mapped && (!wanted || base != bar->mapped_at))
+			unmap_bar(pci, bar);
+	}
+}
+
+static void map_wanted_bars(struct pci_device *pci)
+{
+	uint64_t base;
+
+	for (unsigned i = 0; i < PCI_BARS; i++) {
+		struct pci_bar *bar = &pci->bars[i];
+
+		if (!bar_wanted(pci, i, &base) || bar->mapped)
+			continue;
+		/* Where another region lies already, that one keeps answering. */
+		bar->mapped = bus_map(pci->device.env->bus, bar_space(bar), base, bar->size,
+				      bar->ops, pci, &pci->device.lock);
+		bar->mapped_at = base;
+	}
+}
+
+/*
+ * All functions, not just the one written to: a BAR that found its place taken gets it once
+ * the other has moved on. Their command and base address registers change only under the
+ * host bridge's lock, which the caller holds.
+ */
+static void update_mappings(struct pci_bus *bus)
+{
+	for (unsigned i = 0; i < PCI_FUNCTIONS; i++)
+		if (bus->functions[i])
+			unmap_moved_bars(bus->functions[i]);
+	for (unsigned i = 0; i < PCI_FUNCTIONS; i++)
+		if (bus->functions[i])
+			map_wanted_bars(bus->functions[i]);
+}
+
+static void update_intx(struct pci_device *pci)
+{
+	bool disabled = le16_load(pci->config + PCI_COMMAND) & PCI_COMMAND_INTX_DISABLE;
+
+	if (pci->config[PCI_INTERRUPT_PIN])
+		irq_line_set(&pci->line, pci->intx && !disabled && !pci_msix_enabled(pci));
+}
+
+void pci_set_intx(struct pci_device *pci, bool level)
+{
+	pci->intx = level;
+	update_intx(pci);
+}
+
+void pci_device_reset(struct pci_device *pci)
+{
+	memcpy(pci->config, pci->defaults, sizeof(pci->config));
+	pci_msix_reset(pci);
+	pci_set_intx(pci, false);
+	update_mappings(pci->device.env->pci);
+}
+
+bool pci_device_check(const struct pci_device *pci)
+{
+	for (unsigned i = 0; i < PCI_CONFIG_SIZE; i++)
+		if ((pci->config[i] ^ pci->defaults[i]) &
+		    ~(pci->write_mask[i] | pci->clear_mask[i]))
+			return false;
+	return pci_msix_check(pci);
+}
+
+void pci_device_post_load(struct pci_device *pci)
+{
+	update_mappings(pci->device.env->pci);
+	update_intx(pci);
+}
+
+void pci_device_fini(struct pci_device *pci)
+{
+	if (!pci->on_bus)
+		return;
+	for (unsigned i = 0; i < PCI_BARS; i++)
+		if (pci->bars[i].mapped)
+			unmap_bar(pci, &pci->bars[i]);
+	pci_set_intx(pci, false);
+	pci->device.env->pci->functions[pci->devfn] = NULL;
+}
+
+struct pci_bus *pci_bus_new(struct pci_device *host)
+{
+	struct pci_bus *bus = g_new0(struct pci_bus, 1);
+
+	bus->host = host;
+	return bus;
+}
+
+void pci_bus_free(struct pci_bus *bus)
+{
+	if (!bus)
+		return;
+	for (unsigned i = 0; i < PCI_FUNCTIONS; i++)
+		g_assert(!bus->functions[i]);
+	g_free(bus);
+}
+
+static uint32_t config_read(struct pci_device *pci, unsigned offset, unsigned size)
+{
+	uint8_t bytes[4] = {};
+
+	if (pci->ops && pci->ops->config_read)
+		pci->ops->config_read(pci, offset, size);
+	memcpy(bytes, pci->config + offset, size);
+	/* Not kept, but computed: the interrupt status bit. */
+	if (pci->intx && offset <= PCI_STATUS && offset + size > PCI_STATUS)
+		bytes[PCI_STATUS - offset] |= PCI_STATUS_INTERRUPT;
+	return le32_load(bytes);
+}
+
+static bool overlaps(unsigned offset, unsigned size, unsigned first, unsigned end)
+{
+	return offset < end && offset + size > first;
+}
+
+static void config_write(struct pci_device *pci, unsigned offset, uint32_t value, unsigned size)
+{
+	for (unsigned i = offset; i < offset + size; i++, value >>= 8) {
+		pci->config[i] &= ~(pci->clear_mask[i] & value);
+		pci->config[i] &= ~pci->write_mask[i];
+		pci->config[i] |= pci->write_mask[i] & value;
+	}
+	if (overlaps(offset, size, PCI_COMMAND, PCI_STATUS) ||
+	    overlaps(offset, size, PCI_BAR_0, bar_offset(PCI_BARS)))
+		update_mappings(pci->device.env->pci);
+	pci_msix_config_written(pci, offset, size);
+	update_intx(pci);
+	if (pci->ops && pci->ops->config_written)
+		pci->ops->config_written(pci, offset, size);
+}
+
+/* The host bridge's own lock is the caller's already. */
+static void lock_function(struct pci_bus *bus, struct pci_device *pci)
+{
+	if (pci != bus->host)
+		g_mutex_lock(&pci->device.lock);
+}
+
+static void unlock_function(struct pci_bus *bus, struct pci_device *pci)
+{
+	if (pci != bus->host)
+		g_mutex_unlock(&pci->device.lock);
+}
+
+uint32_t pci_bus_read(struct pci_bus *bus, unsigned devfn, unsigned offset, unsigned size)
+{
+	struct pci_device *pci = bus->functions[devfn];
+	uint32_t value;
+
+	g_assert(offset + size <= PCI_CONFIG_SIZE && offset % 4 + size <= 4);
+	if (!pci)
+		return UINT32_MAX; /* a master abort, section 6.1 */
+	lock_function(bus, pci);
+	value = config_read(pci, offset, size);
+	unlock_function(bus, pci);
+	return value;
+}
+
+void pci_bus_write(struct pci_bus *bus, unsigned devfn, unsigned offset, uint32_t value,
+		   unsigned size)
+{
+	struct pci_device *pci = bus->functions[devfn];
+
+	g_assert(offset + size <= PCI_CONFIG_SIZE && offset % 4 + size <= 4);
+	if (!pci)
+		return;
+	lock_function(bus, pci);
+	config_write(pci, offset, value, size);
+	unlock_function(bus, pci);
+}
+
+/* The next free address of each window. */
+struct windows {
+	uint64_t mem, io;
+};
+
+static bool assign_bar(struct pci_device *pci, unsigned index, struct windows *windows)
+{
+	struct pci_bar *bar = &pci->bars[index];
+	bool io = bar->type == PCI_BAR_IO;
+	uint64_t *next = io ? &windows->io : &windows->mem;
+	uint64_t last = io ? PCI_IO_LAST : PCI_MEM_LAST;
+	uint64_t base = (*next + bar->size - 1) & -bar->size;
+
+	if (base + bar->size - 1 > last)
+		return false;
+	le32_store(pci->config + bar_offset(index), base | bar->type);
+	if (bar_is_64(bar))
+		le32_store(pci->config + bar_offset(index) + 4, 0);
+	*next = base + bar->size;
+	return true;
+}
+
+static bool assign_function(struct pci_device *pci, struct windows *windows)
+{
+	for (unsigned i = 0; i < PCI_BARS; i++)
+		if (pci->bars[i].size && !assign_bar(pci, i, windows))
+			return false;
+	if (pci->config[PCI_INTERRUPT_PIN])
+		pci->config[PCI_INTERRUPT_LINE] = pci->line.line;
+	return true;
+}
+
+bool pci_assign_bars(struct pci_bus *bus, GError **error)
+{
+	struct windows windows = {PCI_MEM_FIRST, PCI_IO_FIRST};
+
+	for (unsigned i = 0; i < PCI_FUNCTIONS; i++) {
+		struct pci_device *pci = bus->functions[i];
+
+		if (pci && !assign_function(pci, &windows)) {
+			g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
+				    "PCI device '%s' in slot %02x.%x does not fit into the PCI "
+				    "address windows any more; attach fewer devices",
+				    pci->device.class->name, pci_slot(i), i % 8);
+			return false;
+		}
+	}
+	update_mappings(bus);
+	return true;
+}

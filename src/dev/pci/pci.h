@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The PCI bus (PCI Local Bus Specification 3.0): configuration space, base address
+ * registers, INTx and MSI-X. The one file through which PCI devices and their host
+ * bridge meet.
+ *
+ * A PCI device starts with struct pci_device in place of struct device. Its init calls
+ * pci_device_init(), then adds BARs and capabilities; its reset, post_load and fini call
+ * their namesakes here; its state table holds PCI_DEVICE_FIELDS and its check calls
+ * pci_device_check().
+ *
+ * Interrupt pins: INTA..INTD of the bus's four wires are lines PCI_GSI_BASE + 0..3, level
+ * triggered, and a slot's pins are turned by its number, so that INTA of neighbours does
+ * not meet:
+ *
+ *	pin p (INTA = 0) of slot s is line PCI_GSI_BASE + (s + p) % 4
+ *
+ * pci_gsi() is that rule, and what ACPI's _PRT is written from. The windows below are what
+ * _CRS of the host bridge states.
+ *
+ * Locks: configuration space is accessed under the host bridge's lock, then the function's.
+ * Where BARs are mapped changes under the host bridge's lock.
+ */
+#ifndef VIV_DEV_PCI_PCI_H
+#define VIV_DEV_PCI_PCI_H
+
+#include "dev/device.h"
+
+#define PCI_CONFIG_SIZE 256
+#define PCI_FUNCTIONS	256 /* of one bus: 32 slots of 8 */
+#define PCI_BARS	6
+#define PCI_GSI_BASE	16
+#define PCI_MSIX_MAX	64 /* vectors a function */
+
+/* Where BARs may lie, last address included. */
+#define PCI_MEM_FIRST 0xe0000000ull
+#define PCI_MEM_LAST  0xfebfffffull
+#define PCI_IO_FIRST  0xc000ull
+#define PCI_IO_LAST   0xffffull
+
+#define PCI_DEVFN(slot, function) ((slot) << 3 | (function))
+
+/* Type 0 header, section 6.1. */
+enum {
+	PCI_VENDOR_ID = 0x00,
+	PCI_DEVICE_ID = 0x02,
+	PCI_COMMAND = 0x04,
+	PCI_COMMAND_IO = 1 << 0,
+	PCI_COMMAND_MEMORY = 1 << 1,
+	PCI_COMMAND_MASTER = 1 << 2,
+	PCI_COMMAND_PARITY = 1 << 6,
+	PCI_COMMAND_SERR = 1 << 8,
+	PCI_COMMAND_INTX_DISABLE = 1 << 10,
+	PCI_STATUS = 0x06,
+	PCI_STATUS_INTERRUPT = 1 << 3,
+	PCI_STATUS_CAP_LIST = 1 << 4,
+	PCI_REVISION_ID = 0x08,
+	PCI_CLASS_PROG = 0x09,
+	PCI_CACHE_LINE_SIZE = 0x0c,
+	PCI_LATENCY_TIMER = 0x0d,
+	PCI_HEADER_TYPE = 0x0e,
+	PCI_HEADER_MULTI_FUNCTION = 0x80,
+	PCI_BAR_0 = 0x10,
+	PCI_SUBSYSTEM_VENDOR_ID = 0x2c,
+	PCI_SUBSYSTEM_ID = 0x2e,
+	PCI_CAPABILITIES = 0x34,
+	PCI_INTERRUPT_LINE = 0x3c,
+	PCI_INTERRUPT_PIN = 0x3d,
+	PCI_HEADER_END = 0x40,
+};
+
+enum {
+	PCI_CAP_ID_VENDOR = 0x09,
+	PCI_CAP_ID_MSIX = 0x11,
+};
+
+/* The low bits of a BAR, section 6.2.5.1. */
+enum pci_bar_type {
+	PCI_BAR_MEM32 = 0x0,
+	PCI_BAR_IO = 0x1,
+	PCI_BAR_MEM64 = 0x4, /* takes the next BAR's place, too */
+	PCI_BAR_MEM64_PREFETCH = 0xc,
+};
+
+struct pci_device;
+
+/* What a function is, as its header says. */
+struct pci_ids {
+	uint16_t vendor, device;
+	uint16_t subsystem_vendor, subsystem;
+	uint32_t class_code; /* base, sub and programming interface */
+	uint8_t revision;
+	uint8_t interrupt_pin; /* 1 is INTA; 0: none */
+};
+
+/* Capabilities whose registers act. Under the function's lock; either may be NULL. */
+struct pci_ops {
+	/* Bring config[offset .. offset + size) up to date, before it is read. */
+	void (*config_read)(struct pci_device *pci, unsigned offset, unsigned size);
+	/* They have been written. */
+	void (*config_written)(struct pci_device *pci, unsigned offset, unsigned size);
+};
+
+struct pci_bar {
+	enum pci_bar_type type;
+	uint64_t size; /* 0: no such BAR */
+	const struct bus_ops *ops;
+	bool mapped;
+	uint64_t mapped_at;
+};
+
+struct pci_msix {
+	unsigned cap; /* offset in configuration space; 0: none */
+	unsigned n_vectors;
+	uint32_t table[PCI_MSIX_MAX][4]; /* address, address high, data, vector control */
+	uint64_t pending;
+};
+
+struct pci_device {
+	struct device device;
+	const struct pci_ops *ops;
+	uint8_t devfn;
+	bool on_bus;
+	uint8_t config[PCI_CONFIG_SIZE];
+	uint8_t defaults[PCI_CONFIG_SIZE];   /* after reset */
+	uint8_t write_mask[PCI_CONFIG_SIZE]; /* bits a write sets */
+	uint8_t clear_mask[PCI_CONFIG_SIZE]; /* bits that writing 1 clears */
+	struct pci_bar bars[PCI_BARS];
+	struct pci_msix msix;
+	unsigned next_cap, last_cap_link; /* while init adds capabilities */
+	bool intx;			  /* what the function asks for */
+	struct irq_line line;		  /* what the wire gets */
+};
+
+/* `member` is the struct pci_device in `type`; bars and lines follow from these. */
+#define PCI_DEVICE_FIELDS(type, member)                                         \
+	STATE_FIELD(type, member.config), STATE_FIELD(type, member.msix.table), \
+		STATE_FIELD(type, member.msix.pending), STATE_FIELD(type, member.intx)
+
+static inline unsigned pci_slot(unsigned devfn)
+{
+	return devfn >> 3;
+}
+
+/* The bus line of a pin, INTA being 0. */
+static inline unsigned pci_gsi(unsigned slot, unsigned pin)
+{
+	return PCI_GSI_BASE + (slot + pin) % 4;
+}
+
+/* Puts a function with a bare header on env->pci at config->devfn, which must be free. */
+bool pci_device_init(struct pci_device *pci, const struct pci_ids *ids, const struct pci_ops *ops,
+		     const struct device_config *config, GError **error);
+/* For init. `size`: a power of two, 16 at least (4 for ports). Accesses get the pci_device as
+ * opaque. */
+void pci_add_bar(struct pci_device *pci, unsigned index, enum pci_bar_type type, uint64_t size,
+		 const struct bus_ops *ops);
+/* `len` bytes with the two of the capability's header; returns its offset. */
+unsigned pci_add_capability(struct pci_device *pci, uint8_t id, unsigned len);
+/* A memory BAR of its own for table and pending bits. */
+void pci_add_msix(struct pci_device *pci, unsigned bar, unsigned n_vectors);
+
+void pci_device_reset(struct pci_device *pci);
+bool pci_device_check(const struct pci_device *pci);
+void pci_device_post_load(struct pci_device *pci);
+void pci_device_fini(struct pci_device *pci);
+
+static inline bool pci_is_master(const struct pci_device *pci)
+{
+	return pci->config[PCI_COMMAND] & PCI_COMMAND_MASTER;
+}
+/* Under the device's lock, as all that follows. The level the function asks for on its pin. */
+void pci_set_intx(struct pci_device *pci, bool level);
+bool pci_msix_enabled(const struct pci_device *pci);
+void pci_msix_notify(struct pci_device *pci, unsigned vector);
+
+/* The bus behind a host bridge, whose own function joins it as the first. */
+struct pci_bus *pci_bus_new(struct pci_device *host);
+void pci_bus_free(struct pci_bus *bus);
+/* `size` bytes, within one dword, of a function's configuration space; under the host
+ * bridge's lock. */
+uint32_t pci_bus_read(struct pci_bus *bus, unsigned devfn, unsigned offset, unsigned size);
+void pci_bus_write(struct pci_bus *bus, unsigned devfn, unsigned offset, uint32_t value,
+		   unsigned size);
+
+/*
+ * What firmware does at start: gives each BAR an address in the windows and writes the
+ * interrupt line registers. Decoding stays off, as the driver turns it on. For a board
+ * that boots without firmware, after each reset, while no vCPU runs. False with the error
+ * set if the devices need more than the windows hold.
+ */
+bool pci_assign_bars(struct pci_bus *bus, GError **error);
+
+#endif
