@@ -19,9 +19,6 @@
 #define ACPI_AREA_START 0xe0000ull
 #define ACPI_AREA_END	0x100000ull
 
-/* The sleep type in PM1_CNT that means soft off; what \_S5 tells. */
-#define ACPI_SLP_TYP_S5 5
-
 struct acpi_serial {
 	uint16_t port;
 	uint8_t irq;
@@ -32,18 +29,20 @@ struct acpi_config {
 	uint64_t lapic_base, ioapic_base;
 	uint8_t ioapic_id;
 
-	/* PIIX4-style power management; 16, 16, 32 and 2 * 16 bits wide */
+	/* Fixed hardware: blocks of 4, 2, 4 and 4 bytes */
 	uint8_t sci_irq;
 	uint16_t pm1a_evt, pm1a_cnt, pm_tmr, gpe0;
+	uint8_t slp_typ_s5; /* the sleep type in PM1_CNT that means soft off */
 	uint16_t reset_port;
 	uint8_t reset_value;
 	uint8_t cmos_century; /* CMOS index of the century, or 0 */
 	bool has_vga;
 
-	/* What the host bridge passes on, besides the ports */
+	/* What the host bridge passes on, besides the ports below 0xcf8 */
 	uint8_t pci_last_bus;
-	uint32_t pci_mem_base, pci_mem_last;
-	uint64_t pci_mem64_base, pci_mem64_last; /* both 0: none */
+	uint16_t pci_io_first, pci_io_last;
+	uint32_t pci_mem_first, pci_mem_last;
+	uint64_t pci_mem64_first, pci_mem64_last; /* both 0: none */
 	/* Pin p of slot s is line pci_first_gsi + (s + p) % pci_n_gsi. */
 	uint8_t pci_first_gsi, pci_n_gsi;
 

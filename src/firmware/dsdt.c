@@ -27,12 +27,13 @@ static void write_host_windows(struct aml *aml, const struct acpi_config *config
 	aml_window16(aml, AML_SPACE_BUS, 0, config->pci_last_bus);
 	aml_io(aml, PCI_CONFIG_PORT, PCI_CONFIG_LEN);
 	aml_window16(aml, AML_SPACE_IO, 0, PCI_CONFIG_PORT - 1);
-	aml_window16(aml, AML_SPACE_IO, PCI_CONFIG_PORT + PCI_CONFIG_LEN, 0xffff);
+	aml_window16(aml, AML_SPACE_IO, config->pci_io_first, config->pci_io_last);
 	if (config->has_vga)
 		aml_window32(aml, AML_SPACE_MEMORY, VGA_MEM_START, VGA_MEM_LAST);
-	aml_window32(aml, AML_SPACE_MEMORY, config->pci_mem_base, config->pci_mem_last);
+	aml_window32(aml, AML_SPACE_MEMORY, config->pci_mem_first, config->pci_mem_last);
 	if (config->pci_mem64_last)
-		aml_window64(aml, AML_SPACE_MEMORY, config->pci_mem64_base, config->pci_mem64_last);
+		aml_window64(aml, AML_SPACE_MEMORY, config->pci_mem64_first,
+			     config->pci_mem64_last);
 	aml_close_resources(aml);
 }
 
@@ -92,12 +93,12 @@ static void write_serial(struct aml *aml, unsigned number, const struct acpi_ser
 }
 
 /* Section 7.4.2: the sleep types for PM1a_CNT and PM1b_CNT. */
-static void write_soft_off(struct aml *aml)
+static void write_soft_off(struct aml *aml, uint8_t slp_typ)
 {
 	aml_name(aml, "\\_S5");
 	aml_open_package(aml, 4);
-	aml_integer(aml, ACPI_SLP_TYP_S5);
-	aml_integer(aml, ACPI_SLP_TYP_S5);
+	aml_integer(aml, slp_typ);
+	aml_integer(aml, slp_typ);
 	aml_integer(aml, 0);
 	aml_integer(aml, 0);
 	aml_close(aml);
@@ -113,5 +114,5 @@ void dsdt_write(struct aml *aml, const struct acpi_config *config)
 			write_serial(aml, i + 1, &config->serials[i]);
 	}
 	aml_close(aml);
-	write_soft_off(aml);
+	write_soft_off(aml, config->slp_typ_s5);
 }
