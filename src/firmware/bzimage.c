@@ -32,10 +32,7 @@ static const struct likeness {
 	{0x38, BYTES("RSC\x05"), "a RISC-V kernel: give one built for x86-64"},
 	{0, BYTES("MZ"), "an EFI or Windows program: give the kernel itself (vmlinuz)"},
 	{0, BYTES("\x1f\x8b"), "a gzip file (an initrd?): give the vmlinuz"},
-	{0,
-	 BYTES("\xfd"
-	       "7zXZ"),
-	 "an xz file: unpack it first"},
+	{0, BYTES("\3757zXZ"), "an xz file: unpack it first"},
 	{0, BYTES("\x28\xb5\x2f\xfd"), "a zstd file (an initrd?): give the vmlinuz"},
 	{0, BYTES("07070"), "a cpio archive: give it as the initrd"},
 	{0, BYTES("QFI\xfb"), "a qcow2 disk image: give it as a disk"},
@@ -150,10 +147,7 @@ static bool read_header(const uint8_t *data, struct bzimage *image, GError **err
 bool bzimage_parse(const uint8_t *data, size_t len, struct bzimage *image, GError **error)
 {
 	memset(image, 0, sizeof(*image));
-	if (len >= 4 && memcmp(data,
-			       "\x7f"
-			       "ELF",
-			       4) == 0) {
+	if (len >= 4 && memcmp(data, "\177ELF", 4) == 0) {
 		describe_vmlinux(data, len, image);
 		return true;
 	}

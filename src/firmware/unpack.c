@@ -248,18 +248,12 @@ static void stored_close(union codec *codec)
 #define MAGIC(bytes) bytes, sizeof(bytes) - 1
 static const struct format formats[] = {
 	{"gzip", MAGIC("\x1f\x8b"), gzip_open, gzip_step, gzip_close},
-	{"xz",
-	 MAGIC("\xfd"
-	       "7zXZ\0"),
-	 xz_open, lzma_step, lzma_close},
+	{"xz", MAGIC("\3757zXZ\0"), xz_open, lzma_step, lzma_close},
 	{"lzma", MAGIC("\x5d\0\0"), lzma_open, lzma_step, lzma_close},
 	{"bzip2", MAGIC("BZh"), bzip2_open, bzip2_step, bzip2_close},
 	{"lz4", MAGIC("\x02\x21\x4c\x18"), lz4_open, lz4_step, lz4_close},
 	{"zstd", MAGIC("\x28\xb5\x2f\xfd"), zstd_open, zstd_step, zstd_close},
-	{"ELF",
-	 MAGIC("\x7f"
-	       "ELF"),
-	 stored_open, stored_step, stored_close},
+	{"ELF", MAGIC("\177ELF"), stored_open, stored_step, stored_close},
 };
 
 static const struct format *find_format(const uint8_t *data, size_t len)
@@ -300,11 +294,11 @@ static const char *run(const struct format *f, union codec *codec, struct window
 		step = f->step(codec, &w);
 		used = capacity - w.out_left;
 		if (step == STEP_DAMAGED)
-			return "is damaged";
+			return "is damaged: copy the file again";
 		if (used > max)
-			return "is too large";
+			return "is too large for what its header says";
 		if (step == STEP_MORE && used == used_before && w.in_left == in_before)
-			return "is cut short";
+			return "is cut short: copy the file again";
 	} while (step == STEP_MORE);
 	*out_len = used;
 	return NULL;
@@ -331,8 +325,8 @@ GBytes *unpack(const uint8_t *data, size_t len, size_t max, GError **error)
 		trouble = "cannot be unpacked for lack of memory";
 	f->close(&codec);
 	if (trouble) {
-		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT, "its %s payload %s (limit %zu MiB)",
-			    f->name, trouble, max >> 20);
+		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT, "its %s payload %s", f->name,
+			    trouble);
 		return NULL;
 	}
 	return g_bytes_new_take(g_realloc(g_steal_pointer(&out), MAX(out_len, 1)), out_len);
