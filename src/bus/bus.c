@@ -182,6 +182,19 @@ void bus_unmap(struct bus *bus, enum bus_space space_id, uint64_t base)
 	g_mutex_unlock(&space->lock);
 }
 
+void bus_for_each_region(struct bus *bus, enum bus_space space_id, bus_region_fn fn, void *opaque)
+{
+	struct space *space = &bus->spaces[space_id];
+	g_autofree struct region_map *map = NULL;
+
+	g_mutex_lock(&space->lock);
+	map = region_map_new(atomic_load(&space->map)->n);
+	memcpy(map->regions, atomic_load(&space->map)->regions, map->n * sizeof(struct region));
+	g_mutex_unlock(&space->lock);
+	for (unsigned i = 0; i < map->n; i++)
+		fn(opaque, map->regions[i].base, map->regions[i].len);
+}
+
 /* Copies out the region that holds `addr`. */
 static bool find_region(struct space *space, uint64_t addr, struct region *region)
 {

@@ -51,6 +51,10 @@ bool bus_map(struct bus *bus, enum bus_space space, uint64_t base, uint64_t len,
  * its owner is freed only while no vCPU runs. */
 void bus_unmap(struct bus *bus, enum bus_space space, uint64_t base);
 
+/* Tells of every region, lowest first, as they stood when asked; `fn` may map and unmap. */
+typedef void (*bus_region_fn)(void *opaque, uint64_t base, uint64_t len);
+void bus_for_each_region(struct bus *bus, enum bus_space space, bus_region_fn fn, void *opaque);
+
 uint64_t bus_read(struct bus *bus, enum bus_space space, uint64_t addr, unsigned size);
 void bus_write(struct bus *bus, enum bus_space space, uint64_t addr, uint64_t value, unsigned size);
 

@@ -110,6 +110,24 @@ static void test_sizes(void)
 	bus_free(bus);
 }
 
+static void on_region(void *opaque, uint64_t base, uint64_t len)
+{
+	g_string_append_printf(opaque, "%" G_GINT64_MODIFIER "x+%u ", base, (unsigned)len);
+}
+
+static void test_for_each(void)
+{
+	struct bus *bus = bus_new();
+	g_autoptr(GString) told = g_string_new(NULL);
+
+	g_assert_true(bus_map(bus, BUS_PIO, 0x80, 8, &any_ops, NULL, NULL));
+	g_assert_true(bus_map(bus, BUS_PIO, 0x20, 4, &any_ops, NULL, NULL));
+	g_assert_true(bus_map(bus, BUS_MMIO, 0x50, 4, &any_ops, NULL, NULL));
+	bus_for_each_region(bus, BUS_PIO, on_region, told);
+	g_assert_cmpstr(told->str, ==, "20+4 80+8 ");
+	bus_free(bus);
+}
+
 static uint64_t locked_read(void *opaque, uint64_t offset, unsigned size)
 {
 	g_assert_false(g_mutex_trylock(opaque));
@@ -267,6 +285,7 @@ int main(int argc, char **argv)
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/bus/map", test_map);
 	g_test_add_func("/bus/sizes", test_sizes);
+	g_test_add_func("/bus/for-each", test_for_each);
 	g_test_add_func("/bus/lock", test_lock);
 	g_test_add_func("/bus/concurrent-map", test_concurrent_map);
 	g_test_add_func("/bus/lines", test_lines);
