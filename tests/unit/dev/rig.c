@@ -1,6 +1,30 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "rig.h"
 
+#include "base/le.h"
+#include "dev/table.h"
+
+const struct rig_row rig_rows[] = {
+	{&i8259_class},
+	{&i8254_class},
+	{&i8042_class},
+	{&mc146818_class},
+	{&acpi_pm_class, {.base = 0x600, .irq = 9}},
+	{&i82093aa_class, {.base = 0xfec00000}},
+	{&ns16550_class, {.base = 0x3f8, .irq = 4}},
+	{&i440fx_class},
+	{NULL},
+};
+
+const struct rig_row *rig_row_of(const struct device_class *class)
+{
+	for (const struct rig_row *row = rig_rows; row->class; row++) {
+		if (row->class == class)
+			return row;
+	}
+	g_error("device '%s' has no row in rig_rows, so no generic test runs over it", class->name);
+}
+
 static void on_line(void *opaque, unsigned pin, bool level)
 {
 	struct rig *rig = opaque;
@@ -29,10 +53,11 @@ static void on_request(void *opaque, enum bus_request request)
 	bus_request_take(rig->env.bus);
 }
 
-struct rig *rig_new(const struct device_class *class, const struct device_config *config)
+static struct rig *new_rig(const struct device_class *class, const struct device_config *config,
+			   bool on_pci)
 {
 	struct rig *rig = g_new0(struct rig, 1);
-	struct device_config complete = *config;
+	struct device_config complete = *config, none = {0};
 
 	rig->env.bus = bus_new();
 	rig->env.clock = clock_new_manual();
@@ -46,6 +71,8 @@ struct rig *rig_new(const struct device_class *class, const struct device_config
 	bus_set_msi_sink(rig->env.bus, on_msi, rig);
 	bus_set_intr_sink(rig->env.bus, on_intr, rig);
 	bus_set_request_sink(rig->env.bus, on_request, rig);
+	if (on_pci)
+		rig->bridge = device_new(&i440fx_class, &rig->env, &none, NULL);
 	complete.stream = rig->stream;
 	complete.ram_size = MEM_MIN_SIZE;
 	rig->device = device_new(class, &rig->env, &complete, NULL);
@@ -54,9 +81,20 @@ struct rig *rig_new(const struct device_class *class, const struct device_config
 	return rig;
 }
 
+struct rig *rig_new(const struct device_class *class, const struct device_config *config)
+{
+	return new_rig(class, config, false);
+}
+
+struct rig *rig_new_row(const struct rig_row *row)
+{
+	return new_rig(row->class, &row->config, row->on_pci);
+}
+
 void rig_free(struct rig *rig)
 {
 	device_free(rig->device);
+	device_free(rig->bridge);
 	stream_free(rig->stream);
 	mem_free(rig->env.mem);
 	clock_free(rig->env.clock);
@@ -94,4 +132,232 @@ void rig_assert_log(struct rig *rig, const char *expected)
 bool rig_line(const struct rig *rig, unsigned line)
 {
 	return rig->levels >> line & 1;
+}
+
+struct region {
+	enum bus_space space;
+	uint64_t base, len;
+};
+
+struct regions {
+	enum bus_space space;
+	GArray *array;
+};
+
+static void add_region(void *opaque, uint64_t base, uint64_t len)
+{
+	struct regions *regions = opaque;
+	struct region region = {regions->space, base, len};
+
+	g_array_append_val(regions->array, region);
+}
+
+/* The regions as they stand: a PCI device's move. */
+static GArray *find_regions(struct rig *rig)
+{
+	struct regions regions = {BUS_PIO, g_array_new(FALSE, FALSE, sizeof(struct region))};
+
+	bus_for_each_region(rig->env.bus, BUS_PIO, add_region, &regions);
+	regions.space = BUS_MMIO;
+	bus_for_each_region(rig->env.bus, BUS_MMIO, add_region, &regions);
+	return regions.array;
+}
+
+static void access_region(struct rig *rig, const uint8_t *step, bool write)
+{
+	g_autoptr(GArray) regions = find_regions(rig);
+	unsigned size = 1u << (step[1] >> 6);
+	uint64_t value, addr;
+	struct region *r;
+
+	if (!regions->len)
+		return;
+	r = &g_array_index(regions, struct region, step[1] % 64 % regions->len);
+	/* Most registers lie at the beginning. */
+	addr = r->base + le16_load(step + 2) % (step[0] & 0x80 ? r->len : MIN(r->len, 64));
+	value = le32_load(step + 4) * 0x100000001ull;
+	if (write)
+		bus_write(rig->env.bus, r->space, addr, value, size);
+	else
+		g_string_append_printf(rig->log, "=%" G_GINT64_MODIFIER "x ",
+				       bus_read(rig->env.bus, r->space, addr, size));
+}
+
+/* Mostly short, for timers; now and then seconds, for clocks. */
+static void pass_time(struct rig *rig, const uint8_t *step)
+{
+	static const int64_t spans[] = {100000, MS, 20 * MS, 2 * S};
+	unsigned span = step[1] == 0xff ? 3 : step[1] % 3;
+
+	clock_step(rig->env.clock, le32_load(step + 4) % spans[span]);
+}
+
+static void drive_bus(struct rig *rig, const uint8_t *step)
+{
+	unsigned line = step[2] % BUS_LINES;
+
+	switch (step[1] % 4) {
+	case 0:
+		irq_line_set(&rig->sources[line], !rig->sources[line].level);
+		break;
+	case 1:
+		irq_line_pulse(&rig->sources[line]);
+		break;
+	case 2:
+		if (rig->intr)
+			g_string_append_printf(rig->log, "ack:%x ", bus_intr_ack(rig->env.bus));
+		break;
+	case 3:
+		bus_eoi(rig->env.bus, step[3]);
+		break;
+	}
+}
+
+static void drive_host(struct rig *rig, const uint8_t *step)
+{
+	uint8_t out[64];
+	size_t n;
+
+	if (step[1] % 2) {
+		stream_host_write(rig->stream, step + 2, step[1] % 7);
+		return;
+	}
+	n = stream_host_read(rig->stream, out, sizeof(out));
+	for (size_t i = 0; i < n; i++)
+		g_string_append_printf(rig->log, "out:%x ", out[i]);
+}
+
+void rig_drive(struct rig *rig, const uint8_t *bytes, size_t len)
+{
+	for (size_t at = 0; len - at >= RIG_STEP_LEN; at += RIG_STEP_LEN) {
+		const uint8_t *step = bytes + at;
+
+		switch (step[0] % 16) {
+		case 0:
+		case 1:
+			pass_time(rig, step);
+			break;
+		case 2:
+		case 3:
+			drive_bus(rig, step);
+			break;
+		case 4:
+			drive_host(rig, step);
+			break;
+		case 5:
+			mem_write(rig->env.mem, le16_load(step + 2), step + 4, 4);
+			break;
+		default:
+			access_region(rig, step, step[0] & 1);
+			break;
+		}
+	}
+}
+
+static void copy_ram(struct rig *rig, struct rig *from)
+{
+	uint64_t pages = MEM_MIN_SIZE / MEM_PAGE_SIZE;
+	g_autofree uint64_t *dirty = g_new0(uint64_t, pages / 64);
+
+	mem_fetch_dirty(from->env.mem, 0, dirty, pages / 64);
+	for (uint64_t page = 0; page < pages; page++) {
+		uint64_t gpa = page * MEM_PAGE_SIZE;
+
+		if (dirty[page / 64] >> page % 64 & 1)
+			mem_write(rig->env.mem, gpa, mem_hva(from->env.mem, gpa), MEM_PAGE_SIZE);
+	}
+}
+
+enum { BRIDGE_INSTANCE, DEVICE_INSTANCE };
+
+static GByteArray *save_bridge(struct rig *rig)
+{
+	GByteArray *out = g_byte_array_new();
+
+	if (rig->bridge)
+		device_save(rig->bridge, BRIDGE_INSTANCE, out);
+	return out;
+}
+
+GByteArray *rig_save(struct rig *rig)
+{
+	GByteArray *out = save_bridge(rig);
+
+	device_save(rig->device, DEVICE_INSTANCE, out);
+	return out;
+}
+
+enum forgery { RAW, SMALL, ZERO, ONES };
+
+/* A field's new value; all but raw bytes often pass a device's check. Returns what it used up. */
+static size_t forge_field(const struct state_field *field, uint8_t *value, enum forgery how,
+			  const uint8_t *bytes, size_t len)
+{
+	size_t total = (size_t)field->size * field->count;
+
+	if (how == RAW) {
+		memcpy(value, bytes, MIN(total, len));
+		return MIN(total, len);
+	}
+	memset(value, how == ONES ? (field->boolean ? 1 : 0xff) : 0, total);
+	if (how != SMALL)
+		return 0;
+	for (size_t i = 0; i < field->count && i < len; i++)
+		value[i * field->size] = field->boolean ? bytes[i] & 1 : bytes[i];
+	return MIN(field->count, len);
+}
+
+/* Field by field, a byte says whether and how it is forged, and the following ones with what. */
+GByteArray *rig_forge(struct rig *rig, const uint8_t *bytes, size_t len)
+{
+	const struct state_table *table = rig->device->class->state;
+	g_autofree uint8_t *object = g_memdup2(rig->device, table->object_size);
+	GByteArray *out = save_bridge(rig);
+
+	for (size_t i = 0; i < table->n_fields && len; i++) {
+		uint8_t how = *bytes++;
+		size_t used;
+
+		len--;
+		if (how % 16)
+			continue;
+		used = forge_field(&table->fields[i], object + table->fields[i].offset,
+				   how / 16 % 4, bytes, len);
+		bytes += used;
+		len -= used;
+	}
+	state_save(table, DEVICE_INSTANCE, object, out);
+	return out;
+}
+
+bool rig_load(struct rig *rig, const uint8_t *data, size_t len, GError **error)
+{
+	struct state_reader reader = {data, len, 0};
+
+	return (!rig->bridge || device_load(rig->bridge, BRIDGE_INSTANCE, &reader, error)) &&
+	       device_load(rig->device, DEVICE_INSTANCE, &reader, error);
+}
+
+void rig_clone(struct rig *rig, struct rig *from)
+{
+	uint8_t input[256], output[256];
+	g_autoptr(GByteArray) saved = NULL;
+	g_autoptr(GError) error = NULL;
+	size_t n;
+
+	while (stream_host_read(from->stream, output, sizeof(output)))
+		;
+	/* What the device has not taken yet is not its state: given to both afterwards. */
+	n = stream_read(from->stream, input, sizeof(input));
+	clock_set_ns(rig->env.clock, clock_now_ns(from->env.clock));
+	copy_ram(rig, from);
+	for (unsigned i = 0; i < BUS_LINES; i++)
+		irq_line_set(&rig->sources[i], from->sources[i].level);
+	saved = rig_save(from);
+	rig_load(rig, saved->data, saved->len, &error);
+	g_assert_no_error(error);
+	stream_host_write(from->stream, input, n);
+	stream_host_write(rig->stream, input, n);
+	g_string_truncate(from->log, 0);
+	g_string_truncate(rig->log, 0);
 }

@@ -12,10 +12,22 @@
 #define MS 1000000ll
 #define S  1000000000ll
 
+/* How the generic tests and the fuzz target set up a device of the table. */
+struct rig_row {
+	const struct device_class *class;
+	struct device_config config;
+	bool on_pci; /* behind a host bridge */
+};
+
+extern const struct rig_row rig_rows[]; /* ends with a NULL class */
+/* The class's row; each device of the table has one. */
+const struct rig_row *rig_row_of(const struct device_class *class);
+
 struct rig {
 	struct device_env env;
 	struct stream *stream;
 	struct irq_line sources[BUS_LINES]; /* other devices' lines */
+	struct device *bridge;		    /* NULL without PCI */
 	struct device *device;
 	uint32_t levels; /* the bus lines */
 	bool intr;
@@ -24,6 +36,7 @@ struct rig {
 
 /* The device at the ports `base`, on line `irq`, with `config`'s other fields. */
 struct rig *rig_new(const struct device_class *class, const struct device_config *config);
+struct rig *rig_new_row(const struct rig_row *row);
 void rig_free(struct rig *rig);
 
 uint8_t rig_in8(struct rig *rig, uint16_t port);
@@ -33,5 +46,23 @@ void rig_out16(struct rig *rig, uint16_t port, uint16_t value);
 /* Compares the log, and empties it. */
 void rig_assert_log(struct rig *rig, const char *expected);
 bool rig_line(const struct rig *rig, unsigned line);
+
+/*
+ * Does what `bytes` say, RIG_STEP_LEN a step: accesses to every mapped region, time, other
+ * devices' lines, acknowledges, input, writes to RAM. All that is seen goes to the log.
+ */
+#define RIG_STEP_LEN 8
+void rig_drive(struct rig *rig, const uint8_t *bytes, size_t len);
+/*
+ * The sections of the rig's devices, as a restore reads them; the second one forged: fields of
+ * the device hold what `bytes` say instead of what it has. Unlike changing the stream,
+ * this gets past its framing every time.
+ */
+GByteArray *rig_save(struct rig *rig);
+GByteArray *rig_forge(struct rig *rig, const uint8_t *bytes, size_t len);
+bool rig_load(struct rig *rig, const uint8_t *data, size_t len, GError **error);
+/* Restores `from` into the fresh `rig`, and makes all around it the same: time, RAM, lines, input.
+ */
+void rig_clone(struct rig *rig, struct rig *from);
 
 #endif

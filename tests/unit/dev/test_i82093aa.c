@@ -98,6 +98,11 @@ static void test_level(void)
 	irq_line_set(&rig->sources[16], true);
 	assert_messages(rig, "fee00000:c051 ");
 	g_assert_cmphex(get(rig, 0x30), ==, 0x51 | LEVEL | REMOTE_IRR);
+	/* In service: once is enough, whatever the line does. */
+	irq_line_set(&rig->sources[16], false);
+	irq_line_set(&rig->sources[16], true);
+	set(rig, 0x30, 0x51 | LEVEL);
+	assert_messages(rig, "");
 	/* Another vector's end is none of its business; its own finds the line still high. */
 	bus_eoi(rig->env.bus, 0x52);
 	assert_messages(rig, "");

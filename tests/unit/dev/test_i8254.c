@@ -149,6 +149,22 @@ static void test_rate_change(void)
 	rig_free(rig);
 }
 
+/* An edge that was due when the VM was stopped is not lost, nor doubled. */
+static void test_restore_due_edge(void)
+{
+	struct rig *a = setup(), *b = setup();
+
+	program(a, 0, 0x34, 1000);
+	clock_set_ns(a->env.clock, MS);
+	rig_clone(b, a);
+	clock_run_due(b->env.clock);
+	g_assert_cmpuint(rises(b), ==, 1);
+	clock_run_due(b->env.clock);
+	g_assert_cmpuint(rises(b), ==, 0);
+	rig_free(a);
+	rig_free(b);
+}
+
 /* quick_pit_calibrate(): count 0 in mode 0, then the high byte is watched falling. */
 static void test_quick_calibration(void)
 {
@@ -296,6 +312,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/i8254/oneshot", test_oneshot);
 	g_test_add_func("/i8254/square-wave", test_square_wave);
 	g_test_add_func("/i8254/rate-change", test_rate_change);
+	g_test_add_func("/i8254/restore-due-edge", test_restore_due_edge);
 	g_test_add_func("/i8254/quick-calibration", test_quick_calibration);
 	g_test_add_func("/i8254/calibration", test_calibration);
 	g_test_add_func("/i8254/gate", test_gate);

@@ -167,6 +167,20 @@ static void test_timeout(void)
 	rig_free(rig);
 }
 
+static void test_restore_timeout(void)
+{
+	struct rig *a = setup(), *b = setup();
+
+	open_port(a, 0x05);
+	type(a, "a");
+	rig_clone(b, a);
+	clock_step(b->env.clock, MS);
+	rig_assert_log(b, "+4 ");
+	g_assert_cmphex(rig_in8(b, DATA), ==, 'a');
+	rig_free(a);
+	rig_free(b);
+}
+
 /* Without FIFO: one byte at a time, each an interrupt; no time-out. */
 static void test_16450(void)
 {
@@ -181,6 +195,13 @@ static void test_16450(void)
 	g_assert_cmphex(rig_in8(rig, DATA), ==, 'b');
 	g_assert_cmphex(rig_in8(rig, IIR), ==, 0x01);
 	g_assert_cmphex(rig_in8(rig, DATA), ==, 0);
+	/* Overrun: the new byte takes the old one's place. */
+	rig_out8(rig, MCR, 0x18);
+	rig_out8(rig, DATA, 'c');
+	rig_out8(rig, DATA, 'd');
+	g_assert_cmphex(rig_in8(rig, LSR), ==, 0x63);
+	g_assert_cmphex(rig_in8(rig, DATA), ==, 'd');
+	g_assert_cmphex(rig_in8(rig, LSR), ==, 0x60);
 	rig_free(rig);
 }
 
@@ -237,6 +258,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/ns16550/transmit", test_transmit);
 	g_test_add_func("/ns16550/receive", test_receive);
 	g_test_add_func("/ns16550/timeout", test_timeout);
+	g_test_add_func("/ns16550/restore-timeout", test_restore_timeout);
 	g_test_add_func("/ns16550/16450", test_16450);
 	g_test_add_func("/ns16550/loopback", test_loopback);
 	g_test_add_func("/ns16550/out2", test_out2);
