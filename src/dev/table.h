@@ -9,15 +9,17 @@
 
 #include "dev/device.h"
 
-#define DEVICES(X)  \
-	X(i8259)    \
-	X(i8254)    \
-	X(i8042)    \
-	X(mc146818) \
-	X(acpi_pm)  \
-	X(i82093aa) \
-	X(ns16550)  \
-	X(i440fx)
+#define DEVICES(X)    \
+	X(i8259)      \
+	X(i8254)      \
+	X(i8042)      \
+	X(mc146818)   \
+	X(acpi_pm)    \
+	X(i82093aa)   \
+	X(ns16550)    \
+	X(i440fx)     \
+	X(virtio_blk) \
+	X(virtio_rng)
 
 #define DEVICE_DECLARE(name) extern const struct device_class name##_class;
 DEVICES(DEVICE_DECLARE)

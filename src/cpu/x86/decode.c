@@ -273,7 +273,7 @@ static void read_memory16(struct decoder *d, struct insn *insn)
 	}
 }
 
-static void read_memory(struct decoder *d, struct insn *insn)
+static void read_memory(struct decoder *d, struct insn *insn, bool vsib)
 {
 	unsigned mod = d->modrm >> 6, rm = d->modrm & 7, base = rm | (d->rex & 1) << 3;
 
@@ -284,7 +284,9 @@ static void read_memory(struct decoder *d, struct insn *insn)
 
 		base = (sib & 7) | (d->rex & 1) << 3;
 		insn->scale = sib >> 6;
-		insn->index = index == 4 ? INSN_ZERO : index * 8;
+		insn->index = index == 4 || vsib ? INSN_ZERO : index * 8;
+		if (vsib)
+			insn->imm2 = index;
 	}
 	insn->base = base * 8;
 	if (mod == 0 && (base & 7) == 5) {
@@ -297,16 +299,20 @@ static void read_memory(struct decoder *d, struct insn *insn)
 	insn->disp = fetch_signed(d, mod == 2 ? 4 : mod);
 }
 
-static void read_modrm(struct decoder *d, struct insn *insn)
+/* False: a vector index without a SIB byte. */
+static bool read_modrm(struct decoder *d, const struct insn_row *row, struct insn *insn)
 {
+	bool vsib = row->flags & IF_VSIB;
+
 	d->pos++; /* peeked at by find_row() */
 	if (d->modrm >= 0xc0)
-		return;
+		return true;
 	insn->flags |= INSN_MEM;
 	if (insn->addrsize == 2)
 		read_memory16(d, insn);
 	else
-		read_memory(d, insn);
+		read_memory(d, insn, vsib);
+	return !vsib || (insn->addrsize != 2 && (d->modrm & 7) == 4);
 }
 
 static void finish_segment(const struct decoder *d, struct insn *insn)
@@ -350,7 +356,7 @@ static void read_immediate(struct decoder *d, const struct insn_operand *op, str
 		break;
 	case 'L':
 		insn->imm = (int8_t)fetch(d);
-		insn->imm2 = insn->imm >> 4 & 0xf;
+		insn->imm2 = insn->imm >> 4 & (d->mode == INSN_MODE_64 ? 0xf : 7);
 		break;
 	case 'f':
 		if (op->size[0] == '1')
@@ -463,9 +469,9 @@ enum insn_status insn_decode(const uint8_t *bytes, size_t n, enum insn_mode mode
 			      (d.rep == 0xf2 ? INSN_REPNE : 0) | (d.vex_l ? INSN_VEX_L1 : 0) |
 			      (d.rex & 8 ? INSN_REX_W : 0) | (d.has_66 ? INSN_66 : 0);
 		if (row->has_modrm)
-			read_modrm(&d, insn);
+			ok = read_modrm(&d, row, insn);
 		insn->opsize = size_of_routine(&d, row);
-		ok = read_operands(&d, row, insn);
+		ok &= read_operands(&d, row, insn);
 		finish_segment(&d, insn);
 	}
 	insn->len = d.pos;

@@ -26,7 +26,8 @@
  *   b w d q 1..8 bytes; v 16, 32 or 64 by operand size; z 16 or 32; y 32 or 64; t 10 bytes;
  *   dq 16, qq 32, x 16 or 32 by VEX.L, h half of x, f quarter of x, e eighth of x;  s: GDT pseudo-descriptor;
  *   p: far pointer in memory; n: no size (LEA, INVLPG, FXSAVE...)
- *   Fixed operands are written in lower case or as numbers: al, ax, eax, rax, cl, dx, 1, xmm0.
+ *   Fixed operands are written in lower case or as numbers: al, ax, eax, rax, cl, dx, 1, xmm0, st0.
+ *   The first operand is the destination unless IF_NODST says that it is only read.
  */
 #ifndef VIV_CPU_X86_INSN_H
 #define VIV_CPU_X86_INSN_H
@@ -72,6 +73,9 @@ enum insn_row_flags {
 	IF_AVX = 1 << 15,   /* VEX vector: #UD unless XCR0 has SSE and AVX, #NM by TS */
 	IF_ALIGN = 1 << 16, /* memory operand must be aligned to its size: #GP(0) */
 	IF_NOTEST = 1 << 17, /* the host oracle cannot run it, or not deterministically */
+	IF_FP = 1 << 18,     /* vector rows: reads or writes MXCSR */
+	IF_VSIB = 1 << 19,   /* SIB names a vector as the index: its number goes to imm2 */
+	IF_NOSTUB = 1 << 20, /* vector rows: the routine does it in C, without insn->stub */
 };
 
 #define INSN_MAX_OPERANDS 4

@@ -91,10 +91,11 @@ static void parse_word(struct insn_row *row, const char *word, bool *have_opcode
 #undef SETS
 	};
 
-	/* Prefix and map bytes come before the opcode; after it only ModRM is left. */
+	/* A prefix stands before the map; what follows the map is the opcode, then ModRM. */
+	bool is_byte = (*have_opcode || row->map) && g_ascii_isxdigit(word[0]) && strlen(word) == 2;
+
 	for (size_t i = 0; i < G_N_ELEMENTS(words); i++) {
-		if (strcmp(word, words[i].word) || (*have_opcode && g_ascii_isxdigit(word[0]) &&
-						    word[0] != 'W' && strlen(word) == 2))
+		if (is_byte || strcmp(word, words[i].word))
 			continue;
 		((uint8_t *)row)[words[i].offset] = words[i].value;
 		return;

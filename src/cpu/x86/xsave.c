@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * FXSAVE and the XSAVE family (SDM volume 1, 10.5 and chapter 13), on cpu->state. Components are
+ * x87, SSE and AVX; XSAVEOPT does XSAVE's init optimisation and never the modified one.
+ */
+#include "cpu/x86/vector_int.h"
+
+enum {
+	LEGACY_SIZE = 512,
+	HEADER_SIZE = 64,
+	AVX_OFFSET = LEGACY_SIZE + HEADER_SIZE, /* in both forms, since AVX is the only one there */
+	AVX_SIZE = 256,
+	MXCSR_OFFSET = 24,
+	ST_OFFSET = 32,
+	XMM_OFFSET = 160,
+};
+#define XCOMP_COMPACTED (1ull << 63)
+#define MXCSR_RESET	0x1f80u
+#define FCW_RESET	0x37f
+
+static bool is_long(const struct cpu *cpu)
+{
+	return (cpu->state.efer & EFER_LMA) && (cpu->state.seg[X86_CS].attr & SEG_L);
+}
+
+/* XMM8 and up neither exist nor are touched outside 64-bit mode. */
+static unsigned n_vectors(const struct cpu *cpu)
+{
+	return is_long(cpu) ? 16 : 8;
+}
+
+/* Bytes 0..23: control, status, pointers; 32-bit forms have selectors, always 0, beside them. */
+static void pack_x87(const struct cpu *cpu, const struct insn *insn, uint8_t *image)
+{
+	const struct x86_fpu *fpu = &cpu->state.fpu;
+	unsigned pointer_size = insn->flags & INSN_REX_W ? 8 : 4;
+
+	memset(image, 0, MXCSR_OFFSET);
+	memcpy(image, &fpu->fcw, 2);
+	memcpy(image + 2, &fpu->fsw, 2);
+	image[4] = fpu->ftw;
+	memcpy(image + 6, &fpu->fop, 2);
+	memcpy(image + 8, &fpu->fip, pointer_size);
+	memcpy(image + 16, &fpu->fdp, pointer_size);
+	memcpy(image + ST_OFFSET, fpu->st, sizeof(fpu->st));
+}
+
+/* ES and B follow from the flags and masks, whatever the image says. */
+static void unpack_x87(struct cpu *cpu, const struct insn *insn, const uint8_t *image)
+{
+	struct x86_fpu *fpu = &cpu->state.fpu;
+	unsigned pointer_size = insn->flags & INSN_REX_W ? 8 : 4;
+
+	memset(fpu, 0, sizeof(*fpu));
+	memcpy(&fpu->fcw, image, 2);
+	memcpy(&fpu->fsw, image + 2, 2);
+	fpu->ftw = image[4];
+	memcpy(&fpu->fop, image + 6, 2);
+	fpu->fop &= 0x7ff;
+	memcpy(&fpu->fip, image + 8, pointer_size);
+	memcpy(&fpu->fdp, image + 16, pointer_size);
+	for (unsigned i = 0; i < 8; i++)
+		memcpy(fpu->st[i], image + ST_OFFSET + i * 16, 10);
+	fpu->fcw = (fpu->fcw & 0x1f3f) | 0x40;
+	fpu->fsw &= ~(FSW_ES | FSW_B);
+	if (fpu->fsw & ~fpu->fcw & 0x3f)
+		fpu->fsw |= FSW_ES | FSW_B;
+}
+
+static void reset_x87(struct cpu *cpu)
+{
+	cpu->state.fpu = (struct x86_fpu){.fcw = FCW_RESET};
+}
+
+static void pack_mxcsr(const struct cpu *cpu, uint8_t *image)
+{
+	uint32_t mask = vector_mxcsr_mask();
+
+	memcpy(image + MXCSR_OFFSET, &cpu->state.mxcsr, 4);
+	memcpy(image + MXCSR_OFFSET + 4, &mask, 4);
+}
+
+/* MXCSR of an image; reserved bits are #GP(0). */
+static uint32_t check_mxcsr(struct cpu *cpu, const struct insn *insn, const uint8_t *image)
+{
+	uint32_t v;
+
+	memcpy(&v, image + MXCSR_OFFSET, 4);
+	if (v & ~vector_mxcsr_mask())
+		cpu_fault_code(cpu, insn, EXC_GP, 0);
+	return v;
+}
+
+/* One half of the vector registers; `half` is 0 or 16. */
+static void pack_vectors(const struct cpu *cpu, unsigned half, uint8_t *image)
+{
+	for (unsigned i = 0; i < n_vectors(cpu); i++)
+		memcpy(image + i * 16, cpu->state.ymm[i] + half, 16);
+}
+
+static void unpack_vectors(struct cpu *cpu, unsigned half, const uint8_t *image)
+{
+	for (unsigned i = 0; i < n_vectors(cpu); i++)
+		memcpy(cpu->state.ymm[i] + half, image + i * 16, 16);
+}
+
+static void reset_vectors(struct cpu *cpu, unsigned half)
+{
+	for (unsigned i = 0; i < n_vectors(cpu); i++)
+		memset(cpu->state.ymm[i] + half, 0, 16);
+}
+
+static bool vectors_in_use(const struct cpu *cpu, unsigned half)
+{
+	static const uint8_t zero[16];
+
+	for (unsigned i = 0; i < n_vectors(cpu); i++)
+		if (memcmp(cpu->state.ymm[i] + half, zero, 16))
+			return true;
+	return false;
+}
+
+static bool x87_in_use(const struct cpu *cpu)
+{
+	static const struct x86_fpu reset = {.fcw = FCW_RESET};
+
+	return memcmp(&cpu->state.fpu, &reset, sizeof(reset)) != 0;
+}
+
+/* FXSAVE's and XSAVE's address, checked; both need the x87 in cpu->state. */
+static uint64_t image_address(struct cpu *cpu, const struct insn *insn, unsigned align)
+{
+	uint64_t address = insn_ea(cpu, insn);
+
+	if (address & (align - 1))
+		cpu_fault_code(cpu, insn, EXC_GP, 0);
+	cpu_x87_save(cpu);
+	return address;
+}
+
+static void fxsave(struct cpu *cpu, const struct insn *insn)
+{
+	uint8_t image[LEGACY_SIZE] = {0};
+	uint64_t address;
+
+	if (cpu->state.cr0 & (CR0_EM | CR0_TS))
+		cpu_fault(cpu, insn, EXC_NM);
+	address = image_address(cpu, insn, 16);
+	pack_x87(cpu, insn, image);
+	pack_mxcsr(cpu, image);
+	pack_vectors(cpu, 0, image + XMM_OFFSET);
+	mem_write_bytes(cpu, insn, address, image, XMM_OFFSET + 16 * n_vectors(cpu));
+	NEXT();
+}
+
+static void fxrstor(struct cpu *cpu, const struct insn *insn)
+{
+	uint8_t image[LEGACY_SIZE];
+	uint64_t address;
+
+	if (cpu->state.cr0 & (CR0_EM | CR0_TS))
+		cpu_fault(cpu, insn, EXC_NM);
+	address = image_address(cpu, insn, 16);
+	mem_read_bytes(cpu, insn, address, image, sizeof(image));
+	cpu->state.mxcsr = check_mxcsr(cpu, insn, image);
+	unpack_x87(cpu, insn, image);
+	unpack_vectors(cpu, 0, image + XMM_OFFSET);
+	NEXT();
+}
+VECTOR_SET(fxsave, NULL, fxsave)
+VECTOR_SET(fxrstor, NULL, fxrstor)
+
+static uint64_t xsave_address(struct cpu *cpu, const struct insn *insn)
+{
+	if (!(cpu->state.cr4 & CR4_OSXSAVE))
+		cpu_fault(cpu, insn, EXC_UD);
+	if (cpu->state.cr0 & CR0_TS)
+		cpu_fault(cpu, insn, EXC_NM);
+	return image_address(cpu, insn, 64);
+}
+
+/* Components asked for by EDX:EAX and enabled. */
+static uint64_t requested(const struct cpu *cpu)
+{
+	return cpu->state.xcr0 & (cpu->gpr[X86_RDX] << 32 | (uint32_t)cpu->gpr[X86_RAX]);
+}
+
+/* Components not in their initial configuration (XINUSE). */
+static uint64_t components_in_use(const struct cpu *cpu)
+{
+	return (x87_in_use(cpu) ? XCR0_X87 : 0) | (vectors_in_use(cpu, 0) ? XCR0_SSE : 0) |
+	       (vectors_in_use(cpu, 16) ? XCR0_AVX : 0);
+}
+
+static void write_part(struct cpu *cpu, const struct insn *insn, uint64_t address,
+		       const uint8_t *image, unsigned offset, unsigned size)
+{
+	mem_write_bytes(cpu, insn, address + offset, image + offset, size);
+}
+
+/* Writes just the components' bytes, and MXCSR where asked for. All was probed before. */
+static void write_components(struct cpu *cpu, const struct insn *insn, uint64_t address,
+			     uint64_t components, bool mxcsr)
+{
+	uint8_t image[AVX_OFFSET + AVX_SIZE];
+	unsigned vectors_size = 16 * n_vectors(cpu);
+
+	pack_x87(cpu, insn, image);
+	pack_mxcsr(cpu, image);
+	pack_vectors(cpu, 0, image + XMM_OFFSET);
+	pack_vectors(cpu, 16, image + AVX_OFFSET);
+	if (components & XCR0_X87) {
+		write_part(cpu, insn, address, image, 0, MXCSR_OFFSET);
+		write_part(cpu, insn, address, image, ST_OFFSET, XMM_OFFSET - ST_OFFSET);
+	}
+	if (mxcsr)
+		write_part(cpu, insn, address, image, MXCSR_OFFSET, 8);
+	if (components & XCR0_SSE)
+		write_part(cpu, insn, address, image, XMM_OFFSET, vectors_size);
+	if (components & XCR0_AVX)
+		write_part(cpu, insn, address, image, AVX_OFFSET, vectors_size);
+}
+
+static unsigned area_size(uint64_t components)
+{
+	return components & XCR0_AVX ? AVX_OFFSET + AVX_SIZE : AVX_OFFSET;
+}
+
+static void save_standard(struct cpu *cpu, const struct insn *insn, bool optimise)
+{
+	uint64_t address = xsave_address(cpu, insn);
+	uint64_t rfbm = requested(cpu), in_use = components_in_use(cpu), bv;
+
+	mmu_probe(cpu, insn, address, area_size(rfbm), true);
+	mem_read_bytes(cpu, insn, address + LEGACY_SIZE, &bv, 8);
+	bv = (bv & ~rfbm) | (in_use & rfbm);
+	write_components(cpu, insn, address, optimise ? rfbm & in_use : rfbm,
+			 rfbm & (XCR0_SSE | XCR0_AVX));
+	mem_write_bytes(cpu, insn, address + LEGACY_SIZE, &bv, 8);
+}
+
+static void xsave(struct cpu *cpu, const struct insn *insn)
+{
+	save_standard(cpu, insn, false);
+	NEXT();
+}
+
+static void xsaveopt(struct cpu *cpu, const struct insn *insn)
+{
+	save_standard(cpu, insn, true);
+	NEXT();
+}
+
+static void xsavec(struct cpu *cpu, const struct insn *insn)
+{
+	uint64_t address = xsave_address(cpu, insn);
+	uint64_t rfbm = requested(cpu), in_use = components_in_use(cpu);
+
+	if (cpu->state.mxcsr != MXCSR_RESET)
+		in_use |= XCR0_SSE;
+	uint64_t header[2] = {rfbm & in_use, rfbm | XCOMP_COMPACTED};
+	mmu_probe(cpu, insn, address, area_size(rfbm), true);
+	write_components(cpu, insn, address, header[0], header[0] & XCR0_SSE);
+	mem_write_bytes(cpu, insn, address + LEGACY_SIZE, header, sizeof(header));
+	NEXT();
+}
+
+struct xsave_header {
+	uint64_t xstate_bv, xcomp_bv, reserved[6];
+};
+
+/* SDM volume 1, 13.8: what makes XRSTOR raise #GP(0). */
+static bool header_valid(const struct cpu *cpu, const struct xsave_header *h)
+{
+	static const uint64_t zero[6];
+
+	if (h->xcomp_bv & XCOMP_COMPACTED)
+		return !((h->xcomp_bv & ~XCOMP_COMPACTED) & ~cpu->state.xcr0) &&
+		       !(h->xstate_bv & ~h->xcomp_bv) && !memcmp(h->reserved, zero, sizeof(zero));
+	return !(h->xstate_bv & ~cpu->state.xcr0) && !h->xcomp_bv && !h->reserved[0];
+}
+
+static void xrstor(struct cpu *cpu, const struct insn *insn)
+{
+	uint8_t image[AVX_OFFSET + AVX_SIZE] = {0};
+	uint64_t address = xsave_address(cpu, insn), rfbm = requested(cpu);
+	struct xsave_header header;
+
+	mem_read_bytes(cpu, insn, address, image, AVX_OFFSET);
+	memcpy(&header, image + LEGACY_SIZE, sizeof(header));
+	if (!header_valid(cpu, &header))
+		cpu_fault_code(cpu, insn, EXC_GP, 0);
+
+	bool compacted = header.xcomp_bv & XCOMP_COMPACTED;
+	uint64_t load = rfbm & header.xstate_bv;
+	uint32_t mxcsr = cpu->state.mxcsr;
+
+	/* The standard form loads MXCSR even where SSE is in its initial configuration. */
+	if (compacted ? load & XCR0_SSE : rfbm & (XCR0_SSE | XCR0_AVX))
+		mxcsr = check_mxcsr(cpu, insn, image);
+	else if (compacted && (rfbm & XCR0_SSE))
+		mxcsr = MXCSR_RESET;
+	if (load & XCR0_AVX)
+		mem_read_bytes(cpu, insn, address + AVX_OFFSET, image + AVX_OFFSET, AVX_SIZE);
+
+	cpu->state.mxcsr = mxcsr;
+	if (load & XCR0_X87)
+		unpack_x87(cpu, insn, image);
+	else if (rfbm & XCR0_X87)
+		reset_x87(cpu);
+	if (load & XCR0_SSE)
+		unpack_vectors(cpu, 0, image + XMM_OFFSET);
+	else if (rfbm & XCR0_SSE)
+		reset_vectors(cpu, 0);
+	if (load & XCR0_AVX)
+		unpack_vectors(cpu, 16, image + AVX_OFFSET);
+	else if (rfbm & XCR0_AVX)
+		reset_vectors(cpu, 16);
+	NEXT();
+}
+VECTOR_SET(xsave, NULL, xsave)
+VECTOR_SET(xsaveopt, NULL, xsaveopt)
+VECTOR_SET(xsavec, NULL, xsavec)
+VECTOR_SET(xrstor, NULL, xrstor)

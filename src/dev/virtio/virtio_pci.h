@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Virtio over PCI (virtio 1.2, sections 2 and 4.1): everything about a virtio device but
+ * what it does. Modern interface only.
+ *
+ * A device starts with struct virtio in place of struct device. Its init calls virtio_init(),
+ * its state table holds VIRTIO_FIELDS, and its class uses the virtio_* functions below for
+ * reset, post_load, fini and check, or calls them from its own.
+ *
+ * Requests that leave the device's lock (for a disk) are counted by virtio_begin() and
+ * virtio_end(). The driver's reset of the device takes effect, and its status reads zero,
+ * once none is in flight: until then nothing is popped, and nothing pushed or signalled.
+ *
+ * A driver that breaks a ring finds DEVICE_NEEDS_RESET and a device that does nothing more.
+ */
+#ifndef VIV_DEV_VIRTIO_VIRTIO_PCI_H
+#define VIV_DEV_VIRTIO_VIRTIO_PCI_H
+
+#include "dev/pci/pci.h"
+#include "dev/virtio/queue.h"
+
+#define VIRTIO_MAX_QUEUES 4
+#define VIRTIO_VENDOR	  0x1af4
+#define VIRTIO_DEVICE(id) (0x1040 + (id))
+
+/* Section 2.1. */
+enum {
+	VIRTIO_ACKNOWLEDGE = 1,
+	VIRTIO_DRIVER = 2,
+	VIRTIO_DRIVER_OK = 4,
+	VIRTIO_FEATURES_OK = 8,
+	VIRTIO_NEEDS_RESET = 64,
+	VIRTIO_FAILED = 128,
+};
+
+/* Section 6. */
+#define VIRTIO_F_INDIRECT_DESC (1ull << 28)
+#define VIRTIO_F_EVENT_IDX     (1ull << 29)
+#define VIRTIO_F_VERSION_1     (1ull << 32)
+
+struct virtio;
+
+struct virtio_ops {
+	uint16_t id;	     /* section 5 */
+	uint32_t class_code; /* of the PCI function */
+	unsigned n_queues;
+	/* The driver says that a queue has buffers. */
+	void (*notify)(struct virtio *virtio, unsigned queue);
+};
+
+struct virtio {
+	struct pci_device pci;
+	const struct virtio_ops *ops;
+	uint64_t features;     /* offered */
+	const uint8_t *config; /* device configuration, read-only to the driver */
+	unsigned config_len;
+
+	uint64_t driver_features;
+	uint32_t feature_select, driver_feature_select;
+	uint16_t config_vector, queue_select;
+	uint8_t status, isr;
+	struct virtqueue queues[VIRTIO_MAX_QUEUES];
+
+	unsigned in_flight;
+	bool resetting; /* once in_flight is 0 */
+};
+
+/* `member` is the struct virtio in `type`. In-flight work is drained before a save. */
+#define VIRTIO_FIELDS(type, member)                                                              \
+	PCI_DEVICE_FIELDS(type, member.pci), STATE_FIELD(type, member.driver_features),          \
+		STATE_FIELD(type, member.feature_select),                                        \
+		STATE_FIELD(type, member.driver_feature_select),                                 \
+		STATE_FIELD(type, member.config_vector), STATE_FIELD(type, member.queue_select), \
+		STATE_FIELD(type, member.status), STATE_FIELD(type, member.isr),                 \
+		QUEUE_FIELDS(type, member.queues[0]), QUEUE_FIELDS(type, member.queues[1]),      \
+		QUEUE_FIELDS(type, member.queues[2]), QUEUE_FIELDS(type, member.queues[3])
+
+/* `features` beyond the transport's; `config` lives as long as the device. */
+bool virtio_init(struct virtio *virtio, const struct virtio_ops *ops, uint64_t features,
+		 const void *device_config, unsigned config_len, const struct device_config *config,
+		 GError **error);
+void virtio_reset(struct device *device);
+void virtio_post_load(struct device *device);
+void virtio_fini(struct device *device);
+bool virtio_check(const void *object);
+
+static inline bool virtio_has(const struct virtio *virtio, uint64_t feature)
+{
+	return virtio->driver_features & feature;
+}
+
+/* Under the device's lock, as all that follows. The next request; false: there is none now. */
+bool virtio_pop(struct virtio *virtio, unsigned queue, struct queue_chain *chain);
+/* Gives a request back, `len` bytes of it written, and interrupts the driver as it likes. */
+void virtio_push(struct virtio *virtio, unsigned queue, uint16_t head, uint32_t len);
+/* The driver sent what makes no sense in this device's protocol. */
+void virtio_break(struct virtio *virtio);
+void virtio_begin(struct virtio *virtio);
+void virtio_end(struct virtio *virtio);
+
+#endif

@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A virtio driver for tests: finds the device on the PCI bus, negotiates and sets up one queue
+ * in guest RAM as Linux does. Nothing in it knows the device's insides.
+ */
+#ifndef VIV_TESTS_VIRTIO_DRIVER_H
+#define VIV_TESTS_VIRTIO_DRIVER_H
+
+#include <glib.h>
+#include <unistd.h>
+
+#include "base/le.h"
+#include "block/block.h"
+#include "dev/pci/pci.h"
+#include "dev/table.h"
+
+#define RAM_SIZE (16u << 20)
+#define SLOT	 2
+
+/* Guest RAM. */
+#define DESC_AT	    0x10000u
+#define AVAIL_AT    0x11000u
+#define USED_AT	    0x12000u
+#define INDIRECT_AT 0x13000u
+#define HEADER_AT   0x20000u
+#define STATUS_AT   0x21000u
+#define DATA_AT	    0x100000u
+
+enum { DESC_NEXT = 1, DESC_WRITE = 2, DESC_INDIRECT = 4 };
+
+#define F_INDIRECT  (1ull << 28)
+#define F_EVENT_IDX (1ull << 29)
+#define F_VERSION_1 (1ull << 32)
+
+struct driver {
+	struct device_env env;
+	struct device *host, *device;
+	struct block *block;
+	char *path;
+	uint64_t structure[5]; /* by capability type: address */
+	uint32_t notify_multiplier;
+	unsigned queue_size;
+	uint16_t avail_idx, used_idx;
+	GMutex lock; /* guards what interrupts change */
+	GCond interrupted;
+	unsigned n_msi;
+	uint32_t last_msi;
+	bool level;
+};
+
+static inline uint8_t *ram(struct driver *d, uint64_t gpa)
+{
+	return mem_hva(d->env.mem, gpa);
+}
+
+static inline uint32_t config_read(struct driver *d, unsigned reg, unsigned size)
+{
+	bus_write(d->env.bus, BUS_PIO, 0xcf8, 0x80000000u | SLOT << 11 | (reg & 0xfc), 4);
+	return bus_read(d->env.bus, BUS_PIO, 0xcfc + (reg & 3), size);
+}
+
+static inline void config_write(struct driver *d, unsigned reg, uint32_t value, unsigned size)
+{
+	bus_write(d->env.bus, BUS_PIO, 0xcf8, 0x80000000u | SLOT << 11 | (reg & 0xfc), 4);
+	bus_write(d->env.bus, BUS_PIO, 0xcfc + (reg & 3), value, size);
+}
+
+static inline void on_msi(void *opaque, uint64_t addr, uint32_t data)
+{
+	struct driver *d = opaque;
+
+	g_mutex_lock(&d->lock);
+	d->n_msi++;
+	d->last_msi = data;
+	g_cond_signal(&d->interrupted);
+	g_mutex_unlock(&d->lock);
+}
+
+static inline void on_line(void *opaque, unsigned pin, bool level)
+{
+	struct driver *d = opaque;
+
+	g_mutex_lock(&d->lock);
+	d->level = level;
+	g_cond_signal(&d->interrupted);
+	g_mutex_unlock(&d->lock);
+}
+
+static inline void find_structures(struct driver *d)
+{
+	unsigned at = config_read(d, PCI_CAPABILITIES, 1);
+
+	for (; at; at = config_read(d, at + 1, 1)) {
+		unsigned type = config_read(d, at + 3, 1), bar = config_read(d, at + 4, 1);
+
+		if (config_read(d, at, 1) != PCI_CAP_ID_VENDOR || type > 4)
+			continue;
+		d->structure[type] =
+			(config_read(d, PCI_BAR_0 + 4 * bar, 4) & ~15u) + config_read(d, at + 8, 4);
+		if (type == 2)
+			d->notify_multiplier = config_read(d, at + 16, 4);
+	}
+	for (unsigned type = 1; type <= 4; type++)
+		g_assert_cmphex(d->structure[type], !=, 0);
+}
+
+static inline unsigned find_msix(struct driver *d)
+{
+	unsigned at = config_read(d, PCI_CAPABILITIES, 1);
+
+	while (at && config_read(d, at, 1) != PCI_CAP_ID_MSIX)
+		at = config_read(d, at + 1, 1);
+	return at;
+}
+
+/* Vector 0: the queue's, message 0x40; vector 1: the configuration's, 0x41. */
+static inline void enable_msix(struct driver *d)
+{
+	unsigned cap = find_msix(d);
+	uint64_t table = config_read(d, PCI_BAR_0 + 4, 4);
+
+	for (unsigned i = 0; i < 2; i++) {
+		bus_write(d->env.bus, BUS_MMIO, table + 16 * i, 0xfee00000, 4);
+		bus_write(d->env.bus, BUS_MMIO, table + 16 * i + 8, 0x40 + i, 4);
+		bus_write(d->env.bus, BUS_MMIO, table + 16 * i + 12, 0, 4);
+	}
+	config_write(d, cap + 2, 0x8000, 2);
+}
+
+static inline uint32_t common_read(struct driver *d, unsigned offset, unsigned size)
+{
+	return bus_read(d->env.bus, BUS_MMIO, d->structure[1] + offset, size);
+}
+
+static inline void common_write(struct driver *d, unsigned offset, uint32_t value, unsigned size)
+{
+	bus_write(d->env.bus, BUS_MMIO, d->structure[1] + offset, value, size);
+}
+
+static inline void driver_probe(struct driver *d)
+{
+	g_assert_true(pci_assign_bars(d->env.pci, NULL));
+	config_write(d, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, 2);
+	find_structures(d);
+	enable_msix(d);
+}
+
+/* `size` 0: no disk. */
+static inline void driver_init(struct driver *d, const struct device_class *class, uint64_t size,
+			       bool read_only)
+{
+	struct device_config config = {.devfn = PCI_DEVFN(SLOT, 0)};
+
+	*d = (struct driver){.env = {.mem = mem_new(RAM_SIZE, NULL), .bus = bus_new()}};
+	bus_set_msi_sink(d->env.bus, on_msi, d);
+	bus_line_attach(d->env.bus, pci_gsi(SLOT, 0), on_line, d, 0);
+	if (size) {
+		struct block_options options = {.format = "raw", .read_only = read_only};
+		int fd = g_file_open_tmp("viv-blk-XXXXXX", &d->path, NULL);
+
+		g_assert_cmpint(ftruncate(fd, size), ==, 0);
+		close(fd);
+		options.path = d->path;
+		d->block = config.block = block_open(&options, NULL);
+		g_assert_nonnull(d->block);
+	}
+	d->host = device_new(&i440fx_class, &d->env, &(struct device_config){}, NULL);
+	d->device = device_new(class, &d->env, &config, NULL);
+	driver_probe(d);
+}
+
+static inline void driver_fini(struct driver *d)
+{
+	device_free(d->device);
+	device_free(d->host);
+	block_close(d->block);
+	if (d->path)
+		unlink(d->path);
+	g_free(d->path);
+	bus_free(d->env.bus);
+	mem_free(d->env.mem);
+}
+
+static inline uint64_t device_features(struct driver *d)
+{
+	uint64_t features;
+
+	common_write(d, 0x00, 1, 4);
+	features = (uint64_t)common_read(d, 0x04, 4) << 32;
+	common_write(d, 0x00, 0, 4);
+	return features | common_read(d, 0x04, 4);
+}
+
+static inline uint8_t status(struct driver *d)
+{
+	return common_read(d, 0x14, 1);
+}
+
+/* Waits for the reset to be over, as Linux does. */
+static inline void reset(struct driver *d)
+{
+	common_write(d, 0x14, 0, 1);
+	while (status(d))
+		g_thread_yield();
+	d->avail_idx = d->used_idx = 0;
+}
+
+static inline bool negotiate(struct driver *d, uint64_t features)
+{
+	reset(d);
+	common_write(d, 0x14, 1, 1);
+	common_write(d, 0x14, 3, 1);
+	common_write(d, 0x08, 0, 4);
+	common_write(d, 0x0c, features, 4);
+	common_write(d, 0x08, 1, 4);
+	common_write(d, 0x0c, features >> 32, 4);
+	common_write(d, 0x14, 11, 1);
+	return status(d) & 8;
+}
+
+static inline void set_up_queue(struct driver *d, unsigned size)
+{
+	static const uint32_t rings[] = {DESC_AT, AVAIL_AT, USED_AT};
+
+	d->queue_size = size;
+	memset(ram(d, DESC_AT), 0, HEADER_AT - DESC_AT);
+	common_write(d, 0x10, 1, 2);
+	common_write(d, 0x16, 0, 2);
+	common_write(d, 0x18, size, 2);
+	common_write(d, 0x1a, 0, 2);
+	for (unsigned i = 0; i < 3; i++) {
+		common_write(d, 0x20 + 8 * i, rings[i], 4);
+		common_write(d, 0x24 + 8 * i, 0, 4);
+	}
+	common_write(d, 0x1c, 1, 2);
+}
+
+static inline void start(struct driver *d, uint64_t features)
+{
+	g_assert_true(negotiate(d, features | F_VERSION_1));
+	set_up_queue(d, 16);
+	g_assert_cmpuint(common_read(d, 0x1c, 2), ==, 1);
+	common_write(d, 0x14, 15, 1);
+	g_assert_cmpuint(status(d), ==, 15);
+}
+
+static inline void set_desc(uint8_t *table, unsigned i, uint64_t addr, uint32_t len, uint16_t flags,
+			    uint16_t next)
+{
+	le64_store(table + 16 * i, addr);
+	le32_store(table + 16 * i + 8, len);
+	le16_store(table + 16 * i + 12, flags);
+	le16_store(table + 16 * i + 14, next);
+}
+
+static inline void kick(struct driver *d)
+{
+	uint16_t offset;
+
+	common_write(d, 0x16, 0, 2);
+	offset = common_read(d, 0x1e, 2);
+	bus_write(d->env.bus, BUS_MMIO, d->structure[2] + offset * d->notify_multiplier, 0, 2);
+}
+
+/* Makes a chain available without telling the device. */
+static inline void offer(struct driver *d, uint16_t head)
+{
+	le16_store(ram(d, AVAIL_AT + 4 + 2 * (d->avail_idx % d->queue_size)), head);
+	__atomic_store_n((uint16_t *)ram(d, AVAIL_AT + 2), ++d->avail_idx, __ATOMIC_RELEASE);
+}
+
+static inline uint16_t used_index(struct driver *d)
+{
+	return __atomic_load_n((uint16_t *)ram(d, USED_AT + 2), __ATOMIC_ACQUIRE);
+}
+
+/* Waits for an interrupt for the next used chain; its head, and the length in `len`. */
+static inline uint16_t wait_used(struct driver *d, uint32_t *len)
+{
+	const uint8_t *entry = ram(d, USED_AT + 4 + 8 * (d->used_idx % d->queue_size));
+
+	g_mutex_lock(&d->lock);
+	while (used_index(d) == d->used_idx)
+		g_cond_wait(&d->interrupted, &d->lock);
+	g_mutex_unlock(&d->lock);
+	d->used_idx++;
+	*len = le32_load(entry + 4);
+	return le32_load(entry);
+}
+
+static inline unsigned msi_count(struct driver *d)
+{
+	unsigned n;
+
+	g_mutex_lock(&d->lock);
+	n = d->n_msi;
+	g_mutex_unlock(&d->lock);
+	return n;
+}
+
+#endif
