@@ -293,8 +293,10 @@ static void test_state(void)
 	driver_init(&a, &virtio_blk_class, DISK_SIZE, false);
 	driver_init(&b, &virtio_blk_class, DISK_SIZE, false);
 	start(&a, F_EVENT_IDX);
-	for (unsigned i = 0; i < 5; i++)
+	for (unsigned i = 0; i < 5; i++) {
+		le16_store(ram(&a, AVAIL_AT + 4 + 2 * 16), i); /* used_event: tell of this one */
 		g_assert_cmpuint(request(&a, T_IN, 0, 512), ==, S_OK);
+	}
 	/* Saved with work in flight: it is complete in the saved RAM. */
 	put_chain(&a, ram(&a, DESC_AT), DATA_AT, 1 << 20, true);
 	offer(&a, 0);
