@@ -107,11 +107,9 @@ static bool read_vex(struct decoder *d)
 	d->vex_pp = p1 & 3;
 	d->vex_l = p1 >> 2 & 1;
 	d->vvvv = ~p1 >> 3 & 0xf;
-	if (d->mode != INSN_MODE_64) {
-		/* The bits that would name registers 8..15 are ignored, W's meaning is kept. */
+	/* Outside 64-bit mode the bits that would name registers 8..15 are ignored, also vvvv's. */
+	if (d->mode != INSN_MODE_64)
 		d->rex &= 8;
-		d->vvvv &= 7;
-	}
 	d->opcode = fetch(d);
 	return d->map >= 1 && d->map <= 3;
 }
@@ -149,6 +147,8 @@ static bool prefix_fits(const struct decoder *d, uint8_t prefix)
 	switch (prefix) {
 	case INSN_PREFIX_NP:
 		return !d->rep && !d->has_66;
+	case INSN_PREFIX_NFX:
+		return !d->rep;
 	case INSN_PREFIX_66:
 		return !d->rep && d->has_66;
 	default:
@@ -299,13 +299,21 @@ static void read_memory(struct decoder *d, struct insn *insn, bool vsib)
 	insn->disp = fetch_signed(d, mod == 2 ? 4 : mod);
 }
 
+static bool names(const struct insn_row *row, char kind)
+{
+	for (unsigned i = 0; i < INSN_MAX_OPERANDS; i++)
+		if (row->operand[i].kind == kind)
+			return true;
+	return false;
+}
+
 /* False: a vector index without a SIB byte. */
 static bool read_modrm(struct decoder *d, const struct insn_row *row, struct insn *insn)
 {
 	bool vsib = row->flags & IF_VSIB;
 
 	d->pos++; /* peeked at by find_row() */
-	if (d->modrm >= 0xc0)
+	if (d->modrm >= 0xc0 || names(row, 'C') || names(row, 'D'))
 		return true;
 	insn->flags |= INSN_MEM;
 	if (insn->addrsize == 2)
@@ -370,15 +378,20 @@ static bool set_register(const struct decoder *d, const struct insn_operand *op,
 {
 	unsigned reg = (d->modrm >> 3 & 7) | (d->rex & 4) << 1;
 	unsigned rm = (d->modrm & 7) | (d->rex & 1) << 3;
+	unsigned vvvv = d->vvvv & (d->mode == INSN_MODE_64 ? 0xf : 7);
 	bool byte = op->size[0] == 'b' && !op->size[1];
 
 	switch (op->kind) {
 	case 'G':
 		insn->reg = gpr_offset(d, reg, byte);
 		break;
-	case 'V':
 	case 'C':
+		insn->reg = reg;
+		return reg == 0 || (reg >= 2 && reg <= 4) || reg == 8;
 	case 'D':
+		insn->reg = reg;
+		return reg < 8;
+	case 'V':
 		insn->reg = reg;
 		break;
 	case 'S':
@@ -388,10 +401,10 @@ static bool set_register(const struct decoder *d, const struct insn_operand *op,
 		insn->reg = reg & 7;
 		break;
 	case 'B':
-		insn->vvvv = gpr_offset(d, d->vvvv, false);
+		insn->vvvv = gpr_offset(d, vvvv, false);
 		break;
 	case 'H':
-		insn->vvvv = d->vvvv;
+		insn->vvvv = vvvv;
 		break;
 	case 'Z':
 		insn->rm = gpr_offset(d, (d->opcode & 7) | (d->rex & 1) << 3, byte);
@@ -414,14 +427,6 @@ static bool set_register(const struct decoder *d, const struct insn_operand *op,
 	return true;
 }
 
-static bool names_vvvv(const struct insn_row *row)
-{
-	for (unsigned i = 0; i < INSN_MAX_OPERANDS; i++)
-		if (row->operand[i].kind == 'H' || row->operand[i].kind == 'B')
-			return true;
-	return false;
-}
-
 static uint8_t address_size(const struct decoder *d)
 {
 	if (d->mode == INSN_MODE_64)
@@ -440,7 +445,13 @@ static bool read_operands(struct decoder *d, const struct insn_row *row, struct 
 		have_imm |= op->kind == 'I';
 		ok &= set_register(d, op, insn);
 	}
-	if (d->is_vex && d->vvvv && !names_vvvv(row))
+	if (d->is_vex && d->vvvv && !names(row, 'H') && !names(row, 'B'))
+		ok = false;
+	if (row->operand[0].kind == 'S' && insn->reg == X86_CS)
+		ok = false;
+	/* A gather's three registers must differ. */
+	if ((row->flags & IF_VSIB) &&
+	    (insn->reg == insn->vvvv || insn->reg == insn->imm2 || insn->vvvv == insn->imm2))
 		ok = false;
 	if (d->has_lock && !((row->flags & IF_LOCK) && (insn->flags & INSN_MEM)))
 		ok = false;

@@ -9,6 +9,7 @@
  *
  * Encoding notation
  *   NP 66 F3 F2       required prefix; without one of these any prefix will do, and 66 is the operand size
+ *   NFx               neither F2 nor F3; 66 is the operand size
  *   0F, 0F38, 0F3A    opcode map (also "0F 38")
  *   REX.W, W0, W1     operand-size bit required set or clear
  *   VEX.L VEX.128 VEX.256 VEX.LZ VEX.LIG    VEX-encoded; .L: 128 or 256 by the L bit, .LZ: L must be 0
@@ -21,7 +22,7 @@
  *   V reg vector; W r/m vector or memory; U r/m vector only; H vvvv vector; L imm8[7:4] vector
  *   P reg MMX; Q r/m MMX or memory; N r/m MMX only; T x87 ST(i) in r/m
  *   I immediate; J branch offset; A far pointer; O absolute offset; S segment register;
- *   C control register; D debug register; X DS:rSI; Y ES:rDI; Z register in the opcode
+ *   C control register; D debug register (with these ModRM.mod is ignored: always registers); X DS:rSI; Y ES:rDI; Z register in the opcode
  * Operand notation, size
  *   b w d q 1..8 bytes; v 16, 32 or 64 by operand size; z 16 or 32; y 32 or 64; t 10 bytes;
  *   dq 16, qq 32, x 16 or 32 by VEX.L, h half of x, f quarter of x, e eighth of x;  s: GDT pseudo-descriptor;
@@ -103,7 +104,10 @@ struct insn_row {
 };
 
 enum { INSN_ANY = 0xff };
-enum { INSN_PREFIX_ANY, INSN_PREFIX_NP, INSN_PREFIX_66, INSN_PREFIX_F3, INSN_PREFIX_F2 };
+enum {
+	INSN_PREFIX_ANY, INSN_PREFIX_NP, INSN_PREFIX_NFX, INSN_PREFIX_66, INSN_PREFIX_F3,
+	INSN_PREFIX_F2,
+};
 enum { INSN_VEX_NONE, INSN_VEX_L, INSN_VEX_128, INSN_VEX_256, INSN_VEX_LIG };
 enum { INSN_MOD_ANY, INSN_MOD_MEM, INSN_MOD_REG };
 

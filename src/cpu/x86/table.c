@@ -70,6 +70,7 @@ static void parse_word(struct insn_row *row, const char *word, bool *have_opcode
 	} words[] = {
 #define SETS(member, value) offsetof(struct insn_row, member), value
 		{"NP", SETS(prefix, INSN_PREFIX_NP)},
+		{"NFx", SETS(prefix, INSN_PREFIX_NFX)},
 		{"66", SETS(prefix, INSN_PREFIX_66)},
 		{"F3", SETS(prefix, INSN_PREFIX_F3)},
 		{"F2", SETS(prefix, INSN_PREFIX_F2)},

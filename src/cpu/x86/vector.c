@@ -342,10 +342,6 @@ bool vector_prepare(const uint8_t *bytes, struct insn *insn)
 	unsigned size = insn_mem_size(row, insn);
 	bool memory = insn->flags & INSN_MEM;
 
-	/* The gathers' three registers must differ. */
-	if ((row->flags & IF_VSIB) &&
-	    (insn->reg == insn->vvvv || insn->reg == insn->imm2 || insn->vvvv == insn->imm2))
-		return false;
 	if (!(row->flags & IF_NOSTUB))
 		insn->stub = (const void *)stub_get(insn);
 	if (memory && size)
