@@ -7,6 +7,7 @@
 #define VIV_TESTS_VIRTIO_DRIVER_H
 
 #include <glib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/le.h"
@@ -36,7 +37,7 @@ struct driver {
 	struct device_env env;
 	struct device *host, *device;
 	struct block *block;
-	char *path;
+	int image_fd;
 	uint64_t structure[5]; /* by capability type: address */
 	uint32_t notify_multiplier;
 	unsigned queue_size;
@@ -151,16 +152,17 @@ static inline void driver_init(struct driver *d, const struct device_class *clas
 {
 	struct device_config config = {.devfn = PCI_DEVFN(SLOT, 0)};
 
-	*d = (struct driver){.env = {.mem = mem_new(RAM_SIZE, NULL), .bus = bus_new()}};
+	*d = (struct driver){.env = {.mem = mem_new(RAM_SIZE, NULL), .bus = bus_new()},
+			     .image_fd = -1};
 	bus_set_msi_sink(d->env.bus, on_msi, d);
 	bus_line_attach(d->env.bus, pci_gsi(SLOT, 0), on_line, d, 0);
 	if (size) {
+		g_autofree char *path = NULL;
 		struct block_options options = {.format = "raw", .read_only = read_only};
-		int fd = g_file_open_tmp("viv-blk-XXXXXX", &d->path, NULL);
 
-		g_assert_cmpint(ftruncate(fd, size), ==, 0);
-		close(fd);
-		options.path = d->path;
+		d->image_fd = memfd_create("image", MFD_CLOEXEC);
+		g_assert_cmpint(ftruncate(d->image_fd, size), ==, 0);
+		options.path = path = g_strdup_printf("/proc/self/fd/%d", d->image_fd);
 		d->block = config.block = block_open(&options, NULL);
 		g_assert_nonnull(d->block);
 	}
@@ -174,9 +176,8 @@ static inline void driver_fini(struct driver *d)
 	device_free(d->device);
 	device_free(d->host);
 	block_close(d->block);
-	if (d->path)
-		unlink(d->path);
-	g_free(d->path);
+	if (d->image_fd >= 0)
+		close(d->image_fd);
 	bus_free(d->env.bus);
 	mem_free(d->env.mem);
 }
