@@ -53,6 +53,19 @@ struct tlb {
 	struct tlb_entry read[TLB_SIZE], write[TLB_SIZE];
 };
 
+/* mode_key: everything but an instruction's bytes and address that its decoded form depends on. */
+enum {
+	MODE_64 = 1 << 0,
+	MODE_32 = 1 << 1,     /* neither: 16-bit code */
+	MODE_USER = 1 << 2,   /* CPL 3: system instructions raise #GP */
+	MODE_EM = 1 << 3,
+	MODE_TS = 1 << 4,
+	MODE_NO_SSE = 1 << 5, /* CR4.OSFXSR clear: #UD */
+	MODE_NO_AVX = 1 << 6, /* no OSXSAVE, or not enabled in XCR0: #UD */
+	MODE_STEP = 1 << 7,   /* RFLAGS.TF: blocks of one instruction */
+	MODE_REAL = 1 << 8,   /* CR0.PE clear or virtual-8086 */
+};
+
 enum tlb_class { TLB_SUPERVISOR, TLB_SUPERVISOR_AC, TLB_USER, TLB_N_CLASSES };
 
 struct cpu {
@@ -128,6 +141,12 @@ static inline unsigned cpu_cpl(const struct cpu *cpu)
 void cpu_fault(struct cpu *cpu, const struct insn *insn, enum x86_exception vector) G_GNUC_NORETURN;
 void cpu_fault_code(struct cpu *cpu, const struct insn *insn, enum x86_exception vector,
 		    uint32_t error_code) G_GNUC_NORETURN;
+
+/* Leaves the running block at `insn`, to go on at `rip`; the routine returns right after. */
+void cpu_leave_block(struct cpu *cpu, const struct insn *insn, uint64_t rip);
+
+/* #GP(0) unless CPL, IOPL and the I/O permission map let `size` bytes at `port` through. */
+void cpu_check_port(struct cpu *cpu, const struct insn *insn, uint16_t port, unsigned size);
 
 uint64_t cpu_rflags(const struct cpu *cpu);
 void cpu_set_rflags(struct cpu *cpu, uint64_t rflags);
