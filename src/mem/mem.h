@@ -79,6 +79,12 @@ static inline void mem_set_dirty(struct mem *mem, uint64_t gpa)
 	if (!(atomic_load_explicit(&mem->dirty[page / 64], memory_order_relaxed) & bit))
 		atomic_fetch_or(&mem->dirty[page / 64], bit);
 }
+static inline bool mem_is_dirty(const struct mem *mem, uint64_t gpa)
+{
+	uint64_t page = gpa / MEM_PAGE_SIZE;
+
+	return atomic_load_explicit(&mem->dirty[page / 64], memory_order_relaxed) >> (page % 64) & 1;
+}
 /* Moves the dirty bits of `n_words` * 64 pages from `first_page` (a multiple of 64) to `out`. */
 void mem_fetch_dirty(struct mem *mem, uint64_t first_page, uint64_t *out, uint64_t n_words);
 
@@ -92,6 +98,15 @@ static inline uint64_t mem_line_mask(uint64_t gpa, uint64_t len)
 static inline uint64_t mem_code_lines(const struct mem *mem, uint64_t gpa)
 {
 	return atomic_load_explicit(&mem->code_lines[gpa / MEM_PAGE_SIZE], memory_order_relaxed);
+}
+/* Marks lines of gpa's page as decoded code; returns the lines that were marked before. */
+static inline uint64_t mem_add_code_lines(struct mem *mem, uint64_t gpa, uint64_t lines)
+{
+	return atomic_fetch_or(&mem->code_lines[gpa / MEM_PAGE_SIZE], lines);
+}
+static inline void mem_clear_code_lines(struct mem *mem, uint64_t gpa, uint64_t lines)
+{
+	atomic_fetch_and(&mem->code_lines[gpa / MEM_PAGE_SIZE], ~lines);
 }
 void mem_add_code_listener(struct mem *mem, mem_code_written_fn fn, void *opaque);
 

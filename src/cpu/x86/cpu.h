@@ -22,6 +22,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/le.h"
 #include "cpu/engine.h"
 #include "cpu/x86/insn.h"
 #include "cpu/x86/lapic.h"
@@ -33,16 +34,22 @@ enum x86_exception {
 	EXC_MF = 16, EXC_AC = 17, EXC_MC = 18, EXC_XM = 19,
 };
 
+/* What cpu->delivering holds besides a vector. */
+enum { DELIVERING_EVENT = 0xfe, DELIVERING_NOTHING = 0xff };
+
+/* What CPUID says of physical addresses, and what table entries may hold. */
+#define CPU_PHYS_BITS 40
+
 /* #PF error code bits. */
 enum { PF_P = 1, PF_W = 2, PF_U = 4, PF_RSVD = 8, PF_I = 16 };
 
 /*
- * Software TLB. `tag` is the page's linear address, or TLB_NONE; tag XOR address is at most
- * 4096 - size exactly when the access hits and stays in the page. A page may be in the read table
- * and not in the write table: clean pages and pages that hold decoded code stay out of it.
+ * Software TLB. `tag` is the page's linear address; tag XOR address is at most 4096 - size exactly
+ * when the access hits and stays in the page. An empty slot holds a tag that belongs in another slot,
+ * so that no address can hit it. A page may be in the read table and not in the write table: clean
+ * pages and pages that hold decoded code stay out of it.
  */
 #define TLB_SIZE 512
-#define TLB_NONE 1ull
 
 struct tlb_entry {
 	uint64_t tag;
@@ -90,8 +97,8 @@ struct cpu {
 	struct engine_env env;
 	struct lapic *lapic;
 	unsigned id;
-	uint64_t instructions;
 	struct engine_stats stats;
+	const struct block *block; /* running */
 
 	/* Set by any thread, looked at between blocks. */
 	_Atomic bool attention;
@@ -101,10 +108,7 @@ struct cpu {
 
 	struct code_cache *code;
 	struct tlb tlbs[TLB_N_CLASSES];
-	struct {
-		uint64_t page;
-		uint64_t gpa;
-	} itlb[64];
+	bool tlb_filled[TLB_N_CLASSES]; /* since the last flush */
 
 	sigjmp_buf *jump; /* where a fault goes; set while run() runs */
 	struct {
@@ -112,6 +116,7 @@ struct cpu {
 		bool has_error_code, soft;
 		uint32_t error_code;
 	} fault;
+	uint8_t delivering; /* vector of the event in delivery, for double faults */
 	char error[160]; /* last_error */
 };
 

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cpu/x86/code.h"
+
+#include <sys/mman.h>
+
+#include "cpu/x86/exec.h"
+#include "cpu/x86/mmu.h"
+#include "cpu/x86/vector.h"
+
+#define ARENA_SIZE (64u << 20)
+#define HASH_SIZE  (1u << 15)
+#define ITLB_SIZE  128
+
+struct code_cache {
+	uint8_t *arena;
+	size_t used;
+	struct block *by_gpa[HASH_SIZE];
+	struct block *by_page[HASH_SIZE]; /* lists of all pages with the same hash */
+	struct {
+		uint64_t page; /* linear, with bit 0 for user mode; all ones: empty */
+		uint64_t gpa;
+	} itlb[ITLB_SIZE];
+	/* The one instruction that crosses a page. */
+	struct {
+		struct block block;
+		struct insn insn[2];
+	} crossing;
+};
+
+static unsigned hash_gpa(uint64_t gpa, uint32_t mode_key)
+{
+	return (gpa ^ gpa >> 13 ^ mode_key * 0x9e5u) % HASH_SIZE;
+}
+
+static unsigned hash_page(uint64_t gpa)
+{
+	return gpa / 4096 % HASH_SIZE;
+}
+
+struct code_cache *code_new(void)
+{
+	struct code_cache *code = g_new0(struct code_cache, 1);
+
+	code->arena = mmap(NULL, ARENA_SIZE, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	g_assert(code->arena != MAP_FAILED);
+	memset(code->itlb, 0xff, sizeof(code->itlb));
+	return code;
+}
+
+void code_free(struct code_cache *code)
+{
+	if (!code)
+		return;
+	munmap(code->arena, ARENA_SIZE);
+	g_free(code);
+}
+
+void code_forget_addresses(struct cpu *cpu)
+{
+	memset(cpu->code->itlb, 0xff, sizeof(cpu->code->itlb));
+}
+
+/* Routines that stand in place of an instruction's own. */
+static void raise_ud(struct cpu *cpu, const struct insn *insn)
+{
+	cpu_fault(cpu, insn, EXC_UD);
+}
+
+static void raise_nm(struct cpu *cpu, const struct insn *insn)
+{
+	cpu_fault(cpu, insn, EXC_NM);
+}
+
+static void raise_gp(struct cpu *cpu, const struct insn *insn)
+{
+	cpu_fault_code(cpu, insn, EXC_GP, 0);
+}
+
+/* After the last instruction of a block that has no branch. */
+static void leave_block(struct cpu *cpu, const struct insn *insn)
+{
+	uint64_t pc = insn_next_pc(cpu, insn);
+
+	cpu->state.rip = cpu->mode_key & MODE_64 ? pc : (uint32_t)pc;
+}
+
+/* In every instruction of a block whose bytes were written: looks at them again. */
+static void look_again(struct cpu *cpu, const struct insn *insn)
+{
+	cpu_leave_block(cpu, insn - 1, insn_pc(cpu, insn));
+}
+
+/* What the mode makes of an instruction (SDM volume 2: the exceptions tables). */
+static exec_fn routine_in_mode(const struct insn_row *row, const struct insn *insn, uint32_t key)
+{
+	bool x87_or_mmx = row->flags & (IF_X87 | IF_MMX);
+
+	if ((row->flags & IF_SSE) && (key & (MODE_NO_SSE | MODE_EM)))
+		return raise_ud;
+	if ((row->flags & IF_AVX) && (key & (MODE_NO_AVX | MODE_REAL)))
+		return raise_ud;
+	if ((row->flags & IF_MMX) && (key & MODE_EM))
+		return raise_ud;
+	if ((row->flags & IF_X87) && (key & MODE_EM))
+		return raise_nm;
+	if ((x87_or_mmx || (row->flags & (IF_SSE | IF_AVX))) && (key & MODE_TS))
+		return raise_nm;
+	if ((row->flags & IF_CPL0) && (key & MODE_USER))
+		return raise_gp;
+	return insn->exec;
+}
+
+/* Decodes one instruction. Its exec is set in any case. */
+static enum insn_status decode_one(const uint8_t *bytes, size_t n, unsigned offset, uint32_t key,
+				   struct insn *insn)
+{
+	enum insn_mode mode = key & MODE_64   ? INSN_MODE_64
+			      : key & MODE_32 ? INSN_MODE_32
+					      : INSN_MODE_16;
+	enum insn_status status = insn_decode(bytes, n, mode, offset, insn);
+	const struct insn_row *row;
+
+	if (status == INSN_UD)
+		insn->exec = raise_ud;
+	else if (status == INSN_TOO_LONG)
+		insn->exec = raise_gp;
+	if (status != INSN_OK)
+		return status;
+	row = insn_row_get(insn->row);
+	if ((row->flags & (IF_X87 | IF_MMX | IF_SSE | IF_AVX)) && !vector_prepare(bytes, insn))
+		insn->exec = raise_ud;
+	else
+		insn->exec = routine_in_mode(row, insn, key);
+	return status;
+}
+
+static bool ends_block(enum insn_status status, const struct insn *insn)
+{
+	return status != INSN_OK || (insn_row_get(insn->row)->flags & IF_END);
+}
+
+static void terminate(struct block *block, unsigned offset)
+{
+	block->insn[block->n] = (struct insn){.exec = leave_block, .next = offset};
+}
+
+static void drop_all(struct cpu *cpu)
+{
+	struct code_cache *code = cpu->code;
+
+	for (unsigned i = 0; i < HASH_SIZE; i++)
+		for (struct block *b = code->by_page[i]; b; b = b->page_next)
+			mem_clear_code_lines(cpu->env.mem, b->gpa, ~0ull);
+	memset(code->by_gpa, 0, sizeof(code->by_gpa));
+	memset(code->by_page, 0, sizeof(code->by_page));
+	code->used = 0;
+}
+
+static void enter_block(struct cpu *cpu, struct block *block, unsigned bytes)
+{
+	struct code_cache *code = cpu->code;
+	struct block **by_gpa = &code->by_gpa[hash_gpa(block->gpa, block->mode_key)];
+	struct block **by_page = &code->by_page[hash_page(block->gpa)];
+	size_t size = sizeof(*block) + (block->n + 1) * sizeof(block->insn[0]);
+
+	block->hash_next = *by_gpa;
+	*by_gpa = block;
+	block->page_next = *by_page;
+	*by_page = block;
+	code->used += (size + 15) & ~(size_t)15;
+	if (bytes && !mem_add_code_lines(cpu->env.mem, block->gpa, mem_line_mask(block->gpa, bytes)))
+		mmu_protect_page(cpu, block->gpa);
+}
+
+/* NULL where the first instruction crosses the page's end. */
+static struct block *build(struct cpu *cpu, uint64_t gpa)
+{
+	static const size_t worst =
+		sizeof(struct block) + (BLOCK_MAX + 1) * sizeof(struct insn);
+	const uint8_t *page = mem_hva(cpu->env.mem, gpa & ~4095ull);
+	unsigned start = gpa % 4096, offset = start;
+	unsigned max = cpu->mode_key & MODE_STEP ? 1 : BLOCK_MAX;
+	enum insn_status status;
+	struct block *block;
+
+	if (cpu->code->used + worst > ARENA_SIZE)
+		drop_all(cpu);
+	block = (struct block *)(cpu->code->arena + cpu->code->used);
+	block->gpa = gpa;
+	block->mode_key = cpu->mode_key;
+	block->n = 0;
+	do {
+		struct insn *insn = &block->insn[block->n];
+
+		status = decode_one(page + offset, 4096 - offset, offset, cpu->mode_key, insn);
+		if (status == INSN_MORE)
+			break;
+		block->n++;
+		offset += insn->len;
+	} while (!ends_block(status, &block->insn[block->n - 1]) && block->n < max && offset < 4096);
+	if (!block->n)
+		return NULL;
+	terminate(block, offset);
+	cpu->stats.decoded += block->n;
+	enter_block(cpu, block, offset - start);
+	return block;
+}
+
+/* An instruction that lies on two pages: put together, decoded, not kept. */
+static struct block *build_crossing(struct cpu *cpu, uint64_t gpa, uint64_t address)
+{
+	struct block *block = &cpu->code->crossing.block;
+	unsigned first = 4096 - gpa % 4096;
+	uint64_t next = cpu->mode_key & MODE_64 ? address + first : (uint32_t)(address + first);
+	uint64_t gpa2 = mmu_fetch(cpu, NULL, next);
+	uint8_t bytes[16];
+
+	if (!mem_read(cpu->env.mem, gpa, bytes, first) ||
+	    !mem_read(cpu->env.mem, gpa2, bytes + first, sizeof(bytes) - first))
+		memset(bytes, 0xff, sizeof(bytes));
+	block->n = 1;
+	decode_one(bytes, 15, gpa % 4096, cpu->mode_key, &block->insn[0]);
+	terminate(block, gpa % 4096 + block->insn[0].len);
+	cpu->stats.decoded++;
+	return block;
+}
+
+/* Code in device space: there is nothing to decode. */
+static struct block *build_nowhere(struct cpu *cpu, uint64_t gpa)
+{
+	struct block *block = &cpu->code->crossing.block;
+
+	block->n = 1;
+	block->insn[0] = (struct insn){.exec = raise_ud, .next = gpa % 4096};
+	terminate(block, gpa % 4096);
+	return block;
+}
+
+static uint64_t fetch_gpa(struct cpu *cpu, uint64_t address)
+{
+	uint64_t page = (address & ~4095ull) | !!(cpu->mode_key & MODE_USER);
+	typeof(cpu->code->itlb[0]) *e = &cpu->code->itlb[address / 4096 % ITLB_SIZE];
+
+	if (G_UNLIKELY(e->page != page)) {
+		uint64_t gpa = mmu_fetch(cpu, NULL, address);
+
+		e->page = page;
+		e->gpa = gpa & ~4095ull;
+	}
+	return e->gpa | address % 4096;
+}
+
+struct block *code_find(struct cpu *cpu)
+{
+	uint64_t rip = cpu->state.rip;
+	uint64_t address = cpu->mode_key & MODE_64 ? rip : (uint32_t)(rip + cpu->state.seg[X86_CS].base);
+	uint64_t gpa = fetch_gpa(cpu, address);
+	struct block *block = cpu->code->by_gpa[hash_gpa(gpa, cpu->mode_key)];
+
+	cpu->pc_base = rip - address % 4096;
+	for (; block; block = block->hash_next)
+		if (block->gpa == gpa && block->mode_key == cpu->mode_key)
+			return block;
+	if (!mem_is_ram(cpu->env.mem, gpa))
+		return build_nowhere(cpu, gpa);
+	block = build(cpu, gpa);
+	return block ? block : build_crossing(cpu, gpa, address);
+}
+
+static unsigned block_bytes(const struct block *block)
+{
+	return block->insn[block->n].next - block->gpa % 4096;
+}
+
+static void unlink_by_gpa(struct code_cache *code, const struct block *block)
+{
+	struct block **link = &code->by_gpa[hash_gpa(block->gpa, block->mode_key)];
+
+	while (*link != block)
+		link = &(*link)->hash_next;
+	*link = block->hash_next;
+}
+
+/*
+ * Blocks that overlap the bytes are taken out. The running one may be among them: its
+ * instructions are replaced, and its memory stays until everything is dropped.
+ */
+void code_written(struct cpu *cpu, uint64_t gpa, uint64_t len)
+{
+	struct block **link = &cpu->code->by_page[hash_page(gpa)], *block;
+	uint64_t left = 0;
+
+	cpu->stats.code_writes++;
+	while ((block = *link)) {
+		bool same_page = block->gpa / 4096 == gpa / 4096;
+
+		if (same_page && block->gpa < gpa + len && gpa < block->gpa + block_bytes(block)) {
+			*link = block->page_next;
+			unlink_by_gpa(cpu->code, block);
+			for (unsigned i = 0; i <= block->n; i++)
+				block->insn[i].exec = look_again;
+			continue;
+		}
+		if (same_page)
+			left |= mem_line_mask(block->gpa, block_bytes(block));
+		link = &block->page_next;
+	}
+	mem_clear_code_lines(cpu->env.mem, gpa, ~left);
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Decoded code: blocks of instructions, found by guest-physical address and mode.
+ *
+ * A block lies in one page and ends at a branch, at the page's end or after BLOCK_MAX instructions.
+ * The lines it was decoded from are in the memory's code map, so any write to them reaches
+ * code_written(), which makes each instruction of the block one that stops and looks again.
+ * One instruction that crosses a page is decoded anew each time.
+ * Only the vCPU's own thread.
+ */
+#ifndef VIV_CPU_X86_CODE_H
+#define VIV_CPU_X86_CODE_H
+
+#include "cpu/x86/cpu.h"
+
+#define BLOCK_MAX 48
+
+struct block {
+	uint64_t gpa;
+	uint32_t mode_key;
+	uint16_t n; /* instructions, without the last one that leaves the block */
+	struct block *hash_next, *page_next;
+	struct insn insn[];
+};
+
+struct code_cache *code_new(void);
+void code_free(struct code_cache *code);
+
+/* The block at rip, ready to run: pc_base is set. Faults as the fetch does. */
+struct block *code_find(struct cpu *cpu);
+/* Stores to guest-physical memory that may hold decoded code. */
+void code_written(struct cpu *cpu, uint64_t gpa, uint64_t len);
+/* Linear addresses may mean other pages now. */
+void code_forget_addresses(struct cpu *cpu);
+
+#endif

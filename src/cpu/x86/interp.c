@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * T0, the interpreter: the loop that runs blocks, and what happens between them
+ * (interrupts, exceptions, single step, halt, requests from outside).
+ */
+#include "cpu/x86/code.h"
+#include "cpu/x86/exec.h"
+#include "cpu/x86/interrupt.h"
+#include "cpu/x86/mmu.h"
+#include "cpu/x86/vector.h"
+
+void cpu_fault(struct cpu *cpu, const struct insn *insn, enum x86_exception vector)
+{
+	cpu->fault_insn = insn;
+	cpu->fault.vector = vector;
+	cpu->fault.has_error_code = false;
+	cpu->fault.error_code = 0;
+	siglongjmp(*cpu->jump, 1);
+}
+
+void cpu_fault_code(struct cpu *cpu, const struct insn *insn, enum x86_exception vector,
+		    uint32_t error_code)
+{
+	cpu->fault_insn = insn;
+	cpu->fault.vector = vector;
+	cpu->fault.has_error_code = true;
+	cpu->fault.error_code = error_code;
+	siglongjmp(*cpu->jump, 1);
+}
+
+void cpu_leave_block(struct cpu *cpu, const struct insn *insn, uint64_t rip)
+{
+	cpu->stats.instructions -= cpu->block->insn + cpu->block->n - 1 - insn;
+	cpu->state.rip = rip;
+}
+
+/* Makes it as if the faulting instruction and those after it in its block had not been started. */
+static void roll_back(struct cpu *cpu)
+{
+	const struct insn *insn = cpu->fault_insn;
+
+	if (!insn)
+		return;
+	cpu_leave_block(cpu, insn - 1, insn_pc(cpu, insn));
+	if (!(cpu->mode_key & MODE_64))
+		cpu->state.rip = (uint32_t)cpu->state.rip;
+}
+
+static void wake(void *opaque)
+{
+	struct cpu *cpu = opaque;
+
+	g_mutex_lock(&cpu->halt_lock);
+	atomic_store(&cpu->attention, true);
+	g_cond_signal(&cpu->halt_cond);
+	g_mutex_unlock(&cpu->halt_lock);
+}
+
+static bool interrupts_enabled(const struct cpu *cpu)
+{
+	return cpu->state.rflags & RFLAGS_IF;
+}
+
+static bool can_take_event(struct cpu *cpu)
+{
+	return lapic_pending(cpu->lapic, interrupts_enabled(cpu), !cpu->state.nmi_masked);
+}
+
+/* Sleeps until something can be taken, or a request has come. */
+static void wait_halted(struct cpu *cpu)
+{
+	g_mutex_lock(&cpu->halt_lock);
+	while (!atomic_load(&cpu->kicked) && !atomic_load(&cpu->attention))
+		g_cond_wait(&cpu->halt_cond, &cpu->halt_lock);
+	g_mutex_unlock(&cpu->halt_lock);
+}
+
+/* One block of one instruction at rip, whatever the mode. */
+static void run_one(struct cpu *cpu)
+{
+	cpu->mode_key |= MODE_STEP;
+	cpu->block = code_find(cpu);
+	cpu->stats.instructions += cpu->block->n;
+	cpu->block->insn[0].exec(cpu, cpu->block->insn);
+	cpu_update_mode(cpu);
+}
+
+/* What waits between blocks. False: run() is to return. */
+static bool attend(struct cpu *cpu)
+{
+	uint8_t vector = 0;
+
+	for (;;) {
+		atomic_store(&cpu->attention, false);
+		if (atomic_exchange(&cpu->kicked, false))
+			return false;
+		code_take_written(cpu);
+		if (cpu->state.interrupt_shadow) {
+			cpu->state.interrupt_shadow = false;
+			atomic_store(&cpu->attention, true);
+			if (cpu->state.activity == X86_ACTIVE) {
+				run_one(cpu);
+				continue;
+			}
+		}
+		if (can_take_event(cpu)) {
+			enum lapic_event event = lapic_take(cpu->lapic, interrupts_enabled(cpu),
+							    !cpu->state.nmi_masked, &vector);
+
+			if (event != LAPIC_EVENT_NONE) {
+				cpu->stats.interrupts++;
+				interrupt_event(cpu, event, vector);
+				continue;
+			}
+		}
+		if (cpu->state.activity == X86_ACTIVE)
+			return true;
+		wait_halted(cpu);
+	}
+}
+
+static void run_block(struct cpu *cpu)
+{
+	struct block *block = code_find(cpu);
+
+	cpu->block = block;
+	cpu->stats.instructions += block->n;
+	block->insn[0].exec(cpu, block->insn);
+}
+
+static enum engine_exit run_loop(struct cpu *cpu)
+{
+	sigjmp_buf here;
+
+	cpu->jump = &here;
+	if (sigsetjmp(here, 0)) {
+		roll_back(cpu);
+		cpu_update_mode(cpu);
+		if (!interrupt_exception(cpu))
+			return ENGINE_EXIT_SHUTDOWN;
+	}
+	cpu->delivering = DELIVERING_NOTHING;
+	for (;;) {
+		if (G_UNLIKELY(atomic_load_explicit(&cpu->attention, memory_order_relaxed)) &&
+		    !attend(cpu))
+			return ENGINE_EXIT_KICK;
+		if (G_UNLIKELY(cpu->mode_key & MODE_STEP)) {
+			run_block(cpu);
+			interrupt_single_step(cpu);
+			continue;
+		}
+		run_block(cpu);
+	}
+}
+
+static void enter(struct cpu *cpu)
+{
+	vector_enter(cpu);
+}
+
+static void leave(struct cpu *cpu)
+{
+	vector_leave(cpu);
+	cpu->jump = NULL;
+}
+
+static enum engine_exit interp_run(struct vcpu *vcpu)
+{
+	struct cpu *cpu = (struct cpu *)vcpu;
+	enum engine_exit exit;
+
+	enter(cpu);
+	exit = run_loop(cpu);
+	leave(cpu);
+	return exit;
+}
+
+int cpu_step(struct cpu *cpu)
+{
+	sigjmp_buf here;
+	int vector = -1;
+
+	enter(cpu);
+	cpu->jump = &here;
+	if (!sigsetjmp(here, 0)) {
+		run_one(cpu);
+	} else {
+		roll_back(cpu);
+		cpu_update_mode(cpu);
+		vector = cpu->fault.vector;
+	}
+	leave(cpu);
+	return vector;
+}
+
+static void interp_kick(struct vcpu *vcpu)
+{
+	struct cpu *cpu = (struct cpu *)vcpu;
+
+	atomic_store(&cpu->kicked, true);
+	wake(cpu);
+}
+
+static void interp_get_state(struct vcpu *vcpu, struct x86_state *state)
+{
+	struct cpu *cpu = (struct cpu *)vcpu;
+
+	*state = cpu->state;
+	memcpy(state->gpr, cpu->gpr, sizeof(state->gpr));
+	state->rflags = cpu_rflags(cpu);
+}
+
+static void interp_set_state(struct vcpu *vcpu, const struct x86_state *state)
+{
+	struct cpu *cpu = (struct cpu *)vcpu;
+
+	cpu->state = *state;
+	memcpy(cpu->gpr, state->gpr, sizeof(cpu->gpr));
+	cpu_set_rflags(cpu, state->rflags);
+	lapic_set_tsc_offset(cpu->lapic, state->tsc_offset);
+	mmu_flush(cpu);
+	cpu_update_mode(cpu);
+	atomic_store(&cpu->attention, true);
+}
+
+static struct vcpu *interp_new(const struct engine_env *env, unsigned id, GError **error)
+{
+	struct cpu *cpu = g_aligned_alloc0(1, sizeof(*cpu), 64);
+	struct x86_state reset;
+
+	insn_table_init();
+	cpu->env = *env;
+	cpu->id = id;
+	cpu->lapic = lapic_get(env->lapics, id);
+	cpu->code = code_new();
+	g_mutex_init(&cpu->halt_lock);
+	g_cond_init(&cpu->halt_cond);
+	for (unsigned c = 0; c < TLB_N_CLASSES; c++)
+		cpu->tlb_filled[c] = true;
+	x86_state_reset(&reset, id == 0);
+	interp_set_state((struct vcpu *)cpu, &reset);
+	lapic_set_wake(cpu->lapic, wake, cpu);
+	code_listen(cpu);
+	return (struct vcpu *)cpu;
+}
+
+static void interp_free(struct vcpu *vcpu)
+{
+	struct cpu *cpu = (struct cpu *)vcpu;
+
+	if (!cpu)
+		return;
+	lapic_set_wake(cpu->lapic, NULL, NULL);
+	code_free(cpu->code);
+	g_mutex_clear(&cpu->halt_lock);
+	g_cond_clear(&cpu->halt_cond);
+	g_aligned_free(cpu);
+}
+
+static void interp_stats(const struct vcpu *vcpu, struct engine_stats *stats)
+{
+	*stats = ((const struct cpu *)vcpu)->stats;
+}
+
+static const char *interp_last_error(const struct vcpu *vcpu)
+{
+	return ((const struct cpu *)vcpu)->error;
+}
+
+const struct engine engine_soft = {
+	.name = "soft",
+	.max_vcpus = 1,
+	.vcpu_new = interp_new,
+	.vcpu_free = interp_free,
+	.run = interp_run,
+	.kick = interp_kick,
+	.get_state = interp_get_state,
+	.set_state = interp_set_state,
+	.stats = interp_stats,
+	.last_error = interp_last_error,
+};

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Delivery of interrupts and exceptions (SDM volume 3, chapter 6), in long mode.
+ * All run between blocks on the vCPU's own thread; a fault during delivery leaves by longjmp and
+ * comes back through interrupt_exception(), which makes it a double fault or a shutdown.
+ */
+#ifndef VIV_CPU_X86_INTERRUPT_H
+#define VIV_CPU_X86_INTERRUPT_H
+
+#include "cpu/x86/cpu.h"
+
+/* Delivers cpu->fault at rip. False: triple fault. */
+bool interrupt_exception(struct cpu *cpu);
+/* An event from the local APIC. */
+void interrupt_event(struct cpu *cpu, enum lapic_event event, uint8_t vector);
+/* #DB after an instruction that began with RFLAGS.TF set. */
+void interrupt_single_step(struct cpu *cpu);
+/* INT n, INT3, INTO, INT1; rip already stands after the instruction, and goes back on a fault. */
+void interrupt_software(struct cpu *cpu, const struct insn *insn, uint8_t vector, bool checks_dpl);
+
+#endif

@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Address translation (Intel SDM volume 3, chapter 4: 4-level paging, or none) and what
+ * memory accesses do when the software TLB does not answer.
+ */
+#include "cpu/x86/mmu.h"
+
+#include "cpu/x86/code.h"
+#include "cpu/x86/exec.h"
+
+#define PTE_P    (1ull << 0)
+#define PTE_RW   (1ull << 1)
+#define PTE_US   (1ull << 2)
+#define PTE_A    (1ull << 5)
+#define PTE_D    (1ull << 6)
+#define PTE_PS   (1ull << 7)
+#define PTE_NX   (1ull << 63)
+#define PTE_ADDR 0x000ffffffffff000ull
+
+/* Physical-address bits above what CPUID offers are reserved in table entries. */
+#define PTE_RSVD (PTE_ADDR & ~((1ull << CPU_PHYS_BITS) - 1))
+
+enum access { ACCESS_READ, ACCESS_WRITE, ACCESS_FETCH };
+
+struct walk {
+	uint64_t gpa;
+	bool writable;   /* a write of the same kind would be let through, and D is set */
+	uint32_t error;  /* #PF error code where the walk failed */
+};
+
+/* Who accesses: what the permission checks depend on. */
+struct accessor {
+	bool user;
+	bool smap; /* supervisor accesses to user pages fault */
+};
+
+static struct accessor accessor_of(const struct cpu *cpu, enum tlb_class class)
+{
+	return (struct accessor){.user = class == TLB_USER,
+				 .smap = class == TLB_SUPERVISOR && (cpu->state.cr4 & CR4_SMAP)};
+}
+
+static enum tlb_class current_class(const struct cpu *cpu)
+{
+	return cpu->tlb - cpu->tlbs;
+}
+
+static _Atomic uint64_t *entry_at(struct cpu *cpu, uint64_t gpa)
+{
+	return (_Atomic uint64_t *)mem_hva(cpu->env.mem, gpa);
+}
+
+/* Sets A, and D where asked, as the processor does: locked, and only where clear. */
+static void mark_entry(struct cpu *cpu, _Atomic uint64_t *entry, uint64_t gpa, uint64_t value,
+		       uint64_t bits)
+{
+	if ((value & bits) == bits)
+		return;
+	atomic_fetch_or(entry, bits);
+	mem_set_dirty(cpu->env.mem, gpa);
+}
+
+static bool leaf_allows(const struct cpu *cpu, struct accessor who, enum access access,
+			uint64_t allowed)
+{
+	bool wp = who.user || (cpu->state.cr0 & CR0_WP);
+
+	if (access == ACCESS_FETCH && (allowed & PTE_NX))
+		return false;
+	if (access == ACCESS_WRITE && wp && !(allowed & PTE_RW))
+		return false;
+	if (who.user)
+		return allowed & PTE_US;
+	if (!(allowed & PTE_US))
+		return true;
+	return access == ACCESS_FETCH ? !(cpu->state.cr4 & CR4_SMEP) : !who.smap;
+}
+
+/*
+ * Walks the tables for `address`. `allowed` gathers the rights of all levels: RW and US must be
+ * set in each, NX in none.
+ */
+static bool walk(struct cpu *cpu, uint64_t address, enum access access, struct accessor who,
+		 struct walk *result)
+{
+	uint32_t code = (access == ACCESS_WRITE ? PF_W : 0) | (who.user ? PF_U : 0);
+	uint64_t table = cpu->state.cr3 & PTE_ADDR, allowed = PTE_RW | PTE_US;
+	uint64_t gpas[4], values[4], page_mask = 0;
+	_Atomic uint64_t *entries[4];
+	int level;
+
+	if (access == ACCESS_FETCH &&
+	    ((cpu->state.efer & EFER_NXE) || (cpu->state.cr4 & CR4_SMEP)))
+		code |= PF_I;
+	for (level = 3;; level--) {
+		uint64_t rsvd = PTE_RSVD | (cpu->state.efer & EFER_NXE ? 0 : PTE_NX), e;
+
+		gpas[level] = table + (address >> (12 + 9 * level) & 511) * 8;
+		entries[level] = entry_at(cpu, gpas[level]);
+		e = values[level] = entries[level] ? atomic_load(entries[level]) : PTE_P | PTE_RSVD;
+		result->error = code;
+		if (!(e & PTE_P))
+			return false;
+		page_mask = (1ull << (12 + 9 * level)) - 1;
+		if (level == 3)
+			rsvd |= PTE_PS;
+		else if (level && (e & PTE_PS))
+			rsvd |= page_mask & ~0x1fffull;
+		result->error = code | PF_P | PF_RSVD;
+		if (e & rsvd)
+			return false;
+		allowed = (allowed & e & (PTE_RW | PTE_US)) | ((allowed | e) & PTE_NX);
+		if (!level || (e & PTE_PS))
+			break;
+		table = e & PTE_ADDR;
+	}
+	result->error = code | PF_P;
+	if (!leaf_allows(cpu, who, access, allowed))
+		return false;
+	for (int i = 3; i > level; i--)
+		mark_entry(cpu, entries[i], gpas[i], values[i], PTE_A);
+	mark_entry(cpu, entries[level], gpas[level], values[level],
+		   access == ACCESS_WRITE ? PTE_A | PTE_D : PTE_A);
+	result->gpa = (values[level] & PTE_ADDR & ~page_mask) | (address & page_mask);
+	result->writable = leaf_allows(cpu, who, ACCESS_WRITE, allowed) &&
+			   (access == ACCESS_WRITE || (values[level] & PTE_D));
+	return true;
+}
+
+static void G_GNUC_NORETURN page_fault(struct cpu *cpu, const struct insn *insn, uint64_t address,
+				       uint32_t error)
+{
+	cpu->state.cr2 = address;
+	cpu_fault_code(cpu, insn, EXC_PF, error);
+}
+
+/* Accesses by rSP or rBP, and pushes and pops, report #SS where others report #GP. */
+static bool is_stack_access(const struct insn *insn)
+{
+	if (!insn)
+		return false;
+	if (!(insn->flags & INSN_MEM))
+		return insn->base == INSN_ZERO && insn->seg != X86_FS && insn->seg != X86_GS &&
+		       insn_row_get(insn->row)->flags & (IF_D64 | IF_F64);
+	return (insn->base == R_RSP || insn->base == R_RBP) && insn->seg == INSN_SEG_NONE;
+}
+
+/* Translates one address, or faults. The page is entered into the TLB where it is RAM. */
+static uint64_t translate(struct cpu *cpu, const struct insn *insn, uint64_t address,
+			  enum access access, enum tlb_class class)
+{
+	struct tlb *tlb = &cpu->tlbs[class];
+	struct walk w = {.gpa = address, .writable = true};
+	uint64_t page = address & ~4095ull;
+	uint8_t *host;
+
+	cpu->stats.tlb_misses++;
+	if (cpu->state.cr0 & CR0_PG) {
+		if (G_UNLIKELY(!is_canonical(address)))
+			cpu_fault_code(cpu, insn, is_stack_access(insn) ? EXC_SS : EXC_GP, 0);
+		if (!walk(cpu, address, access, accessor_of(cpu, class), &w))
+			page_fault(cpu, insn, address, w.error);
+	}
+	host = mem_hva(cpu->env.mem, w.gpa & ~4095ull);
+	if (!host || access == ACCESS_FETCH)
+		return w.gpa;
+	cpu->tlb_filled[class] = true;
+	*tlb_slot(tlb->read, address) = (struct tlb_entry){page, host};
+	if (access == ACCESS_WRITE)
+		mem_set_dirty(cpu->env.mem, w.gpa);
+	else if (w.writable)
+		w.writable = mem_is_dirty(cpu->env.mem, w.gpa);
+	if (w.writable && !mem_code_lines(cpu->env.mem, w.gpa))
+		*tlb_slot(tlb->write, address) = (struct tlb_entry){page, host};
+	return w.gpa;
+}
+
+uint64_t mmu_fetch(struct cpu *cpu, const struct insn *insn, uint64_t address)
+{
+	return translate(cpu, insn, address, ACCESS_FETCH,
+			 cpu->mode_key & MODE_USER ? TLB_USER : TLB_SUPERVISOR);
+}
+
+uint64_t mmu_ea_slow(struct cpu *cpu, const struct insn *insn)
+{
+	uint64_t ea = REG(uint64_t, insn->base) + (REG(uint64_t, insn->index) << insn->scale) +
+		      insn->disp;
+
+	if (insn->addrsize != 8)
+		ea = insn->addrsize == 4 ? (uint32_t)ea : (uint16_t)ea;
+	ea += cpu->seg_base[insn->seg];
+	return cpu->mode_key & MODE_64 ? ea : (uint32_t)ea;
+}
+
+/* The local APIC answers inside its page while it is in xAPIC mode. */
+static bool is_lapic(const struct cpu *cpu, uint64_t gpa)
+{
+	uint64_t base = lapic_base(cpu->lapic);
+
+	return (gpa & ~4095ull) == (base & PTE_ADDR) &&
+	       (base & (APIC_BASE_EN | APIC_BASE_EXTD)) == APIC_BASE_EN;
+}
+
+/* Device memory takes naturally aligned pieces of at most 8 bytes. */
+static unsigned mmio_piece(uint64_t gpa, unsigned size)
+{
+	unsigned piece = 8;
+
+	while (piece > size || gpa % piece)
+		piece /= 2;
+	return piece;
+}
+
+static void mmio_read(struct cpu *cpu, uint64_t gpa, uint8_t *buf, unsigned size)
+{
+	while (size) {
+		unsigned piece = mmio_piece(gpa, size);
+		uint64_t v;
+
+		if (is_lapic(cpu, gpa))
+			v = lapic_mmio_read(cpu->lapic, gpa & 0xffc) >> (8 * (gpa & 3));
+		else
+			v = bus_read(cpu->env.bus, BUS_MMIO, gpa, piece);
+		memcpy(buf, &v, piece);
+		buf += piece;
+		gpa += piece;
+		size -= piece;
+	}
+}
+
+static void mmio_write(struct cpu *cpu, uint64_t gpa, const uint8_t *buf, unsigned size)
+{
+	while (size) {
+		unsigned piece = mmio_piece(gpa, size);
+		uint64_t v = 0;
+
+		memcpy(&v, buf, piece);
+		if (!is_lapic(cpu, gpa))
+			bus_write(cpu->env.bus, BUS_MMIO, gpa, v, piece);
+		else if (gpa % 4 == 0)
+			lapic_mmio_write(cpu->lapic, gpa & 0xffc, v);
+		buf += piece;
+		gpa += piece;
+		size -= piece;
+	}
+}
+
+/* Within one page. */
+static void physical_read(struct cpu *cpu, uint64_t gpa, void *buf, unsigned size)
+{
+	const uint8_t *host = mem_hva(cpu->env.mem, gpa);
+
+	if (host)
+		memcpy(buf, host, size);
+	else
+		mmio_read(cpu, gpa, buf, size);
+}
+
+static void physical_write(struct cpu *cpu, uint64_t gpa, const void *buf, unsigned size)
+{
+	uint8_t *host = mem_hva(cpu->env.mem, gpa);
+
+	if (!host) {
+		mmio_write(cpu, gpa, buf, size);
+		return;
+	}
+	memcpy(host, buf, size);
+	mem_written(cpu->env.mem, gpa, size);
+}
+
+/* Bytes of an access that lie in its first page; the second page's address wraps as the mode says. */
+static unsigned first_part(uint64_t address, unsigned size)
+{
+	return MIN(size, 4096 - address % 4096);
+}
+
+static uint64_t next_page(const struct cpu *cpu, uint64_t address)
+{
+	uint64_t next = (address | 4095) + 1;
+
+	return cpu->mode_key & MODE_64 ? next : (uint32_t)next;
+}
+
+static void read_class(struct cpu *cpu, const struct insn *insn, uint64_t address, void *buf,
+		       unsigned size, enum tlb_class class)
+{
+	unsigned first = first_part(address, size);
+	uint64_t gpa = translate(cpu, insn, address, ACCESS_READ, class), gpa2 = 0;
+
+	if (first < size)
+		gpa2 = translate(cpu, insn, next_page(cpu, address), ACCESS_READ, class);
+	physical_read(cpu, gpa, buf, first);
+	if (first < size)
+		physical_read(cpu, gpa2, (uint8_t *)buf + first, size - first);
+}
+
+static void write_class(struct cpu *cpu, const struct insn *insn, uint64_t address,
+			const void *buf, unsigned size, enum tlb_class class)
+{
+	unsigned first = first_part(address, size);
+	uint64_t gpa = translate(cpu, insn, address, ACCESS_WRITE, class), gpa2 = 0;
+
+	if (first < size)
+		gpa2 = translate(cpu, insn, next_page(cpu, address), ACCESS_WRITE, class);
+	physical_write(cpu, gpa, buf, first);
+	if (first < size)
+		physical_write(cpu, gpa2, (const uint8_t *)buf + first, size - first);
+}
+
+void mmu_read_slow(struct cpu *cpu, const struct insn *insn, uint64_t address, void *buf,
+		   unsigned size)
+{
+	read_class(cpu, insn, address, buf, size, current_class(cpu));
+}
+
+void mmu_write_slow(struct cpu *cpu, const struct insn *insn, uint64_t address, const void *buf,
+		    unsigned size)
+{
+	write_class(cpu, insn, address, buf, size, current_class(cpu));
+}
+
+void mem_read_bytes(struct cpu *cpu, const struct insn *insn, uint64_t address, void *buf,
+		    unsigned size)
+{
+	const void *p = tlb_read(cpu, address, size);
+
+	if (p)
+		memcpy(buf, p, size);
+	else
+		mmu_read_slow(cpu, insn, address, buf, size);
+}
+
+void mem_write_bytes(struct cpu *cpu, const struct insn *insn, uint64_t address, const void *buf,
+		     unsigned size)
+{
+	void *p = tlb_write(cpu, address, size);
+
+	if (p)
+		memcpy(p, buf, size);
+	else
+		mmu_write_slow(cpu, insn, address, buf, size);
+}
+
+void mmu_sys_read(struct cpu *cpu, const struct insn *insn, uint64_t address, void *buf,
+		  unsigned size)
+{
+	const struct tlb_entry *e = tlb_slot(cpu->tlbs[TLB_SUPERVISOR].read, address);
+
+	if (G_LIKELY((e->tag ^ address) <= 4096 - size))
+		memcpy(buf, e->host + (e->tag ^ address), size);
+	else
+		read_class(cpu, insn, address, buf, size, TLB_SUPERVISOR);
+}
+
+void mmu_sys_write(struct cpu *cpu, const struct insn *insn, uint64_t address, const void *buf,
+		   unsigned size)
+{
+	const struct tlb_entry *e = tlb_slot(cpu->tlbs[TLB_SUPERVISOR].write, address);
+
+	if (G_LIKELY((e->tag ^ address) <= 4096 - size))
+		memcpy(e->host + (e->tag ^ address), buf, size);
+	else
+		write_class(cpu, insn, address, buf, size, TLB_SUPERVISOR);
+}
+
+void mmu_probe(struct cpu *cpu, const struct insn *insn, uint64_t address, unsigned size,
+	       bool write)
+{
+	enum access access = write ? ACCESS_WRITE : ACCESS_READ;
+	unsigned first = first_part(address, size);
+
+	translate(cpu, insn, address, access, current_class(cpu));
+	if (first < size)
+		translate(cpu, insn, next_page(cpu, address), access, current_class(cpu));
+}
+
+void *mmu_rmw_slow(struct cpu *cpu, const struct insn *insn, uint64_t address, unsigned size)
+{
+	void *p;
+
+	mmu_probe(cpu, insn, address, size, true);
+	p = tlb_write(cpu, address, size);
+	if (p)
+		return p;
+	mmu_read_slow(cpu, insn, address, cpu->rmw_bounce, size);
+	cpu->rmw_address = address;
+	return cpu->rmw_bounce;
+}
+
+void mmu_rmw_commit(struct cpu *cpu, const struct insn *insn, unsigned size)
+{
+	mmu_write_slow(cpu, insn, cpu->rmw_address, cpu->rmw_bounce, size);
+}
+
+/* A tag that no address of this slot has. */
+static uint64_t empty_tag(uint64_t address)
+{
+	return address / 4096 % TLB_SIZE ? 0 : 4096;
+}
+
+void mmu_flush(struct cpu *cpu)
+{
+	for (unsigned c = 0; c < TLB_N_CLASSES; c++) {
+		if (!cpu->tlb_filled[c])
+			continue;
+		memset(&cpu->tlbs[c], 0, sizeof(cpu->tlbs[c]));
+		cpu->tlbs[c].read[0].tag = cpu->tlbs[c].write[0].tag = empty_tag(0);
+		cpu->tlb_filled[c] = false;
+	}
+	code_forget_addresses(cpu);
+}
+
+void mmu_flush_page(struct cpu *cpu, uint64_t address)
+{
+	for (unsigned c = 0; c < TLB_N_CLASSES; c++)
+		tlb_slot(cpu->tlbs[c].read, address)->tag =
+			tlb_slot(cpu->tlbs[c].write, address)->tag = empty_tag(address);
+	code_forget_addresses(cpu);
+}
+
+void mmu_protect_page(struct cpu *cpu, uint64_t gpa)
+{
+	const uint8_t *host = mem_hva(cpu->env.mem, gpa & ~4095ull);
+
+	for (unsigned c = 0; c < TLB_N_CLASSES; c++)
+		for (unsigned i = 0; i < TLB_SIZE; i++)
+			if (cpu->tlbs[c].write[i].host == host)
+				cpu->tlbs[c].write[i].tag = empty_tag(i * 4096);
+}
