@@ -159,6 +159,9 @@ void cpu_set_rflags(struct cpu *cpu, uint64_t rflags);
  * changed: derives mode_key, the TLB class and seg_base. */
 void cpu_update_mode(struct cpu *cpu);
 
+/* Whether the guest is told that the processor is AMD's: some system instructions differ. */
+bool cpu_is_amd(void);
+
 /* Runs one instruction at rip. Returns -1, or the vector of the fault it raised, undelivered. */
 int cpu_step(struct cpu *cpu);
 

@@ -74,6 +74,13 @@ static inline void set_rip(struct cpu *cpu, const struct insn *insn, uint64_t ta
 	cpu->state.rip = target;
 }
 
+/* Truncates a rip that was set to the address after an instruction to what the mode has. */
+static inline void set_rip_mode(struct cpu *cpu)
+{
+	if (!(cpu->mode_key & MODE_64))
+		cpu->state.rip = (uint32_t)cpu->state.rip;
+}
+
 static inline bool is_canonical(uint64_t address)
 {
 	return (uint64_t)((int64_t)(address << 16) >> 16) == address;

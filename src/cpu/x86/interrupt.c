@@ -102,12 +102,9 @@ static void deliver_long(struct cpu *cpu, const struct insn *insn, const struct 
 	cpu->state.rip = target;
 	cs.selector = (cs.selector & ~3) | new_cpl;
 	cpu->state.seg[X86_CS] = cs;
-	if (new_cpl < cpl || ist)
+	if (new_cpl < cpl)
 		cpu->state.seg[X86_SS] = (struct x86_segment){
-			.selector = new_cpl < cpl ? new_cpl : cpu->state.seg[X86_SS].selector,
-			.attr = new_cpl < cpl ? new_cpl << SEG_DPL_SHIFT
-					      : cpu->state.seg[X86_SS].attr,
-		};
+			.selector = new_cpl, .attr = new_cpl << SEG_DPL_SHIFT};
 	clear = RFLAGS_TF | RFLAGS_NT | RFLAGS_RF | RFLAGS_VM;
 	if (bits_get(gate.low, 43, 40) == SYS_INTERRUPT_GATE)
 		clear |= RFLAGS_IF;
