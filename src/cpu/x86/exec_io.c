@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* IN and OUT. */
+#include "cpu/x86/exec.h"
+
+enum { TSS_IO_MAP_BASE = 102 };
+
+/* SDM volume 1, section 19.5: the map's bits for all bytes of the access must be clear, and the byte
+ * after them must lie in the segment too. */
+static bool map_allows(struct cpu *cpu, const struct insn *insn, uint16_t port, unsigned size)
+{
+	const struct x86_segment *tr = &cpu->state.tr;
+	uint16_t base, bits;
+
+	if (TSS_IO_MAP_BASE + 1 > tr->limit)
+		return false;
+	mmu_sys_read(cpu, insn, tr->base + TSS_IO_MAP_BASE, &base, 2);
+	if (base + port / 8 + 1 > tr->limit)
+		return false;
+	mmu_sys_read(cpu, insn, tr->base + base + port / 8, &bits, 2);
+	return !(bits >> port % 8 & ((1 << size) - 1));
+}
+
+void cpu_check_port(struct cpu *cpu, const struct insn *insn, uint16_t port, unsigned size)
+{
+	if ((cpu->mode_key & MODE_REAL) || cpu_cpl(cpu) <= (cpu->state.rflags >> 12 & 3))
+		return;
+	if (!map_allows(cpu, insn, port, size))
+		cpu_fault_code(cpu, insn, EXC_GP, 0);
+}
+
+static void read_port(struct cpu *cpu, const struct insn *insn, uint16_t port)
+{
+	unsigned size = MIN(insn->opsize, 4);
+	uint32_t v;
+
+	cpu_check_port(cpu, insn, port, size);
+	v = bus_read(cpu->env.bus, BUS_PIO, port, size);
+	if (size == 1)
+		SET_REG8(R_RAX, v);
+	else if (size == 2)
+		SET_REG16(R_RAX, v);
+	else
+		SET_REG32(R_RAX, v);
+}
+
+static void write_port(struct cpu *cpu, const struct insn *insn, uint16_t port)
+{
+	unsigned size = MIN(insn->opsize, 4);
+
+	cpu_check_port(cpu, insn, port, size);
+	bus_write(cpu->env.bus, BUS_PIO, port, REG(uint32_t, R_RAX), size);
+}
+
+ROUTINE(in_I)
+{
+	read_port(cpu, insn, (uint8_t)insn->imm);
+	NEXT();
+}
+EXEC_ONE(in_I)
+
+ROUTINE(in_D)
+{
+	read_port(cpu, insn, REG(uint16_t, R_RDX));
+	NEXT();
+}
+EXEC_ONE(in_D)
+
+ROUTINE(out_I)
+{
+	write_port(cpu, insn, (uint8_t)insn->imm);
+	NEXT();
+}
+EXEC_ONE(out_I)
+
+ROUTINE(out_D)
+{
+	write_port(cpu, insn, REG(uint16_t, R_RDX));
+	NEXT();
+}
+EXEC_ONE(out_D)

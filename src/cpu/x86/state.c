@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cpu/x86/state.h"
+
+#include <glib.h>
+#include <string.h>
+
+#include "cpu/x86/cpu.h"
+
+#define FIELD(member) STATE_FIELD(struct x86_state, member)
+#define SEGMENT_FIELDS(s)                                                                          \
+	FIELD(s.base), FIELD(s.limit), FIELD(s.selector), FIELD(s.attr)
+
+static const struct state_field fields[] = {
+	FIELD(gpr), FIELD(rip), FIELD(rflags),
+	SEGMENT_FIELDS(seg[X86_ES]), SEGMENT_FIELDS(seg[X86_CS]), SEGMENT_FIELDS(seg[X86_SS]),
+	SEGMENT_FIELDS(seg[X86_DS]), SEGMENT_FIELDS(seg[X86_FS]), SEGMENT_FIELDS(seg[X86_GS]),
+	SEGMENT_FIELDS(ldtr), SEGMENT_FIELDS(tr),
+	FIELD(gdtr.base), FIELD(gdtr.limit), FIELD(idtr.base), FIELD(idtr.limit),
+	FIELD(cr0), FIELD(cr2), FIELD(cr3), FIELD(cr4), FIELD(xcr0),
+	FIELD(dr), FIELD(dr6), FIELD(dr7),
+	FIELD(efer), FIELD(star), FIELD(lstar), FIELD(cstar), FIELD(sfmask), FIELD(kernel_gs_base),
+	FIELD(sysenter_cs), FIELD(sysenter_esp), FIELD(sysenter_eip),
+	FIELD(pat), FIELD(tsc_offset), FIELD(tsc_aux), FIELD(misc_enable), FIELD(spec_ctrl), FIELD(xss),
+	FIELD(mtrr_def_type), FIELD(mtrr_fix), FIELD(mtrr_var),
+	FIELD(kvm_wall_clock), FIELD(kvm_system_time),
+	FIELD(fpu.fcw), FIELD(fpu.fsw), FIELD(fpu.ftw), FIELD(fpu.fop), FIELD(fpu.fip), FIELD(fpu.fdp),
+	FIELD(fpu.st), FIELD(mxcsr), FIELD(ymm),
+	FIELD(activity), FIELD(interrupt_shadow), FIELD(nmi_masked),
+};
+
+/* The invariants of long mode that the interpreter relies on, and bits no instruction can set. */
+static bool check(const void *object)
+{
+	const struct x86_state *s = object;
+	bool long_mode = (s->efer & EFER_LME) && (s->cr0 & CR0_PG);
+
+	return s->activity <= X86_WAIT_FOR_SIPI && !!(s->efer & EFER_LMA) == long_mode &&
+	       (!(s->cr0 & CR0_PG) || (s->cr0 & CR0_PE)) && (!long_mode || (s->cr4 & CR4_PAE)) &&
+	       !(s->mxcsr & ~0xffffu) && !(s->cr3 >> CPU_PHYS_BITS);
+}
+
+const struct state_table x86_state_table = {
+	.name = "x86",
+	.version = 1,
+	.object_size = sizeof(struct x86_state),
+	.fields = fields,
+	.n_fields = G_N_ELEMENTS(fields),
+	.check = check,
+};
+
+void x86_state_reset(struct x86_state *s, bool bsp)
+{
+	memset(s, 0, sizeof(*s));
+	s->rip = 0xfff0;
+	s->rflags = RFLAGS_FIXED;
+	s->gpr[X86_RDX] = 0x600;
+	for (unsigned i = 0; i < X86_N_SEGS; i++)
+		s->seg[i] = (struct x86_segment){
+			.limit = 0xffff,
+			.attr = SEG_P | SEG_S | SEG_TYPE_RW | SEG_TYPE_ACC,
+		};
+	s->seg[X86_CS].selector = 0xf000;
+	s->seg[X86_CS].base = 0xffff0000;
+	s->seg[X86_CS].attr |= SEG_TYPE_CODE;
+	s->ldtr = (struct x86_segment){.limit = 0xffff, .attr = SEG_P | 2};
+	s->tr = (struct x86_segment){.limit = 0xffff, .attr = SEG_P | 11};
+	s->gdtr.limit = s->idtr.limit = 0xffff;
+	s->cr0 = CR0_CD | CR0_NW | CR0_ET;
+	s->dr6 = 0xffff0ff0;
+	s->dr7 = 0x400;
+	s->xcr0 = XCR0_X87;
+	s->pat = 0x0007040600070406;
+	s->misc_enable = 1;
+	s->fpu.fcw = 0x40;
+	s->mxcsr = 0x1f80;
+	s->activity = bsp ? X86_ACTIVE : X86_WAIT_FOR_SIPI;
+}
+
+uint64_t cpu_rflags(const struct cpu *cpu)
+{
+	return (cpu->state.rflags & ~(uint64_t)RFLAGS_ARITH) | RFLAGS_FIXED |
+	       (cpu->flags >> 8 & 0xd5) | (uint64_t)(cpu->flags & 1) << 11;
+}
+
+void cpu_set_rflags(struct cpu *cpu, uint64_t rflags)
+{
+	cpu->state.rflags = rflags | RFLAGS_FIXED;
+	cpu->flags = (rflags & 0xd5) << 8 | (rflags >> 11 & 1);
+}
+
+static uint32_t mode_key(const struct cpu *cpu)
+{
+	const struct x86_state *s = &cpu->state;
+	const struct x86_segment *cs = &s->seg[X86_CS];
+	bool long_mode = s->efer & EFER_LMA, real = !(s->cr0 & CR0_PE);
+	uint32_t key = 0;
+
+	if (long_mode && (cs->attr & SEG_L))
+		key |= MODE_64;
+	else if (cs->attr & SEG_DB)
+		key |= MODE_32;
+	if (real || (s->rflags & RFLAGS_VM))
+		key |= MODE_REAL;
+	if (!real && cpu_cpl(cpu) == 3)
+		key |= MODE_USER;
+	if (s->cr0 & CR0_EM)
+		key |= MODE_EM;
+	if (s->cr0 & CR0_TS)
+		key |= MODE_TS;
+	if (!(s->cr4 & CR4_OSFXSR))
+		key |= MODE_NO_SSE;
+	if (!(s->cr4 & CR4_OSXSAVE) || (~s->xcr0 & (XCR0_SSE | XCR0_AVX)))
+		key |= MODE_NO_AVX;
+	if (s->rflags & RFLAGS_TF)
+		key |= MODE_STEP;
+	return key;
+}
+
+void cpu_update_mode(struct cpu *cpu)
+{
+	uint32_t key = mode_key(cpu);
+
+	cpu->mode_key = key;
+	if (key & MODE_USER)
+		cpu->tlb = &cpu->tlbs[TLB_USER];
+	else if (cpu->state.rflags & RFLAGS_AC)
+		cpu->tlb = &cpu->tlbs[TLB_SUPERVISOR_AC];
+	else
+		cpu->tlb = &cpu->tlbs[TLB_SUPERVISOR];
+	for (unsigned i = 0; i < X86_N_SEGS; i++) {
+		bool has_base = !(key & MODE_64) || i == X86_FS || i == X86_GS;
+
+		cpu->seg_base[i] = has_base ? cpu->state.seg[i].base : 0;
+	}
+}
