@@ -20,6 +20,9 @@ struct code_cache {
 		uint64_t page; /* linear, with bit 0 for user mode; all ones: empty */
 		uint64_t gpa;
 	} itlb[ITLB_SIZE];
+	/* Writes by other threads. */
+	GMutex written_lock;
+	GArray *written;
 	/* The one instruction that crosses a page. */
 	struct {
 		struct block block;
@@ -37,6 +40,13 @@ static unsigned hash_page(uint64_t gpa)
 	return gpa / 4096 % HASH_SIZE;
 }
 
+struct written_range {
+	uint64_t gpa, len;
+};
+
+/* The vCPU that this thread runs. */
+static _Thread_local struct cpu *running;
+
 struct code_cache *code_new(void)
 {
 	struct code_cache *code = g_new0(struct code_cache, 1);
@@ -45,6 +55,8 @@ struct code_cache *code_new(void)
 			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	g_assert(code->arena != MAP_FAILED);
 	memset(code->itlb, 0xff, sizeof(code->itlb));
+	g_mutex_init(&code->written_lock);
+	code->written = g_array_new(false, false, sizeof(struct written_range));
 	return code;
 }
 
@@ -53,6 +65,8 @@ void code_free(struct code_cache *code)
 	if (!code)
 		return;
 	munmap(code->arena, ARENA_SIZE);
+	g_array_unref(code->written);
+	g_mutex_clear(&code->written_lock);
 	g_free(code);
 }
 
@@ -286,7 +300,7 @@ static void unlink_by_gpa(struct code_cache *code, const struct block *block)
  * Blocks that overlap the bytes are taken out. The running one may be among them: its
  * instructions are replaced, and its memory stays until everything is dropped.
  */
-void code_written(struct cpu *cpu, uint64_t gpa, uint64_t len)
+static void invalidate(struct cpu *cpu, uint64_t gpa, uint64_t len)
 {
 	struct block **link = &cpu->code->by_page[hash_page(gpa)], *block;
 	uint64_t left = 0;
@@ -307,4 +321,48 @@ void code_written(struct cpu *cpu, uint64_t gpa, uint64_t len)
 		link = &block->page_next;
 	}
 	mem_clear_code_lines(cpu->env.mem, gpa, ~left);
+}
+
+/* More than this many ranges at once are taken as one write to everything. */
+#define WRITTEN_MAX 256
+
+static void on_code_written(void *opaque, uint64_t gpa, uint64_t len)
+{
+	struct written_range range = {gpa, len};
+	struct cpu *cpu = opaque;
+
+	if (running == cpu) {
+		invalidate(cpu, gpa, len);
+		return;
+	}
+	g_mutex_lock(&cpu->code->written_lock);
+	if (cpu->code->written->len <= WRITTEN_MAX)
+		g_array_append_val(cpu->code->written, range);
+	g_mutex_unlock(&cpu->code->written_lock);
+	atomic_store(&cpu->attention, true);
+}
+
+void code_listen(struct cpu *cpu)
+{
+	mem_add_code_listener(cpu->env.mem, on_code_written, cpu);
+}
+
+void code_set_running(struct cpu *cpu)
+{
+	running = cpu;
+}
+
+void code_take_written(struct cpu *cpu)
+{
+	GArray *written = cpu->code->written;
+
+	g_mutex_lock(&cpu->code->written_lock);
+	if (written->len > WRITTEN_MAX)
+		drop_all(cpu);
+	else
+		for (unsigned i = 0; i < written->len; i++)
+			invalidate(cpu, g_array_index(written, struct written_range, i).gpa,
+				   g_array_index(written, struct written_range, i).len);
+	g_array_set_size(written, 0);
+	g_mutex_unlock(&cpu->code->written_lock);
 }

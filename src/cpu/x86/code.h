@@ -4,9 +4,9 @@
  *
  * A block lies in one page and ends at a branch, at the page's end or after BLOCK_MAX instructions.
  * The lines it was decoded from are in the memory's code map, so any write to them reaches
- * code_written(), which makes each instruction of the block one that stops and looks again.
+ * the vCPU, which makes each instruction of the block one that stops and looks again.
  * One instruction that crosses a page is decoded anew each time.
- * Only the vCPU's own thread.
+ * Only the vCPU's own thread, but where said otherwise.
  */
 #ifndef VIV_CPU_X86_CODE_H
 #define VIV_CPU_X86_CODE_H
@@ -28,8 +28,14 @@ void code_free(struct code_cache *code);
 
 /* The block at rip, ready to run: pc_base is set. Faults as the fetch does. */
 struct block *code_find(struct cpu *cpu);
-/* Stores to guest-physical memory that may hold decoded code. */
-void code_written(struct cpu *cpu, uint64_t gpa, uint64_t len);
+/*
+ * Writes to decoded code. The vCPU's own are seen before its next instruction; those of other
+ * threads are queued and taken between blocks by code_take_written().
+ */
+void code_listen(struct cpu *cpu);
+void code_take_written(struct cpu *cpu);
+/* Says that this thread runs the vCPU (NULL: none). */
+void code_set_running(struct cpu *cpu);
 /* Linear addresses may mean other pages now. */
 void code_forget_addresses(struct cpu *cpu);
 

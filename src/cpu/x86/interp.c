@@ -155,12 +155,14 @@ static enum engine_exit run_loop(struct cpu *cpu)
 
 static void enter(struct cpu *cpu)
 {
+	code_set_running(cpu);
 	vector_enter(cpu);
 }
 
 static void leave(struct cpu *cpu)
 {
 	vector_leave(cpu);
+	code_set_running(NULL);
 	cpu->jump = NULL;
 }
 

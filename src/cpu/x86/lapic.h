@@ -9,7 +9,7 @@
  *
  * Threads: register accesses on the vCPU's own thread, messages and lines from any. Each
  * APIC has a lock, last in the order device -> interrupt controller -> APIC, and
- * calls its wake function with no lock of its own held.
+ * may call its wake function with its lock held.
  */
 #ifndef VIV_CPU_X86_LAPIC_H
 #define VIV_CPU_X86_LAPIC_H
@@ -46,7 +46,7 @@ void lapic_reset(struct lapic *apic);
 void lapic_save(struct lapic *apic, GByteArray *out);
 bool lapic_load(struct lapic *apic, struct state_reader *reader, GError **error);
 
-/* Called from any thread when the APIC may have something to deliver. */
+/* Called from any thread when the APIC may have something to deliver; must not call back. */
 void lapic_set_wake(struct lapic *apic, void (*wake)(void *opaque), void *opaque);
 
 /* The xAPIC page, while it is enabled: 4-byte registers at 16-byte strides. */
