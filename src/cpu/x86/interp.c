@@ -153,12 +153,6 @@ static enum engine_exit run_loop(struct cpu *cpu)
 	}
 }
 
-static void enter(struct cpu *cpu)
-{
-	code_set_running(cpu);
-	vector_enter(cpu);
-}
-
 static void leave(struct cpu *cpu)
 {
 	vector_leave(cpu);
@@ -171,28 +165,35 @@ static enum engine_exit interp_run(struct vcpu *vcpu)
 	struct cpu *cpu = (struct cpu *)vcpu;
 	enum engine_exit exit;
 
-	enter(cpu);
+	code_set_running(cpu);
 	exit = run_loop(cpu);
 	leave(cpu);
 	return exit;
 }
 
-int cpu_step(struct cpu *cpu)
+/* Returns whether the instruction was completed. */
+static bool try_one(struct cpu *cpu)
 {
 	sigjmp_buf here;
-	int vector = -1;
 
-	enter(cpu);
 	cpu->jump = &here;
-	if (!sigsetjmp(here, 0)) {
-		run_one(cpu);
-	} else {
+	if (sigsetjmp(here, 0)) {
 		roll_back(cpu);
 		cpu_update_mode(cpu);
-		vector = cpu->fault.vector;
+		return false;
 	}
+	run_one(cpu);
+	return true;
+}
+
+int cpu_step(struct cpu *cpu)
+{
+	bool done;
+
+	code_set_running(cpu);
+	done = try_one(cpu);
 	leave(cpu);
-	return vector;
+	return done ? -1 : cpu->fault.vector;
 }
 
 static void interp_kick(struct vcpu *vcpu)
@@ -231,6 +232,10 @@ static struct vcpu *interp_new(const struct engine_env *env, unsigned id, GError
 	struct x86_state reset;
 
 	insn_table_init();
+	if (!vector_init(error)) {
+		g_aligned_free(cpu);
+		return NULL;
+	}
 	cpu->env = *env;
 	cpu->id = id;
 	cpu->lapic = lapic_get(env->lapics, id);
