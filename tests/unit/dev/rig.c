@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "rig.h"
 
+#include <unistd.h>
+
 #include "base/le.h"
+#include "dev/pci/pci.h"
 #include "dev/table.h"
+
+#define DISK_SIZE (1 << 20)
 
 const struct rig_row rig_rows[] = {
 	{&i8259_class},
@@ -13,6 +18,8 @@ const struct rig_row rig_rows[] = {
 	{&i82093aa_class, {.base = 0xfec00000}},
 	{&ns16550_class, {.base = 0x3f8, .irq = 4}},
 	{&i440fx_class},
+	{&virtio_blk_class, {.devfn = PCI_DEVFN(2, 0)}, .on_pci = true, .disk = true},
+	{&virtio_rng_class, {.devfn = PCI_DEVFN(2, 0)}, .on_pci = true},
 	{NULL},
 };
 
@@ -53,11 +60,47 @@ static void on_request(void *opaque, enum bus_request request)
 	bus_request_take(rig->env.bus);
 }
 
-static struct rig *new_rig(const struct device_class *class, const struct device_config *config,
-			   bool on_pci)
+static struct block *open_disk(void)
+{
+	g_autofree char *path = NULL;
+	struct block_options options = {.format = "raw"};
+	struct block *block;
+	int fd = g_file_open_tmp("viv-rig-XXXXXX", &path, NULL);
+
+	g_assert_cmpint(ftruncate(fd, DISK_SIZE), ==, 0);
+	close(fd);
+	options.path = path;
+	block = block_open(&options, NULL);
+	g_assert_nonnull(block);
+	unlink(path);
+	return block;
+}
+
+static void select_config(struct rig *rig, unsigned devfn, unsigned reg)
+{
+	bus_write(rig->env.bus, BUS_PIO, 0xcf8, 1u << 31 | devfn << 8 | reg, 4);
+}
+
+/* As firmware does: each memory BAR 64 KiB from the one before, decoding and mastering on. */
+static void place_bars(struct rig *rig, unsigned devfn)
+{
+	for (unsigned i = 0; i < PCI_BARS; i++) {
+		select_config(rig, devfn, PCI_BAR_0 + 4 * i);
+		bus_write(rig->env.bus, BUS_PIO, 0xcfc, PCI_MEM_FIRST + (i << 16), 4);
+		/* The upper half of a 64-bit one. */
+		if ((rig_in32(rig, 0xcfc) & 6) == 4) {
+			select_config(rig, devfn, PCI_BAR_0 + 4 * ++i);
+			bus_write(rig->env.bus, BUS_PIO, 0xcfc, 0, 4);
+		}
+	}
+	select_config(rig, devfn, PCI_COMMAND);
+	rig_out16(rig, 0xcfc, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+}
+
+/* Everything around the device. */
+static struct rig *new_surroundings(void)
 {
 	struct rig *rig = g_new0(struct rig, 1);
-	struct device_config complete = *config, none = {0};
 
 	rig->env.bus = bus_new();
 	rig->env.clock = clock_new_manual();
@@ -71,30 +114,42 @@ static struct rig *new_rig(const struct device_class *class, const struct device
 	bus_set_msi_sink(rig->env.bus, on_msi, rig);
 	bus_set_intr_sink(rig->env.bus, on_intr, rig);
 	bus_set_request_sink(rig->env.bus, on_request, rig);
-	if (on_pci)
+	return rig;
+}
+
+struct rig *rig_new_row(const struct rig_row *row)
+{
+	struct rig *rig = new_surroundings();
+	struct device_config config = row->config, none = {0};
+
+	if (row->on_pci)
 		rig->bridge = device_new(&i440fx_class, &rig->env, &none, NULL);
-	complete.stream = rig->stream;
-	complete.ram_size = MEM_MIN_SIZE;
-	rig->device = device_new(class, &rig->env, &complete, NULL);
+	if (row->disk)
+		rig->block = open_disk();
+	config.stream = rig->stream;
+	config.block = rig->block;
+	config.ram_size = MEM_MIN_SIZE;
+	rig->device = device_new(row->class, &rig->env, &config, NULL);
 	g_assert_nonnull(rig->device);
+	if (row->on_pci)
+		place_bars(rig, config.devfn);
 	g_string_truncate(rig->log, 0);
 	return rig;
 }
 
 struct rig *rig_new(const struct device_class *class, const struct device_config *config)
 {
-	return new_rig(class, config, false);
-}
+	struct rig_row row = {class, *config};
 
-struct rig *rig_new_row(const struct rig_row *row)
-{
-	return new_rig(row->class, &row->config, row->on_pci);
+	return rig_new_row(&row);
 }
 
 void rig_free(struct rig *rig)
 {
 	device_free(rig->device);
 	device_free(rig->bridge);
+	if (rig->block)
+		block_close(rig->block);
 	stream_free(rig->stream);
 	mem_free(rig->env.mem);
 	clock_free(rig->env.clock);
@@ -163,6 +218,16 @@ static GArray *find_regions(struct rig *rig)
 	return regions.array;
 }
 
+/* Most registers lie at the beginning, or at the beginning of a page. */
+static uint64_t register_offset(uint64_t len, uint16_t random, bool anywhere)
+{
+	uint64_t pages = MAX(len / MEM_PAGE_SIZE, 1);
+
+	if (anywhere)
+		return random % len;
+	return (random / 64 % pages * MEM_PAGE_SIZE + random % 64) % len;
+}
+
 static void access_region(struct rig *rig, const uint8_t *step, bool write)
 {
 	g_autoptr(GArray) regions = find_regions(rig);
@@ -173,8 +238,7 @@ static void access_region(struct rig *rig, const uint8_t *step, bool write)
 	if (!regions->len)
 		return;
 	r = &g_array_index(regions, struct region, step[1] % 64 % regions->len);
-	/* Most registers lie at the beginning. */
-	addr = r->base + le16_load(step + 2) % (step[0] & 0x80 ? r->len : MIN(r->len, 64));
+	addr = r->base + register_offset(r->len, le16_load(step + 2), step[0] & 0x80);
 	value = le32_load(step + 4) * 0x100000001ull;
 	if (write)
 		bus_write(rig->env.bus, r->space, addr, value, size);

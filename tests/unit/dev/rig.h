@@ -6,6 +6,7 @@
 #ifndef VIV_TESTS_UNIT_DEV_RIG_H
 #define VIV_TESTS_UNIT_DEV_RIG_H
 
+#include "block/block.h"
 #include "dev/device.h"
 #include "stream/stream.h"
 
@@ -16,7 +17,8 @@
 struct rig_row {
 	const struct device_class *class;
 	struct device_config config;
-	bool on_pci; /* behind a host bridge */
+	bool on_pci; /* behind a host bridge; its BARs are placed */
+	bool disk;   /* has a raw one */
 };
 
 extern const struct rig_row rig_rows[]; /* ends with a NULL class */
@@ -26,6 +28,7 @@ const struct rig_row *rig_row_of(const struct device_class *class);
 struct rig {
 	struct device_env env;
 	struct stream *stream;
+	struct block *block;		    /* NULL without a disk */
 	struct irq_line sources[BUS_LINES]; /* other devices' lines */
 	struct device *bridge;		    /* NULL without PCI */
 	struct device *device;
