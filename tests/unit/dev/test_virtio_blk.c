@@ -192,7 +192,6 @@ static void test_indirect(void)
 static void test_event_index(void)
 {
 	struct driver d;
-	uint32_t len;
 	unsigned before;
 
 	driver_init(&d, &virtio_blk_class, DISK_SIZE, false);
@@ -210,7 +209,7 @@ static void test_event_index(void)
 		g_assert_cmpuint(msi_count(&d), ==, before + (i == 3));
 		/* avail_event: tell us of the next. */
 		g_assert_cmpuint(le16_load(ram(&d, USED_AT + 4 + 8 * 16)), ==, i + 1);
-		wait_used(&d, &len);
+		d.used_idx++;
 	}
 	driver_fini(&d);
 }
@@ -309,7 +308,6 @@ static void test_state(void)
 	b.queue_size = 16;
 	b.avail_idx = b.used_idx = 6;
 	g_assert_cmpuint(status(&b), ==, 15);
-	le16_store(ram(&b, AVAIL_AT + 4 + 2 * 16), 6);
 	g_assert_cmpuint(request(&b, T_IN, 0, 512), ==, S_OK);
 	driver_fini(&a);
 	driver_fini(&b);

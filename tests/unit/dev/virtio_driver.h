@@ -280,6 +280,9 @@ static inline uint16_t wait_used(struct driver *d, uint32_t *len)
 {
 	const uint8_t *entry = ram(d, USED_AT + 4 + 8 * (d->used_idx % d->queue_size));
 
+	/* used_event, then another look: an interrupt for it comes, or it is there. */
+	le16_store(ram(d, AVAIL_AT + 4 + 2 * d->queue_size), d->used_idx);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	g_mutex_lock(&d->lock);
 	while (used_index(d) == d->used_idx)
 		g_cond_wait(&d->interrupted, &d->lock);
