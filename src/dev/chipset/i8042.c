@@ -8,6 +8,8 @@
  */
 #include "dev/table.h"
 
+#include <string.h>
+
 enum {
 	KBC_DATA = 0x60,
 	KBC_COMMAND = 0x64,

@@ -128,11 +128,11 @@ static unsigned decode_hours(const struct mc146818 *rtc, uint8_t value)
 static void time_to_registers(struct mc146818 *rtc, int64_t ns)
 {
 	time_t seconds = time_at(rtc, ns);
-	unsigned year;
 	struct tm tm;
+	int64_t year;
 
 	gmtime_r(&seconds, &tm);
-	year = (tm.tm_year + 1900ll) % 10000 < 0 ? 0 : (tm.tm_year + 1900ll) % 10000;
+	year = MAX(tm.tm_year + 1900ll, 0);
 	rtc->ram[SECONDS] = encode(rtc, tm.tm_sec);
 	rtc->ram[MINUTES] = encode(rtc, tm.tm_min);
 	rtc->ram[HOURS] = encode_hours(rtc, tm.tm_hour);
@@ -140,7 +140,7 @@ static void time_to_registers(struct mc146818 *rtc, int64_t ns)
 	rtc->ram[DAY_OF_MONTH] = encode(rtc, tm.tm_mday);
 	rtc->ram[MONTH] = encode(rtc, tm.tm_mon + 1);
 	rtc->ram[YEAR] = encode(rtc, year % 100);
-	rtc->ram[CENTURY] = encode(rtc, year / 100);
+	rtc->ram[CENTURY] = encode(rtc, year / 100 % 100);
 }
 
 /* Makes the registers the time at `ns`. timegm() carries what is out of range. */

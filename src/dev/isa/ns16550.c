@@ -82,7 +82,7 @@ struct ns16550 {
 	uint8_t fifo[FIFO_SIZE];
 	uint8_t fifo_first, fifo_count;
 	bool overrun;
-	bool thre_pending;    /* the THRE interrupt, until IIR shows it or THR is written */
+	bool thre_pending;    /* the THRE interrupt, until IIR has shown it */
 	bool timeout_pending; /* the FIFO holds what nobody fetched for four characters */
 	int64_t timeout_ns;   /* when it will; TIMER_NEVER: not waiting */
 };
@@ -215,9 +215,8 @@ static void write_thr(struct ns16550 *uart, uint8_t byte)
 		loop_back(uart, byte);
 	else if (uart->stream)
 		stream_write(uart->stream, &byte, 1);
-	/* Empty again at once: as an edge, for the interrupt falls before it rises. */
-	uart->thre_pending = false;
-	update_irq(uart);
+	/* Empty again at once. No edge if the last one is unanswered: a burst costs one interrupt.
+	 */
 	uart->thre_pending = true;
 	update_irq(uart);
 }
