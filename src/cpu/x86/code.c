@@ -70,8 +70,16 @@ void code_free(struct code_cache *code)
 	g_free(code);
 }
 
+/* Makes all of the jump cache stale. */
+static void forget_jumps(struct cpu *cpu)
+{
+	if (!++cpu->jump_generation)
+		memset(cpu->jumps, 0, sizeof(cpu->jumps));
+}
+
 void code_forget_addresses(struct cpu *cpu)
 {
+	forget_jumps(cpu);
 	memset(cpu->code->itlb, 0xff, sizeof(cpu->code->itlb));
 }
 
@@ -169,6 +177,7 @@ static void drop_all(struct cpu *cpu)
 	memset(code->by_gpa, 0, sizeof(code->by_gpa));
 	memset(code->by_page, 0, sizeof(code->by_page));
 	code->used = 0;
+	forget_jumps(cpu);
 }
 
 static void enter_block(struct cpu *cpu, struct block *block, unsigned bytes)
@@ -265,21 +274,31 @@ static uint64_t fetch_gpa(struct cpu *cpu, uint64_t address)
 	return e->gpa | address % 4096;
 }
 
-struct block *code_find(struct cpu *cpu)
+static struct block *find_by_gpa(const struct cpu *cpu, uint64_t gpa)
+{
+	struct block *block = cpu->code->by_gpa[hash_gpa(gpa, cpu->mode_key)];
+
+	while (block && (block->gpa != gpa || block->mode_key != cpu->mode_key))
+		block = block->hash_next;
+	return block;
+}
+
+struct block *code_find_slow(struct cpu *cpu)
 {
 	uint64_t rip = cpu->state.rip;
 	uint64_t address = cpu->mode_key & MODE_64 ? rip : (uint32_t)(rip + cpu->state.seg[X86_CS].base);
 	uint64_t gpa = fetch_gpa(cpu, address);
-	struct block *block = cpu->code->by_gpa[hash_gpa(gpa, cpu->mode_key)];
+	struct block *block = find_by_gpa(cpu, gpa);
 
 	cpu->pc_base = rip - address % 4096;
-	for (; block; block = block->hash_next)
-		if (block->gpa == gpa && block->mode_key == cpu->mode_key)
-			return block;
 	if (!mem_is_ram(cpu->env.mem, gpa))
 		return build_nowhere(cpu, gpa);
-	block = build(cpu, gpa);
-	return block ? block : build_crossing(cpu, gpa, address);
+	if (!block)
+		block = build(cpu, gpa);
+	if (!block)
+		return build_crossing(cpu, gpa, address);
+	*jump_slot(cpu, rip) = (struct jump_entry){rip, jump_stamp(cpu), block};
+	return block;
 }
 
 static unsigned block_bytes(const struct block *block)
@@ -306,6 +325,7 @@ static void invalidate(struct cpu *cpu, uint64_t gpa, uint64_t len)
 	uint64_t left = 0;
 
 	cpu->stats.code_writes++;
+	forget_jumps(cpu);
 	while ((block = *link)) {
 		bool same_page = block->gpa / 4096 == gpa / 4096;
 

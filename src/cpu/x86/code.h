@@ -27,7 +27,27 @@ struct code_cache *code_new(void);
 void code_free(struct code_cache *code);
 
 /* The block at rip, ready to run: pc_base is set. Faults as the fetch does. */
-struct block *code_find(struct cpu *cpu);
+struct block *code_find_slow(struct cpu *cpu);
+
+static inline uint64_t jump_stamp(const struct cpu *cpu)
+{
+	return (uint64_t)cpu->jump_generation << 32 | cpu->mode_key;
+}
+static inline struct jump_entry *jump_slot(struct cpu *cpu, uint64_t rip)
+{
+	return &cpu->jumps[(rip ^ rip >> 12) % JUMP_CACHE_SIZE];
+}
+static inline struct block *code_find(struct cpu *cpu)
+{
+	uint64_t rip = cpu->state.rip;
+	const struct jump_entry *e = jump_slot(cpu, rip);
+
+	if (G_UNLIKELY(e->rip != rip || e->stamp != jump_stamp(cpu)))
+		return code_find_slow(cpu);
+	/* The page offset is the same in linear and physical addresses. */
+	cpu->pc_base = rip - e->block->gpa % 4096;
+	return e->block;
+}
 /*
  * Writes to decoded code. The vCPU's own are seen before its next instruction; those of other
  * threads are queued and taken between blocks by code_take_written().

@@ -51,6 +51,8 @@ enum { PF_P = 1, PF_W = 2, PF_U = 4, PF_RSVD = 8, PF_I = 16 };
  */
 #define TLB_SIZE 512
 
+#define JUMP_CACHE_SIZE 4096
+
 struct tlb_entry {
 	uint64_t tag;
 	uint8_t *host;
@@ -107,6 +109,12 @@ struct cpu {
 	GCond halt_cond;
 
 	struct code_cache *code;
+	/* Blocks by rip, good while `stamp` (code.h) is the present one. */
+	struct jump_entry {
+		uint64_t rip, stamp;
+		struct block *block;
+	} jumps[JUMP_CACHE_SIZE];
+	uint32_t jump_generation;
 	struct tlb tlbs[TLB_N_CLASSES];
 	bool tlb_filled[TLB_N_CLASSES]; /* since the last flush */
 
