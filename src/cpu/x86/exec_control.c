@@ -372,7 +372,7 @@ EXEC_ONE(xsetbv)
 
 static void set_ac(struct cpu *cpu, const struct insn *insn, bool ac)
 {
-	if (!(cpu->state.cr4 & CR4_SMAP))
+	if (cpu_cpl(cpu))
 		cpu_fault(cpu, insn, EXC_UD);
 	cpu->state.rflags = ac ? cpu->state.rflags | RFLAGS_AC : cpu->state.rflags & ~(uint64_t)RFLAGS_AC;
 	cpu_update_mode(cpu);

@@ -30,12 +30,21 @@ static G_GNUC_NO_INLINE void store_slow(struct cpu *cpu, const struct insn *insn
 	mmu_write_slow(cpu, insn, address, bounce, insn->opsize);
 }
 
+/* An exception of the x87's that is pending comes before that of a misaligned operand. */
+static G_GNUC_NORETURN G_GNUC_NO_INLINE void raise_misaligned(struct cpu *cpu,
+							      const struct insn *insn)
+{
+	if (insn_row_get(insn->row)->flags & IF_MMX)
+		x87_check_pending(cpu, insn);
+	cpu_fault_code(cpu, insn, EXC_GP, 0);
+}
+
 static inline uint64_t vector_address(struct cpu *cpu, const struct insn *insn)
 {
 	uint64_t address = insn_ea(cpu, insn);
 
 	if (G_UNLIKELY(address & insn->imm))
-		cpu_fault_code(cpu, insn, EXC_GP, 0);
+		raise_misaligned(cpu, insn);
 	return address;
 }
 
@@ -252,9 +261,8 @@ static void maskmovq(struct cpu *cpu, const struct insn *insn)
 {
 	struct x86_fpu *fpu = &cpu->state.fpu;
 
+	x87_check_pending(cpu, insn);
 	cpu_x87_save(cpu);
-	if (fpu->fsw & FSW_ES)
-		cpu_fault(cpu, insn, EXC_MF);
 	/* st[] starts at the top of the stack, MMX registers are physical ones. */
 	unsigned top = fpu->fsw >> FSW_TOP_SHIFT & 7;
 	maskmov_bytes(cpu, insn, fpu->st[(insn->reg - top) & 7], fpu->st[(insn->rm - top) & 7], 8);

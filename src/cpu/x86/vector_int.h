@@ -33,6 +33,9 @@ static inline void x87_need(struct cpu *cpu)
 		cpu_x87_load(cpu);
 }
 
+/* #MF if an unmasked exception is pending, as all but the control instructions do. */
+void x87_check_pending(struct cpu *cpu, const struct insn *insn);
+
 /* What any MMX instruction but EMMS does to a state that is not live: TOP 0, all registers valid.
  */
 void x87_enter_mmx(struct cpu *cpu);

@@ -90,11 +90,26 @@ static void x87_register(struct cpu *cpu, const struct insn *insn)
 	NEXT();
 }
 
+static uint16_t x87_status(void)
+{
+	uint16_t fsw;
+
+	asm volatile("fnstsw %0" : "=a"(fsw));
+	return fsw;
+}
+
+void x87_check_pending(struct cpu *cpu, const struct insn *insn)
+{
+	if ((cpu->x87_live ? x87_status() : cpu->state.fpu.fsw) & FSW_ES)
+		cpu_fault(cpu, insn, EXC_MF);
+}
+
 static G_GNUC_NO_INLINE void x87_load_slow(struct cpu *cpu, const struct insn *insn,
 					   uint64_t address)
 {
 	uint8_t bounce[16];
 
+	x87_check_pending(cpu, insn);
 	mmu_read_slow(cpu, insn, address, bounce, insn->opsize);
 	vector_run(cpu, insn, bounce);
 }
@@ -113,14 +128,6 @@ static void x87_load(struct cpu *cpu, const struct insn *insn)
 	NEXT();
 }
 
-static uint16_t x87_status(void)
-{
-	uint16_t fsw;
-
-	asm volatile("fnstsw %0" : "=a"(fsw));
-	return fsw;
-}
-
 static G_GNUC_NO_INLINE void x87_store_slow(struct cpu *cpu, const struct insn *insn,
 					    uint64_t address)
 {
@@ -128,6 +135,7 @@ static G_GNUC_NO_INLINE void x87_store_slow(struct cpu *cpu, const struct insn *
 	uint8_t bounce[16];
 	uint16_t fcw;
 
+	x87_check_pending(cpu, insn);
 	mmu_probe(cpu, insn, address, insn->opsize, true);
 	vector_run(cpu, insn, bounce);
 	/* With one of these unmasked, nothing has been stored. */
@@ -180,8 +188,7 @@ static void fwait(struct cpu *cpu, const struct insn *insn)
 
 	if ((cpu->state.cr0 & both) == both)
 		cpu_fault(cpu, insn, EXC_NM);
-	if ((cpu->x87_live ? x87_status() : cpu->state.fpu.fsw) & FSW_ES)
-		cpu_fault(cpu, insn, EXC_MF);
+	x87_check_pending(cpu, insn);
 	NEXT();
 }
 VECTOR_SET(fwait, fwait, fwait)
