@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "host_run.h"
+
+#include <glib.h>
+#include <signal.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+
+/* In the low 2 GiB, to be addressed by displacement alone while all registers are the guest's. */
+#define CONTEXT 0x30000000
+struct context {
+	struct host_registers r;
+	uint64_t host_rsp, target, vector;
+	uint8_t stack[4096]; /* flags go through it */
+};
+#define CTX ((struct context *)CONTEXT)
+
+void host_thunk(void);
+extern uint8_t host_thunk_exit[];
+
+#define OFFSETS                                                               \
+	[gpr] "i"(CONTEXT + offsetof(struct context, r.gpr)),                 \
+		[flags] "i"(CONTEXT + offsetof(struct context, r.rflags)),    \
+		[mxcsr] "i"(CONTEXT + offsetof(struct context, r.mxcsr)),     \
+		[ymm] "i"(CONTEXT + offsetof(struct context, r.ymm)),         \
+		[x87] "i"(CONTEXT + offsetof(struct context, r.x87)),         \
+		[host_rsp] "i"(CONTEXT + offsetof(struct context, host_rsp)), \
+		[target] "i"(CONTEXT + offsetof(struct context, target)),     \
+		[stack] "i"(CONTEXT + offsetof(struct context, stack) + 4096)
+
+/* Not called: a home for assembly that needs operands. */
+static void __attribute__((used)) thunk_text(void)
+{
+	asm volatile(
+		".pushsection .text\n"
+		".globl host_thunk, host_thunk_exit\n"
+		"host_thunk:\n\t"
+		"push %%rbx\n\tpush %%rbp\n\tpush %%r12\n\tpush %%r13\n\tpush %%r14\n\t"
+		"push %%r15\n\t"
+		"mov %%rsp, %c[host_rsp]\n\t"
+		"fxrstor64 %c[x87]\n\t"
+		"ldmxcsr %c[mxcsr]\n\t"
+		".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n\t"
+		"vmovdqu %c[ymm] + 32 * \\n, %%ymm\\n\n\t"
+		".endr\n\t"
+		"pushq %c[flags]\n\tpopfq\n\t"
+		"mov %c[gpr], %%rax\n\tmov %c[gpr] + 8, %%rcx\n\t"
+		"mov %c[gpr] + 16, %%rdx\n\tmov %c[gpr] + 24, %%rbx\n\t"
+		"mov %c[gpr] + 32, %%rsp\n\tmov %c[gpr] + 40, %%rbp\n\t"
+		"mov %c[gpr] + 48, %%rsi\n\tmov %c[gpr] + 56, %%rdi\n\t"
+		".irp n, 8,9,10,11,12,13,14,15\n\t"
+		"mov %c[gpr] + 8 * \\n, %%r\\n\n\t"
+		".endr\n\t"
+		"jmp *%c[target]\n"
+		"host_thunk_exit:\n\t"
+		"mov %%rsp, %c[gpr] + 32\n\t"
+		"mov $%c[stack], %%rsp\n\t"
+		"pushfq\n\tpopq %c[flags]\n\t"
+		"mov %%rax, %c[gpr]\n\tmov %%rcx, %c[gpr] + 8\n\t"
+		"mov %%rdx, %c[gpr] + 16\n\tmov %%rbx, %c[gpr] + 24\n\t"
+		"mov %%rbp, %c[gpr] + 40\n\t"
+		"mov %%rsi, %c[gpr] + 48\n\tmov %%rdi, %c[gpr] + 56\n\t"
+		".irp n, 8,9,10,11,12,13,14,15\n\t"
+		"mov %%r\\n, %c[gpr] + 8 * \\n\n\t"
+		".endr\n\t"
+		".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n\t"
+		"vmovdqu %%ymm\\n, %c[ymm] + 32 * \\n\n\t"
+		".endr\n\t"
+		"vzeroupper\n\t"
+		"stmxcsr %c[mxcsr]\n\t"
+		"fxsave64 %c[x87]\n\t"
+		"fninit\n\t"
+		"mov %c[host_rsp], %%rsp\n\t"
+		"movl $0x1f80, -8(%%rsp)\n\tldmxcsr -8(%%rsp)\n\t"
+		"cld\n\t"
+		"pop %%r15\n\tpop %%r14\n\tpop %%r13\n\tpop %%r12\n\tpop %%rbp\n\tpop %%rbx\n\t"
+		"ret\n"
+		".popsection"
+		:
+		: OFFSETS);
+}
+
+static void on_fault(int signal_number, siginfo_t *info, void *opaque)
+{
+	greg_t *regs = ((ucontext_t *)opaque)->uc_mcontext.gregs;
+
+	if ((uint64_t)regs[REG_RIP] - HOST_CODE >= HOST_CODE_SIZE) {
+		signal(signal_number, SIG_DFL); /* not ours: faults again and dies */
+		return;
+	}
+	CTX->vector = regs[REG_TRAPNO];
+	regs[REG_RIP] = (greg_t)host_thunk_exit;
+}
+
+static void map(uint64_t address, size_t size, int prot)
+{
+	void *p = mmap((void *)address, size, prot,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+
+	g_assert(p == (void *)address);
+}
+
+void host_init(void)
+{
+	static const int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP};
+	struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+	stack_t stack = {.ss_size = 1 << 20};
+
+	map(HOST_DATA, HOST_DATA_SIZE, PROT_READ | PROT_WRITE);
+	map(HOST_CODE, HOST_CODE_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC);
+	map(CONTEXT, sizeof(struct context), PROT_READ | PROT_WRITE);
+	stack.ss_sp = g_malloc(stack.ss_size);
+	sigaltstack(&stack, NULL);
+	for (size_t i = 0; i < G_N_ELEMENTS(signals); i++)
+		sigaction(signals[i], &action, NULL);
+}
+
+int host_run(struct host_registers *registers, unsigned offset, unsigned len)
+{
+	uint8_t *end = (uint8_t *)HOST_CODE + offset + len, saved[14];
+	static const uint8_t jump[6] = {0xff, 0x25}; /* jmp [rip] */
+	void *to = host_thunk_exit;
+
+	memcpy(saved, end, sizeof(saved));
+	memcpy(end, jump, sizeof(jump));
+	memcpy(end + sizeof(jump), &to, sizeof(to));
+	CTX->r = *registers;
+	CTX->target = HOST_CODE + offset;
+	CTX->vector = -1;
+	host_thunk();
+	*registers = CTX->r;
+	memcpy(end, saved, sizeof(saved));
+	return CTX->vector;
+}

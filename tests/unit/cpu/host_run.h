@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Runs one instruction natively, on given registers. The linear addresses of code and data are
+ * fixed, so that a guest which maps the same pages sees the same pointers.
+ */
+#ifndef VIV_TESTS_CPU_HOST_RUN_H
+#define VIV_TESTS_CPU_HOST_RUN_H
+
+#include <stdint.h>
+
+#define HOST_DATA      0x10000000ull /* HOST_DATA_SIZE bytes, nothing mapped around them */
+#define HOST_DATA_SIZE 0x4000u
+#define HOST_CODE      0x20000000ull
+#define HOST_CODE_SIZE 0x2000u
+
+struct host_registers {
+	uint64_t gpr[16];
+	uint64_t rflags;
+	uint64_t mxcsr;
+	uint8_t ymm[16][32];
+	/* FXSAVE64's image; MXCSR and the vectors in it count for nothing. */
+	struct {
+		uint16_t fcw, fsw;
+		uint8_t ftw, reserved;
+		uint16_t fop;
+		uint64_t fip, fdp;
+		uint32_t mxcsr, mxcsr_mask;
+		uint8_t st[8][16];
+		uint8_t rest[352];
+	} x87 __attribute__((aligned(64)));
+};
+
+/* Maps the pages, installs handlers for the signals that faults raise. */
+void host_init(void);
+
+/* Runs the instruction of `len` bytes at HOST_CODE + offset, in place. Returns -1, or the vector of
+ * the exception it raised. */
+int host_run(struct host_registers *registers, unsigned offset, unsigned len);
+
+#endif
