@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The pc board: 440FX (Intel 290549) and the parts of a PIIX4 (290562) that an operating system
+ * without firmware uses, an IOAPIC (82093AA), COM1, and virtio devices behind the host bridge.
+ */
+#include "machine/board.h"
+
+#include "cpu/x86/lapic.h"
+#include "dev/chipset/acpi_pm.h"
+#include "dev/pci/pci.h"
+#include "dev/table.h"
+
+#define PM_BASE	    0x600
+#define SCI_IRQ	    9
+#define COM1_PORT   0x3f8
+#define COM1_IRQ    4
+#define IOAPIC_BASE 0xfec00000ull
+
+/* Interrupt controllers come first: a line's sinks are there before its sources. Rows without a
+ * place have the one that every PC has it at. */
+static const struct board_row pc_rows[] = {
+	{&i8259_class},
+	{&i82093aa_class, .base = IOAPIC_BASE},
+	{&i8254_class},
+	{&i8042_class},
+	{&mc146818_class},
+	{&acpi_pm_class, .base = PM_BASE, .irq = SCI_IRQ},
+	{&ns16550_class, .base = COM1_PORT, .irq = COM1_IRQ, .backing = BOARD_SERIAL},
+	{&i440fx_class, .devfn = PCI_DEVFN(0, 0)},
+	{&virtio_rng_class, .devfn = PCI_DEVFN(1, 0)},
+	{&virtio_blk_class, .devfn = PCI_DEVFN(2, 0), .backing = BOARD_DISKS},
+};
+
+static const struct acpi_serial pc_serials[] = {{.port = COM1_PORT, .irq = COM1_IRQ}};
+
+static const struct acpi_config pc_acpi = {
+	.lapic_base = APIC_DEFAULT_BASE,
+	.ioapic_base = IOAPIC_BASE,
+	.sci_irq = SCI_IRQ,
+	.pm1a_evt = PM_BASE + ACPI_PM1_EVT,
+	.pm1a_cnt = PM_BASE + ACPI_PM1_CNT,
+	.pm_tmr = PM_BASE + ACPI_PM_TMR,
+	.gpe0 = PM_BASE + ACPI_GPE0,
+	.slp_typ_s5 = ACPI_SLP_TYP_S5,
+	.reset_port = 0xcf9,
+	.reset_value = 0x06,
+	.cmos_century = 0x32,
+	.pci_io_first = PCI_IO_FIRST,
+	.pci_io_last = PCI_IO_LAST,
+	.pci_mem_first = PCI_MEM_FIRST,
+	.pci_mem_last = PCI_MEM_LAST,
+	.pci_first_gsi = PCI_GSI_BASE,
+	.pci_n_gsi = 4,
+	.serials = pc_serials,
+	.n_serials = G_N_ELEMENTS(pc_serials),
+};
+
+const struct board board_pc = {
+	.name = "pc",
+	.rows = pc_rows,
+	.n_rows = G_N_ELEMENTS(pc_rows),
+	.acpi = &pc_acpi,
+};
