@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * viv run: a VM in the foreground, its first serial port on the terminal.
+ *
+ * Everything that can be wrong with what the user said is found before the terminal is made
+ * raw; from then on every way out, crashes included, gives it back.
+ */
+#include <glib-unix.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "cli/verb.h"
+#include "stream/terminal.h"
+#include "vm/vm.h"
+
+#define ESCAPE_CTRL_BRACKET 0x1d
+
+struct run_options {
+	bool help, reboot, stats;
+};
+
+struct run {
+	struct vm *vm;
+	enum vm_result result;
+	int signal; /* the one that ended the run, or 0 */
+	/* What outlives the VM, whose end writes out what the guest has printed. */
+	char *reason;
+	struct vm_stats stats;
+};
+
+static bool set_help(void *target, const char *value, GError **error)
+{
+	return ((struct run_options *)target)->help = true;
+}
+
+static bool set_reboot(void *target, const char *value, GError **error)
+{
+	return ((struct run_options *)target)->reboot = true;
+}
+
+static bool set_stats(void *target, const char *value, GError **error)
+{
+	return ((struct run_options *)target)->stats = true;
+}
+
+static const struct option_row run_rows[] = {
+	{"reboot", 0, NULL, "start again when the guest resets, instead of ending", set_reboot},
+	{"stats", 0, NULL, "at the end, tell what the engine did (standard error)", set_stats},
+	{"help", 'h', NULL, "this page", set_help},
+};
+
+static const char help_head[] =
+	"Usage: viv run --kernel FILE [OPTIONS]\n"
+	"\n"
+	"Boots a Linux kernel on a PC made of software: its own x86-64 processor, chipset and\n"
+	"virtio devices. No root, no /dev/kvm and no firmware is needed. The first serial port is\n"
+	"the terminal; Ctrl-] leaves, which is like pulling the plug.\n"
+	"\n"
+	"Options:\n";
+
+static const char help_tail[] =
+	"\n"
+	"Examples:\n"
+	"  viv run --kernel vmlinuz --initrd initrd.gz\n"
+	"  viv run --kernel vmlinuz -m 2G --disk root.raw --append 'console=ttyS0 root=/dev/vda1'\n"
+	"  viv run --kernel vmlinuz --initrd test.gz </dev/null >log; echo $?\n"
+	"\n"
+	"Exit status:\n"
+	"  0    the guest switched itself off, or Ctrl-] was typed\n"
+	"  1    the host refused something\n"
+	"  2    an option, or a file it names, is wrong; nothing was started\n"
+	"  3    the guest asked for a reset (and --reboot was not given)\n"
+	"  4    the guest crashed: triple fault\n"
+	"  128+N  ended by signal N (SIGHUP, SIGINT, SIGTERM)\n";
+
+static void print_help(const struct option_group *groups, size_t n_groups)
+{
+	g_autoptr(GString) text = g_string_new(help_head);
+
+	for (size_t i = 0; i < n_groups; i++)
+		option_append_help(text, &groups[i]);
+	g_string_append(text, help_tail);
+	fputs(text->str, stdout);
+}
+
+static void on_crash(int number)
+{
+	terminal_restore();
+	signal(number, SIG_DFL);
+	raise(number); /* delivered when the handler returns */
+}
+
+/* Before the engine installs its own handlers, which pass on to these what is not theirs. */
+static void install_crash_handlers(void)
+{
+	static const int crashes[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGQUIT};
+	struct sigaction action = {.sa_handler = on_crash, .sa_flags = SA_ONSTACK};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(crashes); i++)
+		sigaction(crashes[i], &action, NULL);
+	/* A reader of our output that goes away ends output and nothing else. */
+	signal(SIGPIPE, SIG_IGN);
+}
+
+static gboolean take_signal(struct run *run, int number)
+{
+	run->signal = number;
+	vm_stop(run->vm, VM_STOPPED);
+	return G_SOURCE_CONTINUE;
+}
+
+static gboolean on_sighup(gpointer run)
+{
+	return take_signal(run, SIGHUP);
+}
+
+static gboolean on_sigint(gpointer run)
+{
+	return take_signal(run, SIGINT);
+}
+
+static gboolean on_sigterm(gpointer run)
+{
+	return take_signal(run, SIGTERM);
+}
+
+static void print_stats(const struct vm_stats *s)
+{
+	const struct engine_stats *e = &s->engine;
+
+	fprintf(stderr,
+		"viv: %" PRIu64
+		" instructions in %.3f s of CPU time: %.1f MIPS; %.3f s of wall time\n",
+		e->instructions, s->cpu_ns / 1e9,
+		s->cpu_ns ? e->instructions * 1e3 / s->cpu_ns : 0.0, s->wall_ns / 1e9);
+	fprintf(stderr,
+		"viv: %" PRIu64 " decoded, %" PRIu64 " TLB misses, %" PRIu64 " interrupts, %" PRIu64
+		" exceptions, %" PRIu64 " code writes, %" PRIu64 " console bytes dropped\n",
+		e->decoded, e->tlb_misses, e->interrupts, e->exceptions, e->code_writes,
+		s->console_dropped);
+}
+
+/* Says why the run ended, where the guest's own output does not, and gives the exit status. */
+static int conclude(const struct run *run)
+{
+	switch (run->result) {
+	case VM_RUNNING:
+	case VM_POWEROFF:
+		return EXIT_STATUS_OK;
+	case VM_LEFT:
+		fprintf(stderr, "\nviv: left the guest by Ctrl-]\n");
+		return EXIT_STATUS_OK;
+	case VM_RESET:
+		fprintf(stderr, "viv: the guest asked for a reset; --reboot starts it again\n");
+		return EXIT_STATUS_RESET;
+	case VM_CRASH:
+		fprintf(stderr, "viv: the guest crashed: %s\n", run->reason);
+		return EXIT_STATUS_CRASH;
+	case VM_STOPPED:
+		fprintf(stderr, "viv: ended by signal %d (%s)\n", run->signal,
+			strsignal(run->signal));
+		return EXIT_STATUS_SIGNAL + run->signal;
+	case VM_FAILED:
+		fprintf(stderr, "viv: the engine cannot go on: %s\n", run->reason);
+		return EXIT_STATUS_HOST;
+	}
+	g_assert_not_reached();
+}
+
+/* Runs the guest to its end, through resets where they are wanted. */
+static bool run_guest(struct run *run, bool reboot, GError **error)
+{
+	g_unix_signal_add(SIGHUP, on_sighup, run);
+	g_unix_signal_add(SIGINT, on_sigint, run);
+	g_unix_signal_add(SIGTERM, on_sigterm, run);
+	if (!terminal_raw(STDIN_FILENO, error))
+		return false;
+	for (;;) {
+		run->result = vm_run(run->vm);
+		if (run->result != VM_RESET || !reboot)
+			return true;
+		if (!vm_reset(run->vm, error))
+			return false;
+	}
+}
+
+static int run_config(const struct vm_config *config, const struct run_options *options)
+{
+	struct vm_console console = {
+		.in_fd = STDIN_FILENO,
+		.out_fd = STDOUT_FILENO,
+		.escape = isatty(STDIN_FILENO) ? ESCAPE_CTRL_BRACKET : -1,
+	};
+	GError *error = NULL;
+	struct run run = {0};
+	int status;
+
+	install_crash_handlers();
+	run.vm = vm_new(config, &console, g_main_context_default(), &error);
+	if (!run.vm)
+		return report_error(error);
+	run_guest(&run, options->reboot, &error);
+	run.reason = g_strdup(vm_reason(run.vm));
+	vm_get_stats(run.vm, &run.stats);
+	vm_free(run.vm);
+	terminal_restore();
+	if (options->stats)
+		print_stats(&run.stats);
+	status = error ? report_error(error) : conclude(&run);
+	g_free(run.reason);
+	return status;
+}
+
+static int run_main(int argc, char **argv)
+{
+	struct vm_config config;
+	struct run_options options = {0};
+	const struct option_group groups[] = {
+		{vm_config_options, vm_config_n_options, &config},
+		{run_rows, G_N_ELEMENTS(run_rows), &options},
+	};
+	GError *error = NULL;
+	int status = EXIT_STATUS_OK;
+
+	vm_config_init(&config);
+	if (!option_parse(groups, G_N_ELEMENTS(groups), argc, argv, "viv run --help", &error))
+		status = report_error(error);
+	else if (options.help)
+		print_help(groups, G_N_ELEMENTS(groups));
+	else
+		status = run_config(&config, &options);
+	vm_config_fini(&config);
+	return status;
+}
+
+const struct verb verb_run = {"run", "boot a Linux kernel with its console here", run_main};

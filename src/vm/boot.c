@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "vm/boot.h"
+
+#include "firmware/linux_boot.h"
+
+/* A flat 4 GiB segment as its descriptor in the loader's GDT has it, accessed bit set. */
+static struct x86_segment flat_segment(uint16_t selector, uint16_t attr)
+{
+	return (struct x86_segment){
+		.selector = selector,
+		.limit = UINT32_MAX,
+		.attr = attr | SEG_TYPE_RW | SEG_TYPE_ACC | SEG_S | SEG_P | SEG_G,
+	};
+}
+
+/* The state of boot.rst's 64-bit boot protocol, which the loader's header spells out. */
+static void enter_long_mode(struct x86_state *state, const struct linux_boot_entry *entry)
+{
+	x86_state_reset(state, true);
+	state->cr0 |= CR0_PE | CR0_PG;
+	state->cr3 = entry->cr3;
+	state->cr4 |= CR4_PAE;
+	state->efer |= EFER_LME | EFER_LMA;
+	state->gdtr = (struct x86_table){.base = entry->gdt_base, .limit = entry->gdt_limit};
+	for (unsigned i = 0; i < X86_N_SEGS; i++)
+		state->seg[i] = flat_segment(LINUX_BOOT_DS, SEG_DB);
+	state->seg[X86_CS] = flat_segment(LINUX_BOOT_CS, SEG_TYPE_CODE | SEG_L);
+	state->rip = entry->rip;
+	state->gpr[X86_RSI] = entry->rsi;
+	state->gpr[X86_RSP] = entry->rsp;
+	state->rflags = RFLAGS_FIXED;
+}
+
+bool boot_load(struct machine *machine, const struct vm_config *config, struct x86_state *state,
+	       GError **error)
+{
+	struct linux_boot_config boot = {
+		.kernel_path = config->kernel,
+		.initrd_path = config->initrd,
+		.cmdline = config->append,
+		.rsdp_gpa = machine->rsdp_gpa,
+	};
+	struct linux_boot_entry entry;
+
+	if (!linux_boot_load(machine->env.mem, &boot, &entry, error))
+		return false;
+	enter_long_mode(state, &entry);
+	return true;
+}

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "vm/config.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "mem/mem.h"
+
+/* NULL: the engine is not part of this build. */
+static const struct {
+	const char *name;
+	const struct engine *engine;
+} engines[] = {
+	{"auto", &engine_soft},
+	{"soft", &engine_soft},
+	{"kvm", NULL},
+};
+
+G_GNUC_PRINTF(2, 3)
+static bool refuse(GError **error, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	g_propagate_error(error, g_error_new_valist(VIV_ERROR, VIV_ERROR_INPUT, format, args));
+	va_end(args);
+	return false;
+}
+
+/* A path given twice is a slip of the hand, and which one was meant nobody knows. */
+static bool set_once(char **member, const char *value, GError **error)
+{
+	if (*member)
+		return refuse(error, "given twice ('%s', then '%s'); give it once", *member, value);
+	*member = g_strdup(value);
+	return true;
+}
+
+static bool set_kernel(void *target, const char *value, GError **error)
+{
+	return set_once(&((struct vm_config *)target)->kernel, value, error);
+}
+
+static bool set_initrd(void *target, const char *value, GError **error)
+{
+	return set_once(&((struct vm_config *)target)->initrd, value, error);
+}
+
+static bool set_append(void *target, const char *value, GError **error)
+{
+	struct vm_config *config = target;
+
+	g_free(config->append);
+	config->append = g_strdup(value);
+	return true;
+}
+
+/* Bytes; without a suffix, MiB. */
+static bool parse_size(const char *text, uint64_t *size)
+{
+	static const char suffixes[] = "KMGT";
+	const char *suffix = NULL;
+	unsigned shift = 20;
+	char *end;
+
+	if (!g_ascii_isdigit(text[0]))
+		return false;
+	errno = 0;
+	guint64 number = g_ascii_strtoull(text, &end, 10);
+
+	if (*end) {
+		suffix = strchr(suffixes, g_ascii_toupper(*end));
+		if (!suffix || end[1])
+			return false;
+		shift = 10 * (suffix - suffixes + 1);
+	}
+	if (errno || number > UINT64_MAX >> shift)
+		return false;
+	*size = number << shift;
+	return true;
+}
+
+static bool set_memory(void *target, const char *value, GError **error)
+{
+	struct vm_config *config = target;
+	uint64_t size;
+
+	if (!parse_size(value, &size))
+		return refuse(error, "'%s' is not a size; write it like 512M or 2G", value);
+	if (size < MEM_MIN_SIZE || size > MEM_MAX_SIZE)
+		return refuse(error, "%s is out of range; give between %lluM and %lluG", value,
+			      MEM_MIN_SIZE >> 20, MEM_MAX_SIZE >> 30);
+	if (size % MEM_PAGE_SIZE)
+		return refuse(error, "%s is not a multiple of 4K; write it like 512M or 2G", value);
+	config->ram_size = size;
+	return true;
+}
+
+static bool set_cpus(void *target, const char *value, GError **error)
+{
+	struct vm_config *config = target;
+	guint64 n;
+
+	if (!g_ascii_string_to_unsigned(value, 10, 1, UINT_MAX, &n, NULL))
+		return refuse(error, "'%s' is not a number of processors; write 1 or more", value);
+	config->n_vcpus = n;
+	return true;
+}
+
+static bool set_disk(void *target, const char *value, GError **error)
+{
+	struct vm_config *config = target;
+	bool read_only = g_str_has_suffix(value, ",ro");
+	struct vm_disk *disk = &config->disks[config->n_disks];
+
+	if (config->n_disks == VM_MAX_DISKS)
+		return refuse(error, "'%s' is one too many; a VM has at most %d disks", value,
+			      VM_MAX_DISKS);
+	disk->path = g_strndup(value, strlen(value) - (read_only ? strlen(",ro") : 0));
+	disk->read_only = read_only;
+	config->n_disks++;
+	return true;
+}
+
+static bool set_engine(void *target, const char *value, GError **error)
+{
+	struct vm_config *config = target;
+
+	for (size_t i = 0; i < G_N_ELEMENTS(engines); i++) {
+		if (strcmp(engines[i].name, value))
+			continue;
+		if (!engines[i].engine)
+			return refuse(error,
+				      "this build has only the software engine; use auto or soft");
+		config->engine = engines[i].engine;
+		return true;
+	}
+	return refuse(error, "'%s' is not an engine; use auto or soft", value);
+}
+
+const struct option_row vm_config_options[] = {
+	{"kernel", 0, "FILE", "Linux kernel to boot: bzImage or ELF vmlinux", set_kernel},
+	{"initrd", 0, "FILE", "initial RAM disk for the kernel", set_initrd},
+	{"append", 0, "STRING",
+	 "the kernel's command line, used as it is;\nwithout it: console=ttyS0", set_append},
+	{"memory", 'm', "SIZE", "RAM, like 512M or 2G; a bare number is MiB; without it: 1G",
+	 set_memory},
+	{"cpus", 0, "N", "processors; without it: 1", set_cpus},
+	{"disk", 0, "FILE[,ro]",
+	 "raw disk image (virtio-blk); ,ro makes it read-only;\nmay be given several times",
+	 set_disk},
+	{"engine", 0, "ENGINE", "what runs the guest's code: auto or soft", set_engine},
+};
+const size_t vm_config_n_options = G_N_ELEMENTS(vm_config_options);
+
+void vm_config_init(struct vm_config *config)
+{
+	*config = (struct vm_config){
+		.append = g_strdup("console=ttyS0"),
+		.ram_size = 1ull << 30,
+		.n_vcpus = 1,
+		.engine = engines[0].engine,
+	};
+}
+
+void vm_config_fini(struct vm_config *config)
+{
+	g_free(config->kernel);
+	g_free(config->initrd);
+	g_free(config->append);
+	for (unsigned i = 0; i < config->n_disks; i++)
+		g_free(config->disks[i].path);
+}

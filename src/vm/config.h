@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a VM is made of, as the user says it. The table of options is the one home of
+ * each setting's name, meaning and checks.
+ */
+#ifndef VIV_VM_CONFIG_H
+#define VIV_VM_CONFIG_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/option.h"
+#include "cpu/engine.h"
+
+#define VM_MAX_DISKS 16
+
+struct vm_disk {
+	char *path;
+	bool read_only;
+};
+
+struct vm_config {
+	char *kernel;
+	char *initrd; /* NULL: none */
+	char *append;
+	uint64_t ram_size;
+	unsigned n_vcpus;
+	const struct engine *engine;
+	struct vm_disk disks[VM_MAX_DISKS];
+	unsigned n_disks;
+};
+
+void vm_config_init(struct vm_config *config);
+void vm_config_fini(struct vm_config *config);
+
+/* Their target is a struct vm_config. */
+extern const struct option_row vm_config_options[];
+extern const size_t vm_config_n_options;
+
+#endif

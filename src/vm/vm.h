@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A configuration made into a running machine: memory, board, disks, serial port, one
+ * thread a vCPU, and what ended them.
+ *
+ * Threads: all functions on the loop thread, except vm_stop(), which may be called on any.
+ */
+#ifndef VIV_VM_VM_H
+#define VIV_VM_VM_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cpu/engine.h"
+#include "vm/config.h"
+
+struct vm;
+
+enum vm_result {
+	VM_RUNNING,
+	VM_POWEROFF, /* the guest switched itself off */
+	VM_RESET,    /* the guest asked for a reset by a register */
+	VM_CRASH,    /* triple fault */
+	VM_LEFT,     /* the user typed the escape character */
+	VM_STOPPED,  /* vm_stop() from outside */
+	VM_FAILED,   /* the host or the engine cannot go on */
+};
+
+/* Where the first serial port's bytes come from and go to; -1: nowhere. */
+struct vm_console {
+	int in_fd, out_fd;
+	int escape; /* a byte that leaves the VM instead of going to the guest; -1: none */
+};
+
+/*
+ * Opens what the configuration names, builds the machine and loads the kernel; no guest
+ * code runs yet, and nothing is left behind on failure. `context` is the loop
+ * thread's. The configuration and the context outlive the VM.
+ */
+struct vm *vm_new(const struct vm_config *config, const struct vm_console *console,
+		  GMainContext *context, GError **error);
+/* Writes out what the guest has printed, flushes and closes its disks. NULL is fine. */
+void vm_free(struct vm *vm);
+
+/* Runs the guest, and the context's sources, until something ends it. */
+enum vm_result vm_run(struct vm *vm);
+/* Ends vm_run(); the first result counts. */
+void vm_stop(struct vm *vm, enum vm_result result);
+/* After vm_run(): back to power-on, with the kernel loaded again. */
+bool vm_reset(struct vm *vm, GError **error);
+/* Why the engine ended the run, after VM_CRASH or VM_FAILED. */
+const char *vm_reason(const struct vm *vm);
+
+struct vm_stats {
+	struct engine_stats engine; /* summed over the vCPUs */
+	int64_t cpu_ns;		    /* CPU time of the vCPU threads */
+	int64_t wall_ns;	    /* time spent in vm_run() */
+	uint64_t console_dropped;   /* bytes of serial output nobody took in time */
+};
+/* After vm_run(). */
+void vm_get_stats(const struct vm *vm, struct vm_stats *stats);
+
+#endif
