@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Debian's own kernels on the software CPU, to a shell and back."""
+import hashlib
+import os
+import re
+
+import pytest
+
+from conftest import ROOT
+from guest import Guest
+
+pytestmark = pytest.mark.boot
+GUEST = ROOT / "build/guest"
+PROMPT = "/ # "
+BOOT_CPU_SECONDS = 60
+# What a healthy kernel on healthy hardware does not say.
+BAD_NEWS = re.compile(
+    r"WARNING|BUG|Oops|Call Trace|unable to handle|nobody cared|rcu: INFO|tsc: Marking"
+    r"|clocksource: .*unstable|Kernel panic|general protection|segfault|traps:|ACPI.* Error"
+    r"|MP-BIOS bug|[Ss]purious|timed out|not responding|I/O error|soft lockup|stall")
+
+
+def start(viv, kernel, *options):
+    """A guest at its shell's prompt; checks what getting there cost."""
+    guest = Guest([viv, "run", "--kernel", GUEST / kernel / "vmlinuz", "--initrd",
+                   GUEST / kernel / "initrd.gz", *options])
+    guest.expect(PROMPT, timeout=600)
+    used = cpu_seconds(guest.process.pid)
+    assert used < BOOT_CPU_SECONDS, f"the boot took {used:.1f} s of CPU time"
+    return guest
+
+
+def cpu_seconds(pid):
+    with open(f"/proc/{pid}/stat") as stat:
+        fields = stat.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.parametrize("kernel", ["cloud", "generic"])
+def test_shell(viv, kernel):
+    with start(viv, kernel) as guest:
+        assert "Linux" in guest.run("uname -a") and "x86_64" in guest.run("uname -m")
+        cpuinfo = guest.run("cat /proc/cpuinfo")
+        assert re.search(r"^processor\s*: 0$", cpuinfo, re.MULTILINE)
+        assert {"lm", "nx", "sse2", "syscall"} <= set(
+            re.search(r"^flags\s*: (.*)$", cpuinfo, re.MULTILINE).group(1).split())
+        assert "init" in guest.run("ls /")
+        assert int(re.search(r"MemTotal:\s+(\d+) kB", guest.run("cat /proc/meminfo"))[1]) > 900_000
+        log = guest.run("dmesg")
+        assert "Linux version" in log
+        assert [line for line in log.splitlines() if BAD_NEWS.search(line)] == []
+        guest.send("poweroff -f\n")
+        status, output, errors = guest.finish()
+        assert status == 0, errors
+        assert "Kernel panic" not in output
+
+
+def test_reset_is_told_apart(viv):
+    with start(viv, "cloud") as guest:
+        guest.send("reboot -f\n")
+        status, _, errors = guest.finish()
+        assert status == 3, errors
+
+
+def test_disks(viv, tmp_path):
+    """What the guest writes arrives in the file; what it reads is what the file holds."""
+    writable, read_only = tmp_path / "writable", tmp_path / "read-only"
+    writable.write_bytes(bytes(8 << 20))
+    content = os.urandom(1 << 20)
+    read_only.write_bytes(content)
+    with start(viv, "cloud", "--disk", writable, "--disk", f"{read_only},ro") as guest:
+        assert guest.run("cat /sys/block/vda/size").strip().endswith(str((8 << 20) // 512))
+        guest.run("dd if=/dev/vdb of=/dev/vda bs=64k seek=16 conv=fsync 2>/dev/null")
+        assert hashlib.md5(content).hexdigest() in guest.run("md5sum /dev/vdb")
+        assert "refused" in guest.run("dd if=/dev/zero of=/dev/vdb count=1 2>/dev/null || "
+                                      "echo refused")
+        guest.send("poweroff -f\n")
+        assert guest.finish()[0] == 0
+    assert writable.read_bytes() == bytes(1 << 20) + content + bytes(6 << 20)
+    assert read_only.read_bytes() == content

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Whatever the user gets wrong: status 2 and one line that names the culprit and the remedy."""
+import pathlib
+import re
+import subprocess
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+CASES = [
+    # arguments, what the line must say ({dir} holds: text, empty, short)
+    ("frobnicate", ["unknown verb 'frobnicate'", "viv help"]),
+    ("help frobnicate", ["unknown verb 'frobnicate'", "viv help"]),
+    ("run", ["--kernel"]),
+    ("run --kernel", ["--kernel needs a value"]),
+    ("run --kernal x", ["--kernal", "viv run --help"]),
+    ("run vmlinuz", ["vmlinuz", "viv run --help"]),
+    ("run --stats=1", ["--stats", "no value"]),
+    ("run --kernel a --kernel b", ["--kernel", "twice"]),
+    ("run --kernel {dir}/absent", ["{dir}/absent", "No such file"]),
+    ("run --kernel {dir}", ["{dir}"]),
+    ("run --kernel {dir}/text", ["{dir}/text", "kernel"]),
+    ("run --kernel {dir}/empty", ["{dir}/empty"]),
+    ("run --kernel {kernel} --initrd {dir}/absent", ["{dir}/absent", "No such file"]),
+    ("run --kernel {kernel} --disk {dir}/absent", ["{dir}/absent", "No such file"]),
+    ("run --kernel {kernel} --disk {dir}", ["{dir}"]),
+    ("run --kernel {kernel} --disk {dir}/short", ["{dir}/short", "512"]),
+    ("run --kernel {kernel} -m 1M", ["--memory", "1M", "16M"]),
+    ("run --kernel {kernel} -m 0", ["--memory", "16M"]),
+    ("run --kernel {kernel} -m 999999999999999999999", ["--memory", "not a size"]),
+    ("run --kernel {kernel} -m 17179869184G", ["--memory", "not a size"]),
+    ("run --kernel {kernel} -m 4T", ["--memory", "4T", "256G"]),
+    ("run --kernel {kernel} -m lots", ["--memory", "'lots'", "512M"]),
+    ("run --kernel {kernel} -m -5", ["--memory", "'-5'", "512M"]),
+    ("run --kernel {kernel} -m 2GB", ["--memory", "'2GB'", "2G"]),
+    ("run --kernel {kernel} -m 16385K", ["--memory", "16385K", "4K"]),
+    ("run --kernel {kernel} --cpus 0", ["--cpus", "'0'"]),
+    ("run --kernel {kernel} --cpus two", ["--cpus", "'two'"]),
+    ("run --kernel {kernel} --cpus 100000", ["--cpus", "100000", "at most"]),
+    ("run --kernel {kernel} --engine kvm", ["--engine", "software", "soft"]),
+    ("run --kernel {kernel} --engine fast", ["--engine", "'fast'", "soft"]),
+]
+
+
+@pytest.mark.parametrize("arguments, wanted", CASES, ids=[case[0] for case in CASES])
+def test_one_line_and_status_2(viv, monitor, tmp_path, arguments, wanted):
+    (tmp_path / "text").write_text("#!/bin/sh\necho not a kernel\n" * 100)
+    (tmp_path / "empty").touch()
+    (tmp_path / "short").write_bytes(b"x" * 100)
+    names = {"dir": tmp_path, "kernel": monitor}
+    ran = subprocess.run([viv, *arguments.format(**names).split()], stdin=subprocess.DEVNULL,
+                         capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 2, ran.stderr
+    assert ran.stdout == ""
+    assert ran.stderr.startswith("viv: ") and ran.stderr.count("\n") == 1, ran.stderr
+    for text in wanted:
+        assert text.format(**names) in ran.stderr
+
+
+def test_too_many_disks(viv, monitor, tmp_path):
+    disk = tmp_path / "disk"
+    disk.write_bytes(bytes(512))
+    ran = subprocess.run([viv, "run", "--kernel", monitor, *["--disk", str(disk)] * 17],
+                         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 2
+    assert "--disk" in ran.stderr and "at most 16" in ran.stderr
+
+
+@pytest.mark.parametrize("arguments", ["--help", "help", "help run", "run --help", "run -h",
+                                       "help help"])
+def test_help(viv, arguments):
+    ran = subprocess.run([viv, *arguments.split()], capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 0 and ran.stderr == ""
+    assert ran.stdout.startswith("Usage: viv ")
+    assert all(len(line) <= 100 for line in ran.stdout.splitlines())
+
+
+def test_no_verb(viv):
+    ran = subprocess.run([viv], capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 2 and "Usage: viv" in ran.stderr
+
+
+def test_version(viv):
+    ran = subprocess.run([viv, "version"], capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 0 and ran.stdout.startswith("viv 0.")
+
+
+def test_manual_page_has_every_option(viv):
+    page = (ROOT / "docs/man/viv.1").read_text().replace("\\-", "-")
+    ran = subprocess.run([viv, "run", "--help"], capture_output=True, text=True, timeout=60)
+    options = re.findall(r"^  (?:-\w, |    )(--\w+)", ran.stdout, re.MULTILINE)
+    assert len(options) > 5
+    assert [option for option in options if option not in page] == []
