@@ -12,30 +12,39 @@ void vector_raise(struct cpu *cpu, const struct insn *insn, unsigned vector)
 	cpu_fault(cpu, insn, vector);
 }
 
+/* A pending exception of the x87's comes before the memory operand's, except that CVTPI2PS and
+ * CVTPI2PD from memory touch no MMX register. */
+static void check_pending(struct cpu *cpu, const struct insn *insn)
+{
+	const struct insn_row *row = insn_row_get(insn->row);
+
+	if ((row->flags & (IF_MMX | IF_X87)) && row->operand[0].kind != 'V')
+		x87_check_pending(cpu, insn);
+}
+
 /* Memory that cannot be pointed at. */
 static G_GNUC_NO_INLINE void load_slow(struct cpu *cpu, const struct insn *insn, uint64_t address)
 {
 	uint8_t bounce[32] __attribute__((aligned(32)));
 
+	check_pending(cpu, insn);
 	mmu_read_slow(cpu, insn, address, bounce, insn->opsize);
 	vector_run(cpu, insn, bounce);
 }
 
+/* The stub first, as on the host: MXCSR as VCVTPS2PH leaves it stays when the store faults. */
 static G_GNUC_NO_INLINE void store_slow(struct cpu *cpu, const struct insn *insn, uint64_t address)
 {
 	uint8_t bounce[32] __attribute__((aligned(32)));
 
-	mmu_probe(cpu, insn, address, insn->opsize, true);
 	vector_run(cpu, insn, bounce);
 	mmu_write_slow(cpu, insn, address, bounce, insn->opsize);
 }
 
-/* An exception of the x87's that is pending comes before that of a misaligned operand. */
 static G_GNUC_NORETURN G_GNUC_NO_INLINE void raise_misaligned(struct cpu *cpu,
 							      const struct insn *insn)
 {
-	if (insn_row_get(insn->row)->flags & IF_MMX)
-		x87_check_pending(cpu, insn);
+	check_pending(cpu, insn);
 	cpu_fault_code(cpu, insn, EXC_GP, 0);
 }
 

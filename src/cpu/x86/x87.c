@@ -309,6 +309,7 @@ static void fldenv(struct cpu *cpu, const struct insn *insn)
 	struct environment env;
 	uint8_t in[sizeof(env)];
 
+	x87_check_pending(cpu, insn);
 	mem_read_bytes(cpu, insn, insn_ea(cpu, insn), in, environment_size(insn));
 	environment_unpack(cpu, insn, in, &env, &pointers);
 	x87_need(cpu);
@@ -329,6 +330,7 @@ static void frstor(struct cpu *cpu, const struct insn *insn)
 	} image;
 	uint8_t in[sizeof(image)];
 
+	x87_check_pending(cpu, insn);
 	mem_read_bytes(cpu, insn, insn_ea(cpu, insn), in, size + STACK_SIZE);
 	environment_unpack(cpu, insn, in, &image.env, &pointers);
 	memcpy(image.st, in + size, STACK_SIZE);
