@@ -18,7 +18,7 @@ struct context {
 #define CTX ((struct context *)CONTEXT)
 
 void host_thunk(void);
-extern uint8_t host_thunk_exit[];
+extern uint8_t host_thunk_exit[], host_thunk_landed[];
 
 #define OFFSETS                                                               \
 	[gpr] "i"(CONTEXT + offsetof(struct context, r.gpr)),                 \
@@ -27,6 +27,7 @@ extern uint8_t host_thunk_exit[];
 		[ymm] "i"(CONTEXT + offsetof(struct context, r.ymm)),         \
 		[x87] "i"(CONTEXT + offsetof(struct context, r.x87)),         \
 		[host_rsp] "i"(CONTEXT + offsetof(struct context, host_rsp)), \
+		[vector] "i"(CONTEXT + offsetof(struct context, vector)),     \
 		[target] "i"(CONTEXT + offsetof(struct context, target)),     \
 		[stack] "i"(CONTEXT + offsetof(struct context, stack) + 4096)
 
@@ -35,7 +36,7 @@ static void __attribute__((used)) thunk_text(void)
 {
 	asm volatile(
 		".pushsection .text\n"
-		".globl host_thunk, host_thunk_exit\n"
+		".globl host_thunk, host_thunk_exit, host_thunk_landed\n"
 		"host_thunk:\n\t"
 		"push %%rbx\n\tpush %%rbp\n\tpush %%r12\n\tpush %%r13\n\tpush %%r14\n\t"
 		"push %%r15\n\t"
@@ -54,6 +55,8 @@ static void __attribute__((used)) thunk_text(void)
 		"mov %c[gpr] + 8 * \\n, %%r\\n\n\t"
 		".endr\n\t"
 		"jmp *%c[target]\n"
+		"host_thunk_landed:\n\t"
+		"movq $-2, %c[vector]\n"
 		"host_thunk_exit:\n\t"
 		"mov %%rsp, %c[gpr] + 32\n\t"
 		"mov $%c[stack], %%rsp\n\t"
@@ -117,20 +120,30 @@ void host_init(void)
 		sigaction(signals[i], &action, NULL);
 }
 
-int host_run(struct host_registers *registers, unsigned offset, unsigned len)
+static void put_return(unsigned offset, uint8_t *to, uint8_t saved[HOST_RETURN])
 {
-	uint8_t *end = (uint8_t *)HOST_CODE + offset + len, saved[14];
 	static const uint8_t jump[6] = {0xff, 0x25}; /* jmp [rip] */
-	void *to = host_thunk_exit;
+	uint8_t *at = (uint8_t *)HOST_CODE + offset;
 
-	memcpy(saved, end, sizeof(saved));
-	memcpy(end, jump, sizeof(jump));
-	memcpy(end + sizeof(jump), &to, sizeof(to));
+	memcpy(saved, at, HOST_RETURN);
+	memcpy(at, jump, sizeof(jump));
+	memcpy(at + sizeof(jump), &to, sizeof(to));
+}
+
+int host_run(struct host_registers *registers, unsigned offset, unsigned len, unsigned landing)
+{
+	uint8_t *code = (uint8_t *)HOST_CODE, after[HOST_RETURN], there[HOST_RETURN];
+
+	put_return(offset + len, host_thunk_exit, after);
+	if (landing)
+		put_return(landing, host_thunk_landed, there);
 	CTX->r = *registers;
 	CTX->target = HOST_CODE + offset;
 	CTX->vector = -1;
 	host_thunk();
 	*registers = CTX->r;
-	memcpy(end, saved, sizeof(saved));
+	if (landing)
+		memcpy(code + landing, there, HOST_RETURN);
+	memcpy(code + offset + len, after, HOST_RETURN);
 	return CTX->vector;
 }

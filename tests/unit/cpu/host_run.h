@@ -33,8 +33,13 @@ struct host_registers {
 /* Maps the pages, installs handlers for the signals that faults raise. */
 void host_init(void);
 
-/* Runs the instruction of `len` bytes at HOST_CODE + offset, in place. Returns -1, or the vector of
- * the exception it raised. */
-int host_run(struct host_registers *registers, unsigned offset, unsigned len);
+/*
+ * Runs the instruction of `len` bytes at HOST_CODE + offset, in place, with a way back after it
+ * and, for a branch, at HOST_CODE + landing (0: no branch). Returns -1, HOST_LANDED, or the vector
+ * of the exception it raised.
+ */
+#define HOST_LANDED (-2)
+#define HOST_RETURN 14u /* bytes that a way back takes */
+int host_run(struct host_registers *registers, unsigned offset, unsigned len, unsigned landing);
 
 #endif

@@ -26,9 +26,10 @@ extern const struct exec_set exec_ldmxcsr, exec_fxrstor, exec_xsave, exec_xsaveo
 struct sample {
 	const struct insn_row *row;
 	uint8_t bytes[32];
-	unsigned offset; /* in the code pages */
-	unsigned modrm;	 /* place in bytes, 0 if there is none */
-	uint64_t target; /* where the memory operand is */
+	unsigned offset;  /* in the code pages */
+	unsigned modrm;	  /* place in bytes, 0 if there is none */
+	uint64_t target;  /* where the memory operand is */
+	unsigned landing; /* where a branch goes in the code pages, or 0 */
 	struct insn insn;
 };
 
@@ -73,7 +74,9 @@ static unsigned put_prefixes(const struct insn_row *row, uint8_t *p)
 		p[n++] = 0xf0;
 	if ((row->flags & IF_REP) && one_in(2))
 		p[n++] = one_in(2) ? 0xf2 : 0xf3;
-	if ((row->prefix == INSN_PREFIX_ANY || row->prefix == INSN_PREFIX_NFX) && one_in(4))
+	/* 66 before a near branch is ignored by some processors and not by others. */
+	if ((row->prefix == INSN_PREFIX_ANY || row->prefix == INSN_PREFIX_NFX) && one_in(4) &&
+	    !(row->flags & IF_F64))
 		p[n++] = 0x66;
 	if (row->prefix >= INSN_PREFIX_66)
 		p[n++] = required[row->prefix];
@@ -326,6 +329,15 @@ static void aim_gather(const struct sample *s, struct host_registers *r)
 	}
 }
 
+/* Eight bytes in both memories, as far as they are within. */
+static void set_data(uint64_t address, uint64_t v)
+{
+	if (address - HOST_DATA > HOST_DATA_SIZE - 8)
+		return;
+	memcpy((void *)address, &v, 8);
+	memcpy(guest.data + (address - HOST_DATA), &v, 8);
+}
+
 static bool is_named(const struct insn_row *row, const char *prefix)
 {
 	return g_str_has_prefix(row->name, prefix);
@@ -340,6 +352,37 @@ static void choose_components(const struct insn *insn, struct host_registers *r)
 		*eax = (*eax & ~0xffffffffull) | below(8);
 	if (insn->base / 8 != X86_RDX && insn->index / 8 != X86_RDX)
 		*edx &= ~0xffffffffull;
+}
+
+static bool is_branch(const struct insn_row *row)
+{
+	return (row->flags & (IF_END | IF_F64)) == (IF_END | IF_F64);
+}
+
+/* Makes a branch, if taken, go to a near place that is clear of it and of what follows. */
+static void aim_branch(struct sample *s, struct host_registers *r)
+{
+	const struct insn_row *row = s->row;
+	struct insn *insn = &s->insn;
+	int distance = HOST_RETURN + below(80);
+	uint64_t to;
+
+	if (one_in(2) && s->offset > 200)
+		distance = -(int)(insn->len + distance);
+	s->landing = s->offset + insn->len + distance;
+	to = HOST_CODE + s->landing;
+	if (row->operand[0].kind == 'J') {
+		memcpy(s->bytes + s->insn.len - (row->operand[0].size[0] == 'b' ? 1 : 4), &distance,
+		       row->operand[0].size[0] == 'b' ? 1 : 4);
+		if (one_in(2)) /* for LOOP */
+			r->gpr[X86_RCX] = (r->gpr[X86_RCX] & ~0xffffffffull) | below(3);
+	} else if (is_named(row, "ret")) {
+		set_data(r->gpr[X86_RSP], to);
+	} else if (insn->flags & INSN_MEM) {
+		set_data(s->target, to);
+	} else {
+		r->gpr[insn->rm / 8] = to;
+	}
 }
 
 /* Keeps memory accesses that do not go through ModRM's address within the data. */
@@ -525,6 +568,13 @@ static int step(const struct sample *s)
 	return vector;
 }
 
+/* Whether aim() can make the address what it wants, to the byte. */
+static bool is_exact(const struct insn *insn)
+{
+	return !(insn->flags & INSN_MEM) || insn->index == INSN_ZERO ||
+	       (insn->base != insn->index && insn->base != INSN_ZERO);
+}
+
 /* XSAVE of components that the host has and the guest has not. */
 static bool asks_too_much(const struct sample *s, const struct host_registers *r)
 {
@@ -540,6 +590,7 @@ static bool run_sample(struct sample *s)
 {
 	struct host_registers r;
 	int host_vector, guest_vector;
+	unsigned next;
 	bool same = true;
 
 	if (!make_encoding(s))
@@ -548,24 +599,29 @@ static bool run_sample(struct sample *s)
 	tame(s, &r);
 	random_data();
 	prepare_image(s);
+	if (is_branch(s->row))
+		aim_branch(s, &r);
 	if (one_in(8))
 		mmu_flush(guest.cpu);
 	load_guest(&r);
 	memcpy((uint8_t *)HOST_CODE + s->offset, s->bytes, 15);
 	guest_set_code(&guest, s->offset, s->bytes, 15);
-	if (asks_too_much(s, &r))
+	if (asks_too_much(s, &r) || (is_branch(s->row) && !is_exact(&s->insn)))
 		return false;
-	host_vector = host_run(&r, s->offset, s->insn.len);
+	host_vector = host_run(&r, s->offset, s->insn.len, s->landing);
 	guest_vector = step(s);
 	/* A store that an unmasked x87 exception suppresses does not touch memory; ours does. */
 	if (host_vector < 0 && guest_vector == EXC_PF && (s->row->flags & IF_X87) &&
 	    (s->row->flags & IF_STORE))
 		return false;
-	if (host_vector != guest_vector)
+	next = host_vector == HOST_LANDED ? s->landing
+	       : host_vector >= 0	  ? s->offset
+					  : s->offset + s->insn.len;
+	if (MAX(host_vector, -1) != guest_vector)
 		differ(s, &same, "exception %d, host %d", guest_vector, host_vector);
-	else if (guest_vector < 0 && guest.cpu->state.rip != HOST_CODE + s->offset + s->insn.len)
+	else if (guest.cpu->state.rip != HOST_CODE + next)
 		differ(s, &same, "rip is off by %d",
-		       (int)(guest.cpu->state.rip - HOST_CODE - s->offset - s->insn.len));
+		       (int)(guest.cpu->state.rip - HOST_CODE - next));
 	if (same)
 		same = compare_registers(s, &r, guest.cpu, host_vector >= 0);
 	hide_pointers(s, guest.data, (uint8_t *)HOST_DATA, s->target);
@@ -582,7 +638,10 @@ static bool run_sample(struct sample *s)
 
 static bool is_testable(const struct insn_row *row)
 {
-	return !(row->flags & (IF_NOTEST | IF_END | IF_NO64)) && insn_host_has(row->feature);
+	/* What ends a block and is neither a near branch nor ring 0's loads a segment. */
+	if ((row->flags & IF_END) && !is_branch(row) && !(row->flags & IF_CPL0))
+		return false;
+	return !(row->flags & (IF_NOTEST | IF_NO64)) && insn_host_has(row->feature);
 }
 
 /* Rows that always fault, or whose bytes the decoder takes for another row's, prove nothing. */
