@@ -23,11 +23,7 @@ struct code_cache {
 	/* Writes by other threads. */
 	GMutex written_lock;
 	GArray *written;
-	/* The one instruction that crosses a page. */
-	struct {
-		struct block block;
-		struct insn insn[2];
-	} crossing;
+	struct block *crossing; /* the one instruction that crosses a page */
 };
 
 static unsigned hash_gpa(uint64_t gpa, uint32_t mode_key)
@@ -54,6 +50,7 @@ struct code_cache *code_new(void)
 	code->arena = mmap(NULL, ARENA_SIZE, PROT_READ | PROT_WRITE,
 			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	g_assert(code->arena != MAP_FAILED);
+	code->crossing = g_malloc0(sizeof(struct block) + 2 * sizeof(struct insn));
 	memset(code->itlb, 0xff, sizeof(code->itlb));
 	g_mutex_init(&code->written_lock);
 	code->written = g_array_new(false, false, sizeof(struct written_range));
@@ -67,6 +64,7 @@ void code_free(struct code_cache *code)
 	munmap(code->arena, ARENA_SIZE);
 	g_array_unref(code->written);
 	g_mutex_clear(&code->written_lock);
+	g_free(code->crossing);
 	g_free(code);
 }
 
@@ -233,7 +231,7 @@ static struct block *build(struct cpu *cpu, uint64_t gpa)
 /* An instruction that lies on two pages: put together, decoded, not kept. */
 static struct block *build_crossing(struct cpu *cpu, uint64_t gpa, uint64_t address)
 {
-	struct block *block = &cpu->code->crossing.block;
+	struct block *block = cpu->code->crossing;
 	unsigned first = 4096 - gpa % 4096;
 	uint64_t next = cpu->mode_key & MODE_64 ? address + first : (uint32_t)(address + first);
 	uint64_t gpa2 = mmu_fetch(cpu, NULL, next);
@@ -252,7 +250,7 @@ static struct block *build_crossing(struct cpu *cpu, uint64_t gpa, uint64_t addr
 /* Code in device space: there is nothing to decode. */
 static struct block *build_nowhere(struct cpu *cpu, uint64_t gpa)
 {
-	struct block *block = &cpu->code->crossing.block;
+	struct block *block = cpu->code->crossing;
 
 	block->n = 1;
 	block->insn[0] = (struct insn){.exec = raise_ud, .next = gpa % 4096};

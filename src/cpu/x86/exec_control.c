@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Control and debug registers, MSRs, CPUID, time, TLB, interrupt flag and halt. */
-#include <immintrin.h>
 
 #include "cpu/x86/cpuid.h"
 #include "cpu/x86/exec.h"
@@ -300,24 +299,22 @@ ROUTINE(rdpmc)
 EXEC_ONE(rdpmc)
 
 /* RDRAND and RDSEED from the host's own; CF says whether there was a number, other flags are 0. */
-#define RANDOM_SIZE(name, bits, type, intrinsic)                                                   \
+#define RANDOM_SIZE(name, bits)                                                                    \
 	ROUTINE(name##_##bits)                                                                     \
 	{                                                                                          \
-		type v = 0;                                                                        \
-		bool ok = intrinsic(&v);                                                           \
+		uint##bits##_t v;                                                                  \
+		bool ok;                                                                           \
+		asm volatile(#name " %0\n\tsetc %1" : "=r"(v), "=q"(ok) : : "cc");                 \
 		SET_REG##bits(insn->rm, v);                                                        \
 		cpu->flags = ok ? FLAG_CF : 0;                                                     \
 		NEXT();                                                                            \
 	}
-#pragma GCC push_options
-#pragma GCC target("rdrnd,rdseed")
-RANDOM_SIZE(rdrand, 16, unsigned short, _rdrand16_step)
-RANDOM_SIZE(rdrand, 32, unsigned int, _rdrand32_step)
-RANDOM_SIZE(rdrand, 64, unsigned long long, _rdrand64_step)
-RANDOM_SIZE(rdseed, 16, unsigned short, _rdseed16_step)
-RANDOM_SIZE(rdseed, 32, unsigned int, _rdseed32_step)
-RANDOM_SIZE(rdseed, 64, unsigned long long, _rdseed64_step)
-#pragma GCC pop_options
+RANDOM_SIZE(rdrand, 16)
+RANDOM_SIZE(rdrand, 32)
+RANDOM_SIZE(rdrand, 64)
+RANDOM_SIZE(rdseed, 16)
+RANDOM_SIZE(rdseed, 32)
+RANDOM_SIZE(rdseed, 64)
 EXEC_WIDE(rdrand)
 EXEC_WIDE(rdseed)
 

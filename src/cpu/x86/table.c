@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The instruction rows, and the reading of their notation (insn.h). */
+#include <cpuid.h>
 #include <glib.h>
 #include <string.h>
 
@@ -22,37 +23,52 @@ struct insn_index insn_index;
 
 static bool host_has[F_N_FEATURES];
 
+enum cpuid_register { EAX, EBX, ECX, EDX };
+
+/* CPUID bits of the features (SDM volume 2, CPUID); the compilers' own lists are not complete. */
+static const struct {
+	enum insn_feature feature;
+	uint32_t leaf;
+	enum cpuid_register reg;
+	unsigned bit;
+	bool needs_ymm; /* and the operating system's support for YMM registers */
+} feature_bits[] = {
+	{F_MMX, 1, EDX, 23},	       {F_SSE, 1, EDX, 25},	   {F_SSE2, 1, EDX, 26},
+	{F_SSE3, 1, ECX, 0},	       {F_PCLMUL, 1, ECX, 1},	   {F_SSSE3, 1, ECX, 9},
+	{F_FMA, 1, ECX, 12, true},     {F_SSE41, 1, ECX, 19},	   {F_SSE42, 1, ECX, 20},
+	{F_MOVBE, 1, ECX, 22},	       {F_POPCNT, 1, ECX, 23},	   {F_AES, 1, ECX, 25},
+	{F_AVX, 1, ECX, 28, true},     {F_F16C, 1, ECX, 29, true}, {F_RDRAND, 1, ECX, 30},
+	{F_BMI1, 7, EBX, 3},	       {F_AVX2, 7, EBX, 5, true},  {F_BMI2, 7, EBX, 8},
+	{F_RDSEED, 7, EBX, 18},	       {F_ADX, 7, EBX, 19},	   {F_SHA, 7, EBX, 29},
+	{F_GFNI, 7, ECX, 8},	       {F_VAES, 7, ECX, 9, true},  {F_VPCLMUL, 7, ECX, 10, true},
+	{F_LZCNT, 0x80000001, ECX, 5},
+};
+
+static bool host_has_ymm(void)
+{
+	uint32_t r[4], low, high;
+
+	__cpuid(1, r[EAX], r[EBX], r[ECX], r[EDX]);
+	if (!(r[ECX] & 1 << 27)) /* OSXSAVE */
+		return false;
+	asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+	return (low & 6) == 6;
+}
+
 static void detect_host(void)
 {
-#define HAS(feature, name) host_has[feature] = __builtin_cpu_supports(name)
-	__builtin_cpu_init();
+	bool ymm = host_has_ymm();
+
 	host_has[F_BASE] = true;
-	HAS(F_MMX, "mmx");
-	HAS(F_SSE, "sse");
-	HAS(F_SSE2, "sse2");
-	HAS(F_SSE3, "sse3");
-	HAS(F_SSSE3, "ssse3");
-	HAS(F_SSE41, "sse4.1");
-	HAS(F_SSE42, "sse4.2");
-	HAS(F_AES, "aes");
-	HAS(F_PCLMUL, "pclmul");
-	HAS(F_SHA, "sha");
-	HAS(F_POPCNT, "popcnt");
-	HAS(F_LZCNT, "lzcnt");
-	HAS(F_MOVBE, "movbe");
-	HAS(F_BMI1, "bmi");
-	HAS(F_BMI2, "bmi2");
-	HAS(F_ADX, "adx");
-	HAS(F_AVX, "avx");
-	HAS(F_AVX2, "avx2");
-	HAS(F_FMA, "fma");
-	HAS(F_F16C, "f16c");
-	HAS(F_VAES, "vaes");
-	HAS(F_VPCLMUL, "vpclmulqdq");
-	HAS(F_GFNI, "gfni");
-	HAS(F_RDRAND, "rdrnd");
-	HAS(F_RDSEED, "rdseed");
-#undef HAS
+	for (size_t i = 0; i < G_N_ELEMENTS(feature_bits); i++) {
+		uint32_t r[4];
+
+		if (!__get_cpuid_count(feature_bits[i].leaf, 0, &r[EAX], &r[EBX], &r[ECX], &r[EDX]))
+			continue;
+		host_has[feature_bits[i].feature] =
+			(r[feature_bits[i].reg] >> feature_bits[i].bit & 1) &&
+			(ymm || !feature_bits[i].needs_ymm);
+	}
 }
 
 bool insn_host_has(enum insn_feature feature)
