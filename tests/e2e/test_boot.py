@@ -49,7 +49,7 @@ def test_shell(viv, kernel):
         log = guest.run("dmesg")
         assert "Linux version" in log
         assert [line for line in log.splitlines() if BAD_NEWS.search(line)] == []
-        guest.send("poweroff -f\n")
+        guest.send("poweroff\n")
         status, output, errors = guest.finish()
         assert status == 0, errors
         assert "Kernel panic" not in output
