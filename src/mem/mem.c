@@ -7,11 +7,6 @@
 
 #include "base/error.h"
 
-struct code_listener {
-	mem_code_written_fn fn;
-	void *opaque;
-};
-
 static uint64_t pages(const struct mem *mem)
 {
 	return mem->span / MEM_PAGE_SIZE;
@@ -71,7 +66,7 @@ struct mem *mem_new(uint64_t size, GError **error)
 	mem->low_size = MIN(size, MEM_HOLE_START);
 	mem->high_size = size - mem->low_size;
 	mem->span = mem->high_size ? MEM_HOLE_END + mem->high_size : mem->low_size;
-	mem->code_listeners = g_array_new(FALSE, FALSE, sizeof(struct code_listener));
+	mem->code_listeners = g_array_new(FALSE, FALSE, sizeof(struct mem_code_listener));
 	if (!map_all(mem)) {
 		g_set_error(error, VIV_ERROR, VIV_ERROR_HOST,
 			    "cannot map %" G_GUINT64_FORMAT " MiB of guest memory: %s; give the VM "
@@ -133,14 +128,21 @@ bool mem_write(struct mem *mem, uint64_t gpa, const void *buf, uint64_t len)
 	return true;
 }
 
-static void tell_code_listeners(struct mem *mem, uint64_t gpa, uint64_t len)
+static const struct mem_code_listener *listener_at(const struct mem *mem, unsigned i)
 {
-	for (unsigned i = 0; i < mem->code_listeners->len; i++) {
-		struct code_listener *l =
-			&g_array_index(mem->code_listeners, struct code_listener, i);
+	return &g_array_index(mem->code_listeners, struct mem_code_listener, i);
+}
 
-		l->fn(l->opaque, gpa, len);
-	}
+/* Within one page. The marks go before the listeners are told: one that decodes the line anew
+ * meanwhile marks it again, and keeps that mark. */
+static void code_written(struct mem *mem, uint64_t gpa, uint64_t len)
+{
+	uint64_t lines = mem_line_mask(gpa, len);
+
+	if (!(atomic_fetch_and(&mem->code_lines[gpa / MEM_PAGE_SIZE], ~lines) & lines))
+		return;
+	for (unsigned i = 0; i < mem->code_listeners->len; i++)
+		listener_at(mem, i)->written(listener_at(mem, i)->opaque, gpa, len);
 }
 
 void mem_written(struct mem *mem, uint64_t gpa, uint64_t len)
@@ -153,9 +155,18 @@ void mem_written(struct mem *mem, uint64_t gpa, uint64_t len)
 
 		mem_set_dirty(mem, gpa);
 		if (G_UNLIKELY(mem_code_lines(mem, gpa) & mem_line_mask(gpa, chunk)))
-			tell_code_listeners(mem, gpa, chunk);
+			code_written(mem, gpa, chunk);
 		gpa += chunk;
 	}
+}
+
+void mem_add_code_lines(struct mem *mem, uint64_t gpa, uint64_t lines)
+{
+	atomic_fetch_add(&mem->protecting, 1);
+	if (!atomic_fetch_or(&mem->code_lines[gpa / MEM_PAGE_SIZE], lines))
+		for (unsigned i = 0; i < mem->code_listeners->len; i++)
+			listener_at(mem, i)->protect(listener_at(mem, i)->opaque, gpa);
+	atomic_fetch_sub(&mem->protecting, 1);
 }
 
 void mem_fetch_dirty(struct mem *mem, uint64_t first_page, uint64_t *out, uint64_t n_words)
@@ -172,9 +183,14 @@ void mem_fetch_dirty(struct mem *mem, uint64_t first_page, uint64_t *out, uint64
 	}
 }
 
-void mem_add_code_listener(struct mem *mem, mem_code_written_fn fn, void *opaque)
+void mem_add_code_listener(struct mem *mem, const struct mem_code_listener *listener)
 {
-	struct code_listener listener = {fn, opaque};
+	g_array_append_val(mem->code_listeners, *listener);
+}
 
-	g_array_append_val(mem->code_listeners, listener);
+void mem_remove_code_listener(struct mem *mem, void *opaque)
+{
+	for (unsigned i = mem->code_listeners->len; i-- > 0;)
+		if (listener_at(mem, i)->opaque == opaque)
+			g_array_remove_index(mem->code_listeners, i);
 }

@@ -29,9 +29,16 @@
 #define MEM_MIN_SIZE   (16ull << 20)
 #define MEM_MAX_SIZE   (256ull << 30)
 
-/* Told of a write by a device, or by another vCPU's slow path, to lines that
- * hold decoded code; any thread; must not call back into mem. */
-typedef void (*mem_code_written_fn)(void *opaque, uint64_t gpa, uint64_t len);
+/*
+ * An engine's vCPU with decoded code. written(): lines that held code were written and are no
+ * longer marked; what was decoded from them is to be dropped. protect(): gpa's page holds code from
+ * now on; when the call returns, no more stores go to it but through mem_written(). Any thread.
+ */
+struct mem_code_listener {
+	void (*written)(void *opaque, uint64_t gpa, uint64_t len);
+	void (*protect)(void *opaque, uint64_t gpa);
+	void *opaque;
+};
 
 struct mem {
 	uint8_t *base;
@@ -41,7 +48,8 @@ struct mem {
 	int fd;
 	_Atomic uint64_t *dirty;      /* a bit a page of `span` */
 	_Atomic uint64_t *code_lines; /* a word a page of `span` */
-	GArray *code_listeners;       /* set up before vCPUs run */
+	_Atomic unsigned protecting;  /* mem_add_code_lines() in progress */
+	GArray *code_listeners;       /* struct mem_code_listener; set up before vCPUs run */
 };
 
 /* `size` bytes of zeroed RAM, a multiple of the page size within MEM_MIN_SIZE..MEM_MAX_SIZE. */
@@ -99,15 +107,17 @@ static inline uint64_t mem_code_lines(const struct mem *mem, uint64_t gpa)
 {
 	return atomic_load_explicit(&mem->code_lines[gpa / MEM_PAGE_SIZE], memory_order_relaxed);
 }
-/* Marks lines of gpa's page as decoded code; returns the lines that were marked before. */
-static inline uint64_t mem_add_code_lines(struct mem *mem, uint64_t gpa, uint64_t lines)
+/*
+ * Marks lines of gpa's page as code, which may be read once mem_is_protecting() says no. Where the
+ * page had none, all listeners protect it first. A mark goes when its line is written.
+ */
+void mem_add_code_lines(struct mem *mem, uint64_t gpa, uint64_t lines);
+/* Whether a page is being protected; a vCPU that waits for it answers requests meanwhile. */
+static inline bool mem_is_protecting(const struct mem *mem)
 {
-	return atomic_fetch_or(&mem->code_lines[gpa / MEM_PAGE_SIZE], lines);
+	return atomic_load(&mem->protecting);
 }
-static inline void mem_clear_code_lines(struct mem *mem, uint64_t gpa, uint64_t lines)
-{
-	atomic_fetch_and(&mem->code_lines[gpa / MEM_PAGE_SIZE], ~lines);
-}
-void mem_add_code_listener(struct mem *mem, mem_code_written_fn fn, void *opaque);
+void mem_add_code_listener(struct mem *mem, const struct mem_code_listener *listener);
+void mem_remove_code_listener(struct mem *mem, void *opaque);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "cpu/x86/code.h"
 
+#include <sched.h>
 #include <sys/mman.h>
 
 #include "cpu/x86/exec.h"
@@ -20,9 +21,12 @@ struct code_cache {
 		uint64_t page; /* linear, with bit 0 for user mode; all ones: empty */
 		uint64_t gpa;
 	} itlb[ITLB_SIZE];
-	/* Writes by other threads. */
-	GMutex written_lock;
-	GArray *written;
+	/* What other threads ask of the vCPU; taken between blocks. */
+	GMutex requests_lock;
+	GArray *written; /* struct written_range */
+	GArray *protect; /* gpas of pages to take out of the write TLBs */
+	unsigned protect_asked;
+	_Atomic unsigned protect_done;
 	struct block *crossing; /* the one instruction that crosses a page */
 };
 
@@ -52,8 +56,9 @@ struct code_cache *code_new(void)
 	g_assert(code->arena != MAP_FAILED);
 	code->crossing = g_malloc0(sizeof(struct block) + 2 * sizeof(struct insn));
 	memset(code->itlb, 0xff, sizeof(code->itlb));
-	g_mutex_init(&code->written_lock);
+	g_mutex_init(&code->requests_lock);
 	code->written = g_array_new(false, false, sizeof(struct written_range));
+	code->protect = g_array_new(false, false, sizeof(uint64_t));
 	return code;
 }
 
@@ -63,7 +68,8 @@ void code_free(struct code_cache *code)
 		return;
 	munmap(code->arena, ARENA_SIZE);
 	g_array_unref(code->written);
-	g_mutex_clear(&code->written_lock);
+	g_array_unref(code->protect);
+	g_mutex_clear(&code->requests_lock);
 	g_free(code->crossing);
 	g_free(code);
 }
@@ -165,20 +171,30 @@ static void terminate(struct block *block, unsigned offset)
 	block->insn[block->n] = (struct insn){.exec = leave_block, .next = offset};
 }
 
+static void serve_protect_requests(struct cpu *cpu)
+{
+	struct code_cache *code = cpu->code;
+
+	g_mutex_lock(&code->requests_lock);
+	for (unsigned i = 0; i < code->protect->len; i++)
+		mmu_protect_page(cpu, g_array_index(code->protect, uint64_t, i));
+	g_array_set_size(code->protect, 0);
+	atomic_store(&code->protect_done, code->protect_asked);
+	g_mutex_unlock(&code->requests_lock);
+}
+
+/* The marks in the code map stay: other vCPUs may have decoded the same lines. */
 static void drop_all(struct cpu *cpu)
 {
 	struct code_cache *code = cpu->code;
 
-	for (unsigned i = 0; i < HASH_SIZE; i++)
-		for (struct block *b = code->by_page[i]; b; b = b->page_next)
-			mem_clear_code_lines(cpu->env.mem, b->gpa, ~0ull);
 	memset(code->by_gpa, 0, sizeof(code->by_gpa));
 	memset(code->by_page, 0, sizeof(code->by_page));
 	code->used = 0;
 	forget_jumps(cpu);
 }
 
-static void enter_block(struct cpu *cpu, struct block *block, unsigned bytes)
+static void enter_block(struct cpu *cpu, struct block *block)
 {
 	struct code_cache *code = cpu->code;
 	struct block **by_gpa = &code->by_gpa[hash_gpa(block->gpa, block->mode_key)];
@@ -190,8 +206,22 @@ static void enter_block(struct cpu *cpu, struct block *block, unsigned bytes)
 	block->page_next = *by_page;
 	*by_page = block;
 	code->used += (size + 15) & ~(size_t)15;
-	if (bytes && !mem_add_code_lines(cpu->env.mem, block->gpa, mem_line_mask(block->gpa, bytes)))
-		mmu_protect_page(cpu, block->gpa);
+}
+
+/*
+ * Marks the lines an instruction at gpa may lie in, before they are read. `marked` has those that
+ * this block has marked already.
+ */
+static void mark_lines(struct cpu *cpu, uint64_t gpa, uint64_t *marked)
+{
+	uint64_t lines = mem_line_mask(gpa, MIN(15, 4096 - gpa % 4096));
+
+	if (!(lines & ~*marked))
+		return;
+	*marked |= lines;
+	mem_add_code_lines(cpu->env.mem, gpa, lines);
+	while (G_UNLIKELY(mem_is_protecting(cpu->env.mem)))
+		serve_protect_requests(cpu);
 }
 
 /* NULL where the first instruction crosses the page's end. */
@@ -200,10 +230,11 @@ static struct block *build(struct cpu *cpu, uint64_t gpa)
 	static const size_t worst =
 		sizeof(struct block) + (BLOCK_MAX + 1) * sizeof(struct insn);
 	const uint8_t *page = mem_hva(cpu->env.mem, gpa & ~4095ull);
-	unsigned start = gpa % 4096, offset = start;
+	unsigned offset = gpa % 4096;
 	unsigned max = cpu->mode_key & MODE_STEP ? 1 : BLOCK_MAX;
 	enum insn_status status;
 	struct block *block;
+	uint64_t marked = 0;
 
 	if (cpu->code->used + worst > ARENA_SIZE)
 		drop_all(cpu);
@@ -214,6 +245,7 @@ static struct block *build(struct cpu *cpu, uint64_t gpa)
 	do {
 		struct insn *insn = &block->insn[block->n];
 
+		mark_lines(cpu, (gpa & ~4095ull) + offset, &marked);
 		status = decode_one(page + offset, 4096 - offset, offset, cpu->mode_key, insn);
 		if (status == INSN_MORE)
 			break;
@@ -224,7 +256,7 @@ static struct block *build(struct cpu *cpu, uint64_t gpa)
 		return NULL;
 	terminate(block, offset);
 	cpu->stats.decoded += block->n;
-	enter_block(cpu, block, offset - start);
+	enter_block(cpu, block);
 	return block;
 }
 
@@ -299,9 +331,11 @@ struct block *code_find_slow(struct cpu *cpu)
 	return block;
 }
 
-static unsigned block_bytes(const struct block *block)
+static uint64_t block_lines(const struct block *block)
 {
-	return block->insn[block->n].next - block->gpa % 4096;
+	unsigned bytes = block->insn[block->n].next - block->gpa % 4096;
+
+	return mem_line_mask(block->gpa, MAX(bytes, 1));
 }
 
 static void unlink_by_gpa(struct code_cache *code, const struct block *block)
@@ -314,37 +348,32 @@ static void unlink_by_gpa(struct code_cache *code, const struct block *block)
 }
 
 /*
- * Blocks that overlap the bytes are taken out. The running one may be among them: its
- * instructions are replaced, and its memory stays until everything is dropped.
+ * Blocks on the lines written, whose marks are gone, are taken out. The running one may be among
+ * them: its instructions are replaced, and its memory stays until everything is dropped.
  */
 static void invalidate(struct cpu *cpu, uint64_t gpa, uint64_t len)
 {
 	struct block **link = &cpu->code->by_page[hash_page(gpa)], *block;
-	uint64_t left = 0;
+	uint64_t lines = mem_line_mask(gpa, len);
 
 	cpu->stats.code_writes++;
 	forget_jumps(cpu);
 	while ((block = *link)) {
-		bool same_page = block->gpa / 4096 == gpa / 4096;
-
-		if (same_page && block->gpa < gpa + len && gpa < block->gpa + block_bytes(block)) {
-			*link = block->page_next;
-			unlink_by_gpa(cpu->code, block);
-			for (unsigned i = 0; i <= block->n; i++)
-				block->insn[i].exec = look_again;
+		if (block->gpa / 4096 != gpa / 4096 || !(block_lines(block) & lines)) {
+			link = &block->page_next;
 			continue;
 		}
-		if (same_page)
-			left |= mem_line_mask(block->gpa, block_bytes(block));
-		link = &block->page_next;
+		*link = block->page_next;
+		unlink_by_gpa(cpu->code, block);
+		for (unsigned i = 0; i <= block->n; i++)
+			block->insn[i].exec = look_again;
 	}
-	mem_clear_code_lines(cpu->env.mem, gpa, ~left);
 }
 
 /* More than this many ranges at once are taken as one write to everything. */
 #define WRITTEN_MAX 256
 
-static void on_code_written(void *opaque, uint64_t gpa, uint64_t len)
+static void on_written(void *opaque, uint64_t gpa, uint64_t len)
 {
 	struct written_range range = {gpa, len};
 	struct cpu *cpu = opaque;
@@ -353,28 +382,18 @@ static void on_code_written(void *opaque, uint64_t gpa, uint64_t len)
 		invalidate(cpu, gpa, len);
 		return;
 	}
-	g_mutex_lock(&cpu->code->written_lock);
+	g_mutex_lock(&cpu->code->requests_lock);
 	if (cpu->code->written->len <= WRITTEN_MAX)
 		g_array_append_val(cpu->code->written, range);
-	g_mutex_unlock(&cpu->code->written_lock);
+	g_mutex_unlock(&cpu->code->requests_lock);
 	atomic_store(&cpu->attention, true);
-}
-
-void code_listen(struct cpu *cpu)
-{
-	mem_add_code_listener(cpu->env.mem, on_code_written, cpu);
-}
-
-void code_set_running(struct cpu *cpu)
-{
-	running = cpu;
 }
 
 void code_take_written(struct cpu *cpu)
 {
 	GArray *written = cpu->code->written;
 
-	g_mutex_lock(&cpu->code->written_lock);
+	g_mutex_lock(&cpu->code->requests_lock);
 	if (written->len > WRITTEN_MAX)
 		drop_all(cpu);
 	else
@@ -382,5 +401,48 @@ void code_take_written(struct cpu *cpu)
 			invalidate(cpu, g_array_index(written, struct written_range, i).gpa,
 				   g_array_index(written, struct written_range, i).len);
 	g_array_set_size(written, 0);
-	g_mutex_unlock(&cpu->code->written_lock);
+	g_mutex_unlock(&cpu->code->requests_lock);
+	serve_protect_requests(cpu);
+}
+
+/*
+ * Another vCPU is to take a page out of its write TLBs and we wait until it has. One that is
+ * not running guest code does it before it runs any, and one that waits itself does it while waiting.
+ */
+static void on_protect(void *opaque, uint64_t gpa)
+{
+	struct cpu *cpu = opaque;
+	unsigned ticket;
+
+	if (running == cpu) {
+		mmu_protect_page(cpu, gpa);
+		return;
+	}
+	g_mutex_lock(&cpu->code->requests_lock);
+	g_array_append_val(cpu->code->protect, gpa);
+	ticket = ++cpu->code->protect_asked;
+	g_mutex_unlock(&cpu->code->requests_lock);
+	atomic_store(&cpu->attention, true);
+	while (atomic_load(&cpu->in_guest) &&
+	       (int)(atomic_load(&cpu->code->protect_done) - ticket) < 0) {
+		if (running)
+			serve_protect_requests(running);
+		sched_yield();
+	}
+}
+
+void code_listen(struct cpu *cpu)
+{
+	mem_add_code_listener(cpu->env.mem,
+			      &(struct mem_code_listener){on_written, on_protect, cpu});
+}
+
+void code_unlisten(struct cpu *cpu)
+{
+	mem_remove_code_listener(cpu->env.mem, cpu);
+}
+
+void code_set_running(struct cpu *cpu)
+{
+	running = cpu;
 }

@@ -3,7 +3,7 @@
  * Decoded code: blocks of instructions, found by guest-physical address and mode.
  *
  * A block lies in one page and ends at a branch, at the page's end or after BLOCK_MAX instructions.
- * The lines it was decoded from are in the memory's code map, so any write to them reaches
+ * The lines it was decoded from are marked in the memory's code map, so any write to them reaches
  * the vCPU, which makes each instruction of the block one that stops and looks again.
  * One instruction that crosses a page is decoded anew each time.
  * Only the vCPU's own thread, but where said otherwise.
@@ -53,6 +53,7 @@ static inline struct block *code_find(struct cpu *cpu)
  * threads are queued and taken between blocks by code_take_written().
  */
 void code_listen(struct cpu *cpu);
+void code_unlisten(struct cpu *cpu);
 void code_take_written(struct cpu *cpu);
 /* Says that this thread runs the vCPU (NULL: none). */
 void code_set_running(struct cpu *cpu);

@@ -90,7 +90,10 @@ struct cpu {
 	uint64_t seg_base[INSN_SEG_NONE + 1]; /* copies of state.seg[].base; the last is 0 */
 
 	const struct insn *fault_insn; /* set by cpu_fault() */
-	uint64_t rmw_bounce[2];        /* stands for memory that cannot be pointed at (mmu.h) */
+	/* A read-modify-write that needs more than the write itself (mmu.h): what mem_rmw() gave,
+	 * which is the bounce buffer where the memory cannot be pointed at. */
+	void *rmw_pending;
+	uint64_t rmw_bounce[2];
 	uint64_t rmw_address;
 
 	struct x86_state state; /* gpr, rflags' arithmetic bits and the x87 are kept elsewhere while it runs */
@@ -105,6 +108,7 @@ struct cpu {
 	/* Set by any thread, looked at between blocks. */
 	_Atomic bool attention;
 	_Atomic bool kicked;
+	_Atomic bool in_guest; /* between blocks at the latest, requests are taken */
 	GMutex halt_lock;
 	GCond halt_cond;
 

@@ -61,17 +61,24 @@ static bool interrupts_enabled(const struct cpu *cpu)
 	return cpu->state.rflags & RFLAGS_IF;
 }
 
+static bool nmi_enabled(const struct cpu *cpu)
+{
+	return !cpu->state.nmi_masked && cpu->state.activity != X86_WAIT_FOR_SIPI;
+}
+
 static bool can_take_event(struct cpu *cpu)
 {
-	return lapic_pending(cpu->lapic, interrupts_enabled(cpu), !cpu->state.nmi_masked);
+	return lapic_pending(cpu->lapic, interrupts_enabled(cpu), nmi_enabled(cpu));
 }
 
 /* Sleeps until something can be taken, or a request has come. */
 static void wait_halted(struct cpu *cpu)
 {
 	g_mutex_lock(&cpu->halt_lock);
+	atomic_store(&cpu->in_guest, false);
 	while (!atomic_load(&cpu->kicked) && !atomic_load(&cpu->attention))
 		g_cond_wait(&cpu->halt_cond, &cpu->halt_lock);
+	atomic_store(&cpu->in_guest, true);
 	g_mutex_unlock(&cpu->halt_lock);
 }
 
@@ -105,7 +112,7 @@ static bool attend(struct cpu *cpu)
 		}
 		if (can_take_event(cpu)) {
 			enum lapic_event event = lapic_take(cpu->lapic, interrupts_enabled(cpu),
-							    !cpu->state.nmi_masked, &vector);
+							    nmi_enabled(cpu), &vector);
 
 			if (event != LAPIC_EVENT_NONE) {
 				cpu->stats.interrupts++;
@@ -157,6 +164,7 @@ static void leave(struct cpu *cpu)
 {
 	vector_leave(cpu);
 	code_set_running(NULL);
+	atomic_store(&cpu->in_guest, false);
 	cpu->jump = NULL;
 }
 
@@ -166,6 +174,9 @@ static enum engine_exit interp_run(struct vcpu *vcpu)
 	enum engine_exit exit;
 
 	code_set_running(cpu);
+	/* Requests that came before this are seen in the loop's first look. */
+	atomic_store(&cpu->in_guest, true);
+	atomic_store(&cpu->attention, true);
 	exit = run_loop(cpu);
 	leave(cpu);
 	return exit;
@@ -258,6 +269,7 @@ static void interp_free(struct vcpu *vcpu)
 	if (!cpu)
 		return;
 	lapic_set_wake(cpu->lapic, NULL, NULL);
+	code_unlisten(cpu);
 	code_free(cpu->code);
 	g_mutex_clear(&cpu->halt_lock);
 	g_cond_clear(&cpu->halt_cond);
@@ -276,7 +288,7 @@ static const char *interp_last_error(const struct vcpu *vcpu)
 
 const struct engine engine_soft = {
 	.name = "soft",
-	.max_vcpus = 1,
+	.max_vcpus = 64,
 	.vcpu_new = interp_new,
 	.vcpu_free = interp_free,
 	.run = interp_run,

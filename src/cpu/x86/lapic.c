@@ -619,13 +619,29 @@ bool lapic_pending(struct lapic *a, bool interrupts_enabled, bool nmi_enabled)
 	return pending;
 }
 
+/* What power-on and INIT do; INIT leaves IA32_APIC_BASE and the id. */
+static void reset_registers(struct lapic *a)
+{
+	a->tpr = a->ldr = a->esr = a->esr_pending = a->initial_count = a->divide = 0;
+	a->dfr = ~0u;
+	a->svr = 0xff;
+	a->icr = a->tsc_deadline = 0;
+	memset(a->isr, 0, sizeof(a->isr));
+	memset(a->tmr, 0, sizeof(a->tmr));
+	memset(a->irr, 0, sizeof(a->irr));
+	for (unsigned i = 0; i < N_LVT; i++)
+		a->lvt[i] = LVT_MASKED;
+	a->nmi = a->init = a->sipi = false;
+	arm_timer(a, NO_DEADLINE);
+}
+
 static enum lapic_event take_locked(struct lapic *a, bool interrupts_enabled, bool nmi_enabled,
 				    uint8_t *vector, bool *extint)
 {
 	int v = deliverable(a);
 
 	if (a->init) {
-		a->init = false;
+		reset_registers(a);
 		return LAPIC_EVENT_INIT;
 	}
 	if (a->sipi) {
@@ -683,17 +699,9 @@ void lapic_reset(struct lapic *a)
 {
 	g_mutex_lock(&a->lock);
 	a->base = APIC_DEFAULT_BASE | APIC_BASE_EN | (a->id == 0 ? APIC_BASE_BSP : 0);
-	a->tpr = a->ldr = a->esr = a->esr_pending = a->initial_count = a->divide = 0;
-	a->dfr = ~0u;
-	a->svr = 0xff;
-	a->icr = a->tsc_deadline = a->tsc_offset = 0;
-	memset(a->isr, 0, sizeof(a->isr));
-	memset(a->tmr, 0, sizeof(a->tmr));
-	memset(a->irr, 0, sizeof(a->irr));
-	for (unsigned i = 0; i < N_LVT; i++)
-		a->lvt[i] = LVT_MASKED;
-	a->nmi = a->init = a->sipi = a->extint = false;
-	arm_timer(a, NO_DEADLINE);
+	a->tsc_offset = 0;
+	a->extint = false;
+	reset_registers(a);
 	g_mutex_unlock(&a->lock);
 }
 

@@ -376,20 +376,32 @@ void mmu_probe(struct cpu *cpu, const struct insn *insn, uint64_t address, unsig
 
 void *mmu_rmw_slow(struct cpu *cpu, const struct insn *insn, uint64_t address, unsigned size)
 {
+	uint64_t gpa = translate(cpu, insn, address, ACCESS_WRITE, current_class(cpu));
 	void *p;
 
-	mmu_probe(cpu, insn, address, size, true);
+	cpu->rmw_pending = NULL;
 	p = tlb_write(cpu, address, size);
 	if (p)
 		return p;
+	p = mem_hva(cpu->env.mem, gpa);
+	if (p && first_part(address, size) == size) {
+		/* A page that holds code: written in place, so that a locked instruction stays one. */
+		cpu->rmw_address = gpa;
+		return cpu->rmw_pending = p;
+	}
+	mmu_probe(cpu, insn, address, size, true);
 	mmu_read_slow(cpu, insn, address, cpu->rmw_bounce, size);
 	cpu->rmw_address = address;
-	return cpu->rmw_bounce;
+	return cpu->rmw_pending = cpu->rmw_bounce;
 }
 
 void mmu_rmw_commit(struct cpu *cpu, const struct insn *insn, unsigned size)
 {
-	mmu_write_slow(cpu, insn, cpu->rmw_address, cpu->rmw_bounce, size);
+	if (cpu->rmw_pending == cpu->rmw_bounce)
+		mmu_write_slow(cpu, insn, cpu->rmw_address, cpu->rmw_bounce, size);
+	else
+		mem_written(cpu->env.mem, cpu->rmw_address, size);
+	cpu->rmw_pending = NULL;
 }
 
 /* A tag that no address of this slot has. */

@@ -88,7 +88,7 @@ static inline void *mem_rmw(struct cpu *cpu, const struct insn *insn, uint64_t a
 }
 static inline void mem_rmw_done(struct cpu *cpu, const struct insn *insn, void *p, unsigned size)
 {
-	if (G_UNLIKELY(p == cpu->rmw_bounce))
+	if (G_UNLIKELY(p == cpu->rmw_pending))
 		mmu_rmw_commit(cpu, insn, size);
 }
 

@@ -82,6 +82,11 @@ static void on_code_written(void *opaque, uint64_t gpa, uint64_t len)
 			       len);
 }
 
+static void on_protect(void *opaque, uint64_t gpa)
+{
+	g_string_append_printf(opaque, "protect %" G_GINT64_MODIFIER "x ", gpa);
+}
+
 static void test_code(void)
 {
 	struct mem *mem = mem_new(MEM_MIN_SIZE, NULL);
@@ -90,13 +95,24 @@ static void test_code(void)
 
 	g_assert_cmphex(mem_line_mask(0x1000, 4096), ==, ~0ull);
 	g_assert_cmphex(mem_line_mask(0x103f, 2), ==, 3);
-	mem_add_code_listener(mem, on_code_written, told);
-	mem->code_lines[2] = 1ull << 3;
+	mem_add_code_listener(mem, &(struct mem_code_listener){on_code_written, on_protect, told});
+	/* The first line of a page protects it; a second one finds it protected. */
+	mem_add_code_lines(mem, 0x20c0, 1ull << 3);
+	mem_add_code_lines(mem, 0x2140, 1ull << 5);
+	g_assert_cmpstr(told->str, ==, "protect 20c0 ");
+	g_string_truncate(told, 0);
 	mem_write(mem, 0x20bf, buf, 1);
 	mem_write(mem, 0x2100, buf, 64);
 	g_assert_cmpstr(told->str, ==, "");
+	/* Each mark tells of one write. */
+	mem_write(mem, 0x20bf, buf, 2);
 	mem_write(mem, 0x20bf, buf, 2);
 	mem_write(mem, 0x1f00, buf, sizeof(buf));
+	mem_write(mem, 0x1f00, buf, sizeof(buf));
+	g_assert_cmpstr(told->str, ==, "20bf+2 2000+1000 ");
+	mem_remove_code_listener(mem, told);
+	mem_add_code_lines(mem, 0x20c0, 1ull << 3);
+	mem_write(mem, 0x20c0, buf, 1);
 	g_assert_cmpstr(told->str, ==, "20bf+2 2000+1000 ");
 	mem_free(mem);
 }
