@@ -619,7 +619,7 @@ bool lapic_pending(struct lapic *a, bool interrupts_enabled, bool nmi_enabled)
 	return pending;
 }
 
-/* What power-on and INIT do; INIT leaves IA32_APIC_BASE and the id. */
+/* What power-on and INIT do; INIT leaves IA32_APIC_BASE and the id, and a SIPI that came after it. */
 static void reset_registers(struct lapic *a)
 {
 	a->tpr = a->ldr = a->esr = a->esr_pending = a->initial_count = a->divide = 0;
@@ -631,7 +631,7 @@ static void reset_registers(struct lapic *a)
 	memset(a->irr, 0, sizeof(a->irr));
 	for (unsigned i = 0; i < N_LVT; i++)
 		a->lvt[i] = LVT_MASKED;
-	a->nmi = a->init = a->sipi = false;
+	a->nmi = a->init = false;
 	arm_timer(a, NO_DEADLINE);
 }
 
@@ -700,7 +700,7 @@ void lapic_reset(struct lapic *a)
 	g_mutex_lock(&a->lock);
 	a->base = APIC_DEFAULT_BASE | APIC_BASE_EN | (a->id == 0 ? APIC_BASE_BSP : 0);
 	a->tsc_offset = 0;
-	a->extint = false;
+	a->extint = a->sipi = false;
 	reset_registers(a);
 	g_mutex_unlock(&a->lock);
 }
