@@ -193,6 +193,12 @@ static const struct insn_row *find_row(struct decoder *d, uint16_t *number)
 	return NULL;
 }
 
+/* W as an operand size, which outside 64-bit mode VEX's is not. */
+static bool wide(const struct decoder *d)
+{
+	return d->mode == INSN_MODE_64 && (d->rex & 8);
+}
+
 static bool has_size(const struct insn_row *row, char c)
 {
 	for (unsigned i = 0; i < INSN_MAX_OPERANDS; i++)
@@ -225,7 +231,7 @@ static uint8_t size_of_routine(const struct decoder *d, const struct insn_row *r
 	if (has_size(row, 'v') || has_size(row, 'z') || !first->kind)
 		return size_v(d, row);
 	if (has_size(row, 'y'))
-		return d->rex & 8 ? 8 : 4;
+		return wide(d) ? 8 : 4;
 	for (unsigned i = 0; i < 2; i++) {
 		const struct insn_operand *op = &row->operand[i];
 
@@ -478,7 +484,7 @@ enum insn_status insn_decode(const uint8_t *bytes, size_t n, enum insn_mode mode
 		insn->addrsize = address_size(&d);
 		insn->flags = (d.has_lock ? INSN_LOCK : 0) | (d.rep == 0xf3 ? INSN_REP : 0) |
 			      (d.rep == 0xf2 ? INSN_REPNE : 0) | (d.vex_l ? INSN_VEX_L1 : 0) |
-			      (d.rex & 8 ? INSN_REX_W : 0) | (d.has_66 ? INSN_66 : 0);
+			      (wide(&d) ? INSN_REX_W : 0) | (d.has_66 ? INSN_66 : 0);
 		if (row->has_modrm)
 			ok = read_modrm(&d, row, insn);
 		insn->opsize = size_of_routine(&d, row);

@@ -353,7 +353,7 @@ ROUTINE(popa)
 		v[i] = stack_peek(cpu, insn, i * size, size);
 	stack_set(cpu, cpu->gpr[X86_RSP] + 8 * size);
 	for (unsigned i = 0; i < 8; i++)
-		if (i != X86_RSP)
+		if (7 - i != X86_RSP)
 			set_reg_sized(cpu, (7 - i) * 8, v[i], size);
 	NEXT();
 }

@@ -97,6 +97,17 @@ void guest_init(struct guest *guest)
 	guest->cpu = (struct cpu *)vcpu;
 }
 
+void guest_set_mode(struct guest *guest, enum insn_mode mode)
+{
+	struct x86_segment *seg = guest->cpu->state.seg;
+	bool is64 = mode == INSN_MODE_64;
+
+	seg[X86_CS].attr = (seg[X86_CS].attr & ~(SEG_L | SEG_DB)) | (is64 ? SEG_L : SEG_DB);
+	seg[X86_CS].selector = is64 ? host_selector(X86_CS) : HOST_CS32;
+	seg[X86_DS].selector = seg[X86_ES].selector = is64 ? host_selector(X86_DS) : HOST_DS32;
+	cpu_update_mode(guest->cpu);
+}
+
 void guest_set_code(struct guest *guest, unsigned offset, const uint8_t *bytes, unsigned n)
 {
 	g_assert_true(mem_write(guest->env.mem, CODE + offset, bytes, n));

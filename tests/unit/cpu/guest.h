@@ -15,6 +15,8 @@ struct guest {
 };
 
 void guest_init(struct guest *guest);
+/* Goes to 64-bit or to 32-bit (compatibility) mode. */
+void guest_set_mode(struct guest *guest, enum insn_mode mode);
 /* Writes an instruction's bytes at HOST_CODE + offset and sets rip to it. */
 void guest_set_code(struct guest *guest, unsigned offset, const uint8_t *bytes, unsigned n);
 

@@ -10,15 +10,21 @@
 
 /* In the low 2 GiB, to be addressed by displacement alone while all registers are the guest's. */
 #define CONTEXT 0x30000000
+#define CS64	0x33 /* Linux's selector for 64-bit code */
 struct context {
 	struct host_registers r;
 	uint64_t host_rsp, target, vector;
+	void *enter;
+	struct {
+		uint32_t offset;
+		uint16_t selector;
+	} far;
 	uint8_t stack[4096]; /* flags go through it */
 };
 #define CTX ((struct context *)CONTEXT)
 
 void host_thunk(void);
-extern uint8_t host_thunk_exit[], host_thunk_landed[];
+extern uint8_t host_thunk_exit[], host_thunk_landed[], host_thunk_enter64[], host_thunk_enter32[];
 
 #define OFFSETS                                                               \
 	[gpr] "i"(CONTEXT + offsetof(struct context, r.gpr)),                 \
@@ -28,6 +34,8 @@ extern uint8_t host_thunk_exit[], host_thunk_landed[];
 		[x87] "i"(CONTEXT + offsetof(struct context, r.x87)),         \
 		[host_rsp] "i"(CONTEXT + offsetof(struct context, host_rsp)), \
 		[vector] "i"(CONTEXT + offsetof(struct context, vector)),     \
+		[enter] "i"(CONTEXT + offsetof(struct context, enter)),       \
+		[far] "i"(CONTEXT + offsetof(struct context, far)),           \
 		[target] "i"(CONTEXT + offsetof(struct context, target)),     \
 		[stack] "i"(CONTEXT + offsetof(struct context, stack) + 4096)
 
@@ -37,6 +45,7 @@ static void __attribute__((used)) thunk_text(void)
 	asm volatile(
 		".pushsection .text\n"
 		".globl host_thunk, host_thunk_exit, host_thunk_landed\n"
+		".globl host_thunk_enter64, host_thunk_enter32\n"
 		"host_thunk:\n\t"
 		"push %%rbx\n\tpush %%rbp\n\tpush %%r12\n\tpush %%r13\n\tpush %%r14\n\t"
 		"push %%r15\n\t"
@@ -54,7 +63,11 @@ static void __attribute__((used)) thunk_text(void)
 		".irp n, 8,9,10,11,12,13,14,15\n\t"
 		"mov %c[gpr] + 8 * \\n, %%r\\n\n\t"
 		".endr\n\t"
+		"jmp *%c[enter]\n"
+		"host_thunk_enter64:\n\t"
 		"jmp *%c[target]\n"
+		"host_thunk_enter32:\n\t"
+		"ljmpl *%c[far]\n"
 		"host_thunk_landed:\n\t"
 		"movq $-2, %c[vector]\n"
 		"host_thunk_exit:\n\t"
@@ -95,6 +108,7 @@ static void on_fault(int signal_number, siginfo_t *info, void *opaque)
 	}
 	CTX->vector = regs[REG_TRAPNO];
 	regs[REG_RIP] = (greg_t)host_thunk_exit;
+	regs[REG_CSGSFS] = (regs[REG_CSGSFS] & ~0xffffll) | CS64;
 }
 
 static void map(uint64_t address, size_t size, int prot)
@@ -120,27 +134,61 @@ void host_init(void)
 		sigaction(signals[i], &action, NULL);
 }
 
-static void put_return(unsigned offset, uint8_t *to, uint8_t saved[HOST_RETURN])
+/* jmp [rip], and where to. */
+static void put_jump(unsigned offset, uint8_t *to)
 {
-	static const uint8_t jump[6] = {0xff, 0x25}; /* jmp [rip] */
+	static const uint8_t jump[6] = {0xff, 0x25};
 	uint8_t *at = (uint8_t *)HOST_CODE + offset;
 
-	memcpy(saved, at, HOST_RETURN);
 	memcpy(at, jump, sizeof(jump));
 	memcpy(at + sizeof(jump), &to, sizeof(to));
 }
 
-int host_run(struct host_registers *registers, unsigned offset, unsigned len, unsigned landing)
+/* A way back; from 32-bit code by a far jump to a jump in low memory. */
+static void put_return(unsigned offset, bool landed, bool compat, uint8_t saved[HOST_RETURN])
+{
+	unsigned low = HOST_CODE_SIZE - (landed ? 32 : 16);
+	uint8_t *to = landed ? host_thunk_landed : host_thunk_exit,
+		*at = (uint8_t *)HOST_CODE + offset;
+	uint32_t low_address = HOST_CODE + low;
+	uint16_t selector = CS64;
+
+	memcpy(saved, at, HOST_RETURN);
+	if (!compat) {
+		put_jump(offset, to);
+		return;
+	}
+	put_jump(low, to);
+	at[0] = 0xea;
+	memcpy(at + 1, &low_address, 4);
+	memcpy(at + 5, &selector, 2);
+}
+
+/* In 64-bit mode these segments do not matter. */
+static void set_data_segments(uint16_t selector)
+{
+	asm volatile("mov %0, %%ds\n\tmov %0, %%es" : : "r"((uint32_t)selector));
+}
+
+int host_run(struct host_registers *registers, unsigned offset, unsigned len, unsigned landing,
+	     bool compat)
 {
 	uint8_t *code = (uint8_t *)HOST_CODE, after[HOST_RETURN], there[HOST_RETURN];
 
-	put_return(offset + len, host_thunk_exit, after);
+	put_return(offset + len, false, compat, after);
 	if (landing)
-		put_return(landing, host_thunk_landed, there);
+		put_return(landing, true, compat, there);
 	CTX->r = *registers;
 	CTX->target = HOST_CODE + offset;
+	CTX->far.offset = HOST_CODE + offset;
+	CTX->far.selector = HOST_CS32;
+	CTX->enter = compat ? host_thunk_enter32 : host_thunk_enter64;
 	CTX->vector = -1;
+	if (compat)
+		set_data_segments(HOST_DS32);
 	host_thunk();
+	if (compat)
+		set_data_segments(0);
 	*registers = CTX->r;
 	if (landing)
 		memcpy(code + landing, there, HOST_RETURN);

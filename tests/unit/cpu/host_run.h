@@ -6,6 +6,7 @@
 #ifndef VIV_TESTS_CPU_HOST_RUN_H
 #define VIV_TESTS_CPU_HOST_RUN_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define HOST_DATA      0x10000000ull /* HOST_DATA_SIZE bytes, nothing mapped around them */
@@ -39,7 +40,10 @@ void host_init(void);
  * of the exception it raised.
  */
 #define HOST_LANDED (-2)
+#define HOST_CS32   0x23 /* Linux's selectors for 32-bit code and its data */
+#define HOST_DS32   0x2b
 #define HOST_RETURN 14u /* bytes that a way back takes */
-int host_run(struct host_registers *registers, unsigned offset, unsigned len, unsigned landing);
+int host_run(struct host_registers *registers, unsigned offset, unsigned len, unsigned landing,
+	     bool compat);
 
 #endif
