@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "vm/boot.h"
 
+#include "cpu/x86/cpuid.h"
 #include "firmware/linux_boot.h"
 
 /* A flat 4 GiB segment as its descriptor in the loader's GDT has it, accessed bit set. */
@@ -13,10 +14,32 @@ static struct x86_segment flat_segment(uint16_t selector, uint16_t attr)
 	};
 }
 
+/* Memory types (SDM volume 3, 12.11): RAM write-back, the VGA window and the device hole uncached.
+ */
+static void set_memory_types(struct x86_state *state)
+{
+	enum { UNCACHED = 0, WRITE_BACK = 6, ENABLED = 3 << 10, VALID = 1 << 11 };
+	uint64_t hole_size = MEM_HOLE_END - MEM_HOLE_START;
+
+	state->mtrr_def_type = ENABLED | WRITE_BACK;
+	for (unsigned i = 0; i < G_N_ELEMENTS(state->mtrr_fix); i++)
+		state->mtrr_fix[i] = 0x0101010101010101 * WRITE_BACK;
+	state->mtrr_fix[2] = 0; /* A0000h to BFFFFh */
+	state->mtrr_var[0] = MEM_HOLE_START | UNCACHED;
+	state->mtrr_var[1] = (((1ull << CPU_PHYS_BITS) - 1) & ~(hole_size - 1)) | VALID;
+}
+
+void boot_park(struct x86_state *state, bool bsp)
+{
+	x86_state_reset(state, bsp);
+	state->cr0 &= ~(CR0_CD | CR0_NW);
+	set_memory_types(state);
+}
+
 /* The state of boot.rst's 64-bit boot protocol, which the loader's header spells out. */
 static void enter_long_mode(struct x86_state *state, const struct linux_boot_entry *entry)
 {
-	x86_state_reset(state, true);
+	boot_park(state, true);
 	state->cr0 |= CR0_PE | CR0_PG;
 	state->cr3 = entry->cr3;
 	state->cr4 |= CR4_PAE;

@@ -163,7 +163,7 @@ static bool load(struct vm *vm, GError **error)
 		return false;
 	vm->engine->set_state(vm->vcpus[0].vcpu, &state);
 	for (unsigned i = 1; i < vm->n_vcpus; i++) {
-		x86_state_reset(&state, false);
+		boot_park(&state, false);
 		vm->engine->set_state(vm->vcpus[i].vcpu, &state);
 	}
 	return true;

@@ -24,6 +24,7 @@
 
 #include "base/le.h"
 #include "cpu/engine.h"
+#include "cpu/x86/cpuid.h"
 #include "cpu/x86/insn.h"
 #include "cpu/x86/lapic.h"
 #include "cpu/x86/state.h"
@@ -36,9 +37,6 @@ enum x86_exception {
 
 /* What cpu->delivering holds besides a vector. */
 enum { DELIVERING_EVENT = 0xfe, DELIVERING_NOTHING = 0xff };
-
-/* What CPUID says of physical addresses, and what table entries may hold. */
-#define CPU_PHYS_BITS 40
 
 /* #PF error code bits. */
 enum { PF_P = 1, PF_W = 2, PF_U = 4, PF_RSVD = 8, PF_I = 16 };

@@ -11,6 +11,9 @@
 
 #include "cpu/x86/state.h"
 
+/* Width of guest-physical addresses, and so of what page table entries and CR3 may hold. */
+#define CPU_PHYS_BITS 40
+
 struct cpuid {
 	uint32_t eax, ebx, ecx, edx;
 };
