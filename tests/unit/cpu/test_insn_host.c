@@ -290,12 +290,19 @@ static void put_low32(uint64_t *reg, uint64_t v, bool wide)
 	*reg = wide ? v : (*reg & ~0xffffffffull) | (uint32_t)v;
 }
 
+/* The register a decoded address names, or NULL for INSN_ZERO and INSN_PC. */
+static uint64_t *address_register(struct host_registers *r, uint8_t at)
+{
+	return at < INSN_ZERO ? &r->gpr[at / 8] : NULL;
+}
+
 /* Sets the address's registers, or the displacement, so that it comes to `target`. */
 static void aim(struct sample *s, struct host_registers *r, uint64_t target)
 {
 	const struct insn *insn = &s->insn;
 	bool wide = insn->addrsize == 8;
-	uint64_t *base = &r->gpr[insn->base / 8], *index = &r->gpr[insn->index / 8];
+	uint64_t *base = address_register(r, insn->base);
+	uint64_t *index = address_register(r, insn->index);
 	uint64_t rest = target - insn->disp;
 
 	if (insn->addrsize == 2)
