@@ -116,14 +116,18 @@ EXEC_WIDE(xchg_ZA)
 	EXTEND(movzx_GEb, uint8_t, 8, bits)                                                        \
 	EXTEND(movzx_GEw, uint16_t, 16, bits)                                                      \
 	EXTEND(movsx_GEb, int8_t, 8, bits)                                                         \
-	EXTEND(movsx_GEw, int16_t, 16, bits)                                                       \
-	EXTEND(movsxd_GE, int32_t, 32, bits)
+	EXTEND(movsx_GEw, int16_t, 16, bits)
+#define EXTEND_Y(bits, sfx) EXTEND(movsxd_GE, int32_t, 32, bits)
 FOR_WIDE_SIZES(EXTEND_SIZE)
+FOR_Y_SIZES(EXTEND_Y)
 EXEC_RM_WIDE(movzx_GEb)
 EXEC_RM_WIDE(movzx_GEw)
 EXEC_RM_WIDE(movsx_GEb)
 EXEC_RM_WIDE(movsx_GEw)
-EXEC_RM_WIDE(movsxd_GE)
+/* With 66 it reads and writes 16 bits. */
+const struct exec_set exec_movsxd_GE = {
+	{{NULL, movsx_GEw_r16, movsxd_GE_r32, movsxd_GE_r64},
+	 {NULL, movsx_GEw_m16, movsxd_GE_m32, movsxd_GE_m64}}};
 
 #define MOVBE_SIZE(bits, sfx)                                                                      \
 	ROUTINE(movbe_GM_##bits)                                                                   \

@@ -348,10 +348,10 @@ static void aim_gather(const struct sample *s, struct host_registers *r)
 /* Eight bytes in both memories, as far as they are within. */
 static void set_data(uint64_t address, uint64_t v)
 {
-	if (address - HOST_DATA > HOST_DATA_SIZE - 8)
+	if (address - HOST_DATA >= HOST_DATA_SIZE)
 		return;
-	memcpy((void *)address, &v, 8);
-	memcpy(guest.data + (address - HOST_DATA), &v, 8);
+	memcpy((void *)address, &v, MIN(8, HOST_DATA + HOST_DATA_SIZE - address));
+	memcpy(guest.data, (void *)HOST_DATA, HOST_DATA_SIZE);
 }
 
 static bool is_named(const struct insn_row *row, const char *prefix)
