@@ -95,10 +95,14 @@ ROUTINE(bound)
 	int64_t index = wide ? REG(int32_t, insn->reg) : REG(int16_t, insn->reg);
 	int64_t low = wide ? (int32_t)mem_load32(cpu, insn, address)
 			   : (int16_t)mem_load16(cpu, insn, address);
-	int64_t high = wide ? (int32_t)mem_load32(cpu, insn, address + 4)
-			    : (int16_t)mem_load16(cpu, insn, address + 2);
+	int64_t high;
 
-	if (index < low || index > high)
+	/* The upper bound is not read where the lower one decides. */
+	if (index < low)
+		cpu_fault(cpu, insn, EXC_BR);
+	high = wide ? (int32_t)mem_load32(cpu, insn, address + 4)
+		    : (int16_t)mem_load16(cpu, insn, address + 2);
+	if (index > high)
 		cpu_fault(cpu, insn, EXC_BR);
 	NEXT();
 }
