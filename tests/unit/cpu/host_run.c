@@ -123,12 +123,12 @@ void host_init(void)
 {
 	static const int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP};
 	struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK};
-	stack_t stack = {.ss_size = 1 << 20};
+	static uint8_t stack_bytes[1 << 20];
+	stack_t stack = {.ss_sp = stack_bytes, .ss_size = sizeof(stack_bytes)};
 
 	map(HOST_DATA, HOST_DATA_SIZE, PROT_READ | PROT_WRITE);
 	map(HOST_CODE, HOST_CODE_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC);
 	map(CONTEXT, sizeof(struct context), PROT_READ | PROT_WRITE);
-	stack.ss_sp = g_malloc(stack.ss_size);
 	sigaltstack(&stack, NULL);
 	for (size_t i = 0; i < G_N_ELEMENTS(signals); i++)
 		sigaction(signals[i], &action, NULL);
