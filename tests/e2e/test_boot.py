@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import subprocess
 
 import pytest
 
@@ -34,6 +35,11 @@ def cpu_seconds(pid):
     with open(f"/proc/{pid}/stat") as stat:
         fields = stat.read().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def last_line(text):
+    """Of a command's output, which the terminal's echo comes before."""
+    return text.strip().splitlines()[-1]
 
 
 @pytest.mark.parametrize("kernel", ["cloud", "generic"])
@@ -78,3 +84,30 @@ def test_disks(viv, tmp_path):
         assert guest.finish()[0] == 0
     assert writable.read_bytes() == bytes(1 << 20) + content + bytes(6 << 20)
     assert read_only.read_bytes() == content
+
+
+def test_compatibility_mode(viv, tmp_path):
+    """A 32-bit program under the 64-bit kernel."""
+    program, disk = tmp_path / "compat", tmp_path / "disk"
+    subprocess.run(["gcc", "-m32", "-nostdlib", "-static", "-no-pie", "-Wl,-z,noexecstack", "-o",
+                    program, ROOT / "tests/e2e/compat.S"], check=True)
+    size = program.stat().st_size
+    disk.write_bytes(program.read_bytes() + bytes(-size % 512))
+    with start(viv, "cloud", "--disk", f"{disk},ro") as guest:
+        guest.run(f"head -c {size} /dev/vda >/run/compat; chmod +x /run/compat")
+        assert last_line(guest.run("/run/compat")) == "compat: all well"
+
+
+@pytest.mark.parametrize("cpus", [2, 5])
+def test_several_cpus(viv, cpus):
+    with start(viv, "cloud", "--cpus", str(cpus)) as guest:
+        assert last_line(guest.run("grep -c ^processor /proc/cpuinfo")) == str(cpus)
+        # Work on each, that meets in a pipe and in the page cache.
+        total = guest.run(f"for i in $(seq {cpus}); do taskset $((1 << (i - 1))) sh -c "
+                          "'i=0; while [ $i -lt 2000 ]; do i=$((i + 1)); done; echo $i' & done | "
+                          "awk '{ s += $1 } END { print s }'")
+        assert last_line(total) == str(2000 * cpus)
+        log = guest.run("dmesg")
+        assert [line for line in log.splitlines() if BAD_NEWS.search(line)] == []
+        guest.send("poweroff -f\n")
+        assert guest.finish()[0] == 0
