@@ -2,6 +2,7 @@
 /*
  * Runs guest programs (guest.h) on an engine: a machine of RAM, a local APIC and two ports.
  *   runner ENGINE PROGRAM...      TAP; a program is an ELF file
+ * An ELF64 program starts in 64-bit mode, an ELF32 one in 32-bit protected mode without paging.
  */
 #include <stdio.h>
 #include <string.h>
@@ -42,21 +43,28 @@ static uint64_t port_read(void *opaque, uint64_t offset, unsigned size)
 	return 0;
 }
 
-static void load_program(struct run *run, const char *path)
+/* Returns whether it is a 64-bit program. */
+static bool load_program(struct run *run, const char *path)
 {
 	g_autofree char *data = NULL;
 	const uint8_t *elf;
+	bool is_64bit;
 	gsize len;
 
 	g_assert_true(g_file_get_contents(path, &data, &len, NULL));
 	elf = (const uint8_t *)data;
-	for (unsigned i = 0; i < le16_load(elf + 56); i++) {
-		const uint8_t *ph = elf + le64_load(elf + 32) + 56 * i;
+	is_64bit = elf[4] == 2;
+	for (unsigned i = 0; i < le16_load(elf + (is_64bit ? 56 : 44)); i++) {
+		const uint8_t *ph = elf + (is_64bit ? le64_load(elf + 32) + 56 * i
+						    : le32_load(elf + 28) + 32 * i);
+		uint64_t offset = is_64bit ? le64_load(ph + 8) : le32_load(ph + 4);
+		uint64_t gpa = is_64bit ? le64_load(ph + 24) : le32_load(ph + 12);
+		uint64_t size = is_64bit ? le64_load(ph + 32) : le32_load(ph + 16);
 
 		if (le32_load(ph) == 1)
-			g_assert_true(mem_write(run->env.mem, le64_load(ph + 24),
-						elf + le64_load(ph + 8), le64_load(ph + 32)));
+			g_assert_true(mem_write(run->env.mem, gpa, elf + offset, size));
 	}
+	return is_64bit;
 }
 
 static void build_tables(struct mem *mem)
@@ -72,20 +80,25 @@ static void build_tables(struct mem *mem)
 	}
 }
 
-static void set_entry_state(struct run *run)
+static void set_entry_state(struct run *run, bool is_64bit)
 {
 	struct x86_state s;
 
 	x86_state_reset(&s, true);
-	s.cr0 = CR0_PE | CR0_PG | CR0_ET | CR0_NE | CR0_WP;
-	s.cr4 = CR4_PAE;
-	s.cr3 = PML4;
-	s.efer = EFER_LME | EFER_LMA | EFER_NXE | EFER_SCE;
+	s.cr0 = CR0_PE | CR0_ET | CR0_NE;
 	s.rip = 0x100000;
 	for (unsigned i = 0; i < X86_N_SEGS; i++)
 		s.seg[i] = (struct x86_segment){
-			.limit = ~0u, .attr = SEG_P | SEG_S | SEG_TYPE_RW | SEG_TYPE_ACC | SEG_G};
-	s.seg[X86_CS].attr |= SEG_TYPE_CODE | SEG_L;
+			.limit = ~0u,
+			.attr = SEG_P | SEG_S | SEG_TYPE_RW | SEG_TYPE_ACC | SEG_G | SEG_DB};
+	s.seg[X86_CS].attr |= SEG_TYPE_CODE;
+	if (is_64bit) {
+		s.cr0 |= CR0_PG | CR0_WP;
+		s.cr4 = CR4_PAE;
+		s.cr3 = PML4;
+		s.efer = EFER_LME | EFER_LMA | EFER_NXE | EFER_SCE;
+		s.seg[X86_CS].attr ^= SEG_L | SEG_DB;
+	}
 	run->engine->set_state(run->vcpu, &s);
 }
 
@@ -119,6 +132,7 @@ static const char *run_program(const struct engine *engine, const char *path)
 	const char *problem = NULL;
 	enum engine_exit exit;
 	GThread *threads[2];
+	bool is_64bit;
 	GMutex lock;
 
 	g_mutex_init(&lock);
@@ -130,9 +144,9 @@ static const char *run_program(const struct engine *engine, const char *path)
 	bus_map(run.env.bus, BUS_PIO, 0xf4, 4, &exit_port, &run, &lock);
 	bus_map(run.env.bus, BUS_PIO, 0x402, 1, &print_port, &run, &lock);
 	build_tables(run.env.mem);
-	load_program(&run, path);
+	is_64bit = load_program(&run, path);
 	run.vcpu = engine->vcpu_new(&run.env, 0, NULL);
-	set_entry_state(&run);
+	set_entry_state(&run, is_64bit);
 	clock_start(run.env.clock);
 	threads[0] = g_thread_new("clock", clock_thread, &run);
 	threads[1] = g_thread_new("watchdog", watchdog_thread, &run);

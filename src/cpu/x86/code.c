@@ -74,8 +74,7 @@ void code_free(struct code_cache *code)
 	g_free(code);
 }
 
-/* Makes all of the jump cache stale. */
-static void forget_jumps(struct cpu *cpu)
+void code_forget_jumps(struct cpu *cpu)
 {
 	if (!++cpu->jump_generation)
 		memset(cpu->jumps, 0, sizeof(cpu->jumps));
@@ -83,7 +82,7 @@ static void forget_jumps(struct cpu *cpu)
 
 void code_forget_addresses(struct cpu *cpu)
 {
-	forget_jumps(cpu);
+	code_forget_jumps(cpu);
 	memset(cpu->code->itlb, 0xff, sizeof(cpu->code->itlb));
 }
 
@@ -191,7 +190,7 @@ static void drop_all(struct cpu *cpu)
 	memset(code->by_gpa, 0, sizeof(code->by_gpa));
 	memset(code->by_page, 0, sizeof(code->by_page));
 	code->used = 0;
-	forget_jumps(cpu);
+	code_forget_jumps(cpu);
 }
 
 static void enter_block(struct cpu *cpu, struct block *block)
@@ -272,7 +271,7 @@ static struct block *build_crossing(struct cpu *cpu, uint64_t gpa, uint64_t addr
 	if (!mem_read(cpu->env.mem, gpa, bytes, first) ||
 	    !mem_read(cpu->env.mem, gpa2, bytes + first, sizeof(bytes) - first))
 		memset(bytes, 0xff, sizeof(bytes));
-	block->n = 1;
+	*block = (struct block){.gpa = gpa, .mode_key = cpu->mode_key, .n = 1};
 	decode_one(bytes, 15, gpa % 4096, cpu->mode_key, &block->insn[0]);
 	terminate(block, gpa % 4096 + block->insn[0].len);
 	cpu->stats.decoded++;
@@ -313,29 +312,52 @@ static struct block *find_by_gpa(const struct cpu *cpu, uint64_t gpa)
 	return block;
 }
 
-struct block *code_find_slow(struct cpu *cpu)
+static unsigned block_bytes(const struct block *block)
 {
-	uint64_t rip = cpu->state.rip;
-	uint64_t address = cpu->mode_key & MODE_64 ? rip : (uint32_t)(rip + cpu->state.seg[X86_CS].base);
-	uint64_t gpa = fetch_gpa(cpu, address);
-	struct block *block = find_by_gpa(cpu, gpa);
-
-	cpu->pc_base = rip - address % 4096;
-	if (!mem_is_ram(cpu->env.mem, gpa))
-		return build_nowhere(cpu, gpa);
-	if (!block)
-		block = build(cpu, gpa);
-	if (!block)
-		return build_crossing(cpu, gpa, address);
-	*jump_slot(cpu, rip) = (struct jump_entry){rip, jump_stamp(cpu), block};
-	return block;
+	return block->insn[block->n].next - block->gpa % 4096;
 }
 
 static uint64_t block_lines(const struct block *block)
 {
-	unsigned bytes = block->insn[block->n].next - block->gpa % 4096;
+	return mem_line_mask(block->gpa, MAX(block_bytes(block), 1));
+}
 
-	return mem_line_mask(block->gpa, MAX(bytes, 1));
+/* A block that goes beyond the code segment's limit: its first instruction alone, if that fits. */
+static struct block *first_alone(struct cpu *cpu, const struct block *block)
+{
+	struct block *alone = cpu->code->crossing;
+
+	if (block->insn[0].len > cpu->cs_limit - cpu->state.rip + 1)
+		cpu_fault_code(cpu, NULL, EXC_GP, 0);
+	*alone = (struct block){.gpa = block->gpa, .mode_key = block->mode_key, .n = 1};
+	alone->insn[0] = block->insn[0];
+	terminate(alone, block->insn[0].next);
+	return alone;
+}
+
+struct block *code_find_slow(struct cpu *cpu)
+{
+	uint64_t rip = cpu->state.rip, address, gpa;
+	struct block *block;
+
+	if (rip > cpu->cs_limit)
+		cpu_fault_code(cpu, NULL, EXC_GP, 0);
+	address = cpu->mode_key & MODE_64 ? rip : (uint32_t)(rip + cpu->state.seg[X86_CS].base);
+	gpa = fetch_gpa(cpu, address);
+	cpu->pc_base = rip - address % 4096;
+	if (!mem_is_ram(cpu->env.mem, gpa))
+		return build_nowhere(cpu, gpa);
+	block = find_by_gpa(cpu, gpa);
+	if (!block)
+		block = build(cpu, gpa);
+	if (!block) {
+		block = build_crossing(cpu, gpa, address);
+		return cpu->cs_limit - rip < 15 ? first_alone(cpu, block) : block;
+	}
+	if (G_UNLIKELY(block_bytes(block) - 1 > cpu->cs_limit - rip))
+		return first_alone(cpu, block);
+	*jump_slot(cpu, rip) = (struct jump_entry){rip, jump_stamp(cpu), block};
+	return block;
 }
 
 static void unlink_by_gpa(struct code_cache *code, const struct block *block)
@@ -357,7 +379,7 @@ static void invalidate(struct cpu *cpu, uint64_t gpa, uint64_t len)
 	uint64_t lines = mem_line_mask(gpa, len);
 
 	cpu->stats.code_writes++;
-	forget_jumps(cpu);
+	code_forget_jumps(cpu);
 	while ((block = *link)) {
 		if (block->gpa / 4096 != gpa / 4096 || !(block_lines(block) & lines)) {
 			link = &block->page_next;

@@ -87,6 +87,8 @@ struct cpu {
 	struct tlb *tlb;   /* of the current class */
 	uint64_t seg_base[INSN_SEG_NONE + 1]; /* copies of state.seg[].base; the last is 0 */
 
+	uint64_t cs_limit; /* the last rip that may be fetched from; all ones in 64-bit mode */
+
 	const struct insn *fault_insn; /* set by cpu_fault() */
 	/* A read-modify-write that needs more than the write itself (mmu.h): what mem_rmw() gave,
 	 * which is the bounce buffer where the memory cannot be pointed at. */
@@ -96,6 +98,8 @@ struct cpu {
 
 	struct x86_state state; /* gpr, rflags' arithmetic bits and the x87 are kept elsewhere while it runs */
 	bool x87_live;          /* the guest's x87/MMX registers are in the host's */
+
+	uint64_t pdpte[4];      /* with PAE paging: loaded from memory with CR3 (paging.h) */
 
 	struct engine_env env;
 	struct lapic *lapic;
@@ -126,6 +130,7 @@ struct cpu {
 		bool has_error_code, soft;
 		uint32_t error_code;
 	} fault;
+	uint32_t debug_pending; /* bits of DR6 that raise #DB before the next instruction */
 	uint8_t delivering; /* vector of the event in delivery, for double faults */
 	char error[160]; /* last_error */
 };

@@ -4,6 +4,7 @@
 #include "cpu/x86/cpuid.h"
 #include "cpu/x86/exec.h"
 #include "cpu/x86/msr.h"
+#include "cpu/x86/paging.h"
 
 static void G_GNUC_NORETURN gp0(struct cpu *cpu, const struct insn *insn)
 {
@@ -44,11 +45,22 @@ static void check_cr0(struct cpu *cpu, const struct insn *insn, uint64_t value)
 		gp0(cpu, insn);
 }
 
+/* The PDPTE registers, where the new values have them: #GP(0) by what is in memory. */
+static void load_pdptes(struct cpu *cpu, const struct insn *insn, uint64_t cr0, uint64_t cr3,
+			uint64_t cr4)
+{
+	if (paging_is_pae(cr0, cr4, cpu->state.efer) && !paging_load_pdptes(cpu, cr3))
+		gp0(cpu, insn);
+}
+
 static void write_cr0(struct cpu *cpu, const struct insn *insn, uint64_t value)
 {
 	uint64_t old = cpu->state.cr0;
 
 	check_cr0(cpu, insn, value);
+	if (((old ^ value) & (CR0_PG | CR0_CD | CR0_NW)) &&
+	    !(cpu->state.efer & EFER_LME))
+		load_pdptes(cpu, insn, value, cpu->state.cr3, cpu->state.cr4);
 	cpu->state.cr0 = (value & CR0_WRITABLE) | CR0_ET;
 	if (cpu->state.efer & EFER_LME) {
 		cpu->state.efer &= ~EFER_LMA;
@@ -68,6 +80,7 @@ static void write_cr3(struct cpu *cpu, const struct insn *insn, uint64_t value)
 		value &= ~(1ull << 63);
 	if (value >> CPU_PHYS_BITS)
 		gp0(cpu, insn);
+	load_pdptes(cpu, insn, cpu->state.cr0, value, cpu->state.cr4);
 	cpu->state.cr3 = value;
 	mmu_flush(cpu);
 }
@@ -83,6 +96,8 @@ static void write_cr4(struct cpu *cpu, const struct insn *insn, uint64_t value)
 	sets_pcide = (value & CR4_PCIDE) && !(cpu->state.cr4 & CR4_PCIDE);
 	if (sets_pcide && (!long_mode || (cpu->state.cr3 & 0xfff)))
 		gp0(cpu, insn);
+	if ((value ^ cpu->state.cr4) & (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP))
+		load_pdptes(cpu, insn, cpu->state.cr0, cpu->state.cr3, value);
 	cpu->state.cr4 = value;
 	mmu_flush(cpu);
 }
@@ -388,33 +403,6 @@ ROUTINE(stac)
 	NEXT();
 }
 EXEC_ONE(stac)
-
-static void check_iopl(struct cpu *cpu, const struct insn *insn)
-{
-	if (!(cpu->mode_key & MODE_REAL) && cpu_cpl(cpu) > (cpu->state.rflags >> 12 & 3))
-		gp0(cpu, insn);
-}
-
-ROUTINE(cli)
-{
-	check_iopl(cpu, insn);
-	cpu->state.rflags &= ~(uint64_t)RFLAGS_IF;
-	finish(cpu, insn);
-}
-EXEC_ONE(cli)
-
-/* Interrupts are held off until after the next instruction. */
-ROUTINE(sti)
-{
-	check_iopl(cpu, insn);
-	if (!(cpu->state.rflags & RFLAGS_IF)) {
-		cpu->state.rflags |= RFLAGS_IF;
-		cpu->state.interrupt_shadow = true;
-		atomic_store(&cpu->attention, true);
-	}
-	finish(cpu, insn);
-}
-EXEC_ONE(sti)
 
 ROUTINE(hlt)
 {

@@ -3,17 +3,39 @@
 #include "cpu/x86/condition.h"
 #include "cpu/x86/exec.h"
 
-/* A computed target: #GP(0) at the branch itself where it is not canonical. */
+/* #GP(0) at the branch itself where its target is not canonical or beyond CS' limit. */
+static void check_rip(struct cpu *cpu, const struct insn *insn, uint64_t target)
+{
+	bool ok = insn->opsize == 8	? is_canonical(target)
+		  : insn->opsize == 4	? (uint32_t)target <= cpu->cs_limit
+					: (uint16_t)target <= cpu->cs_limit;
+
+	if (G_UNLIKELY(!ok))
+		cpu_fault_code(cpu, insn, EXC_GP, 0);
+}
+
 static void branch_to(struct cpu *cpu, const struct insn *insn, uint64_t target)
 {
-	if (G_UNLIKELY(insn->opsize == 8 && !is_canonical(target)))
-		cpu_fault_code(cpu, insn, EXC_GP, 0);
+	check_rip(cpu, insn, target);
 	set_rip(cpu, insn, target);
+}
+
+/* A displacement: in 64-bit mode it need not be checked, the fetch will find a bad address. */
+static void check_relative(struct cpu *cpu, const struct insn *insn)
+{
+	if (G_UNLIKELY(insn->opsize != 8))
+		check_rip(cpu, insn, cpu->pc_base + insn->imm);
 }
 
 static void branch_if(struct cpu *cpu, const struct insn *insn, bool taken)
 {
-	set_rip(cpu, insn, cpu->pc_base + (taken ? insn->imm : insn->next));
+	if (taken) {
+		check_relative(cpu, insn);
+		set_rip(cpu, insn, cpu->pc_base + insn->imm);
+	} else {
+		cpu->state.rip = insn_next_pc(cpu, insn);
+		set_rip_mode(cpu);
+	}
 }
 
 #define JCC(cc)                                                                                    \
@@ -26,12 +48,14 @@ FOR_CONDITIONS(JCC)
 
 ROUTINE(jmp_J)
 {
+	check_relative(cpu, insn);
 	set_rip(cpu, insn, cpu->pc_base + insn->imm);
 }
 EXEC_ONE(jmp_J)
 
 ROUTINE(call_J)
 {
+	check_relative(cpu, insn);
 	push(cpu, insn, insn_next_pc(cpu, insn), insn->opsize);
 	set_rip(cpu, insn, cpu->pc_base + insn->imm);
 }
@@ -39,8 +63,7 @@ EXEC_ONE(call_J)
 
 static void call_to(struct cpu *cpu, const struct insn *insn, uint64_t target)
 {
-	if (G_UNLIKELY(insn->opsize == 8 && !is_canonical(target)))
-		cpu_fault_code(cpu, insn, EXC_GP, 0);
+	check_rip(cpu, insn, target);
 	push(cpu, insn, insn_next_pc(cpu, insn), insn->opsize);
 	set_rip(cpu, insn, target);
 }
@@ -75,47 +98,46 @@ ROUTINE(ret_I)
 }
 EXEC_ONE(ret_I)
 
-/* rCX in the address size, counted down by LOOP. */
-static uint64_t counter(const struct cpu *cpu, const struct insn *insn)
+/* rCX in the address size. */
+static uint64_t counter(const struct insn *insn, uint64_t rcx)
 {
-	uint64_t rcx = cpu->gpr[X86_RCX];
-
 	return insn->addrsize == 8 ? rcx : insn->addrsize == 4 ? (uint32_t)rcx : (uint16_t)rcx;
 }
 
-static bool count_down(struct cpu *cpu, const struct insn *insn)
+/* LOOP and its kin: counts down, also where `condition` alone ends the loop. */
+static void loop_if(struct cpu *cpu, const struct insn *insn, bool condition)
 {
 	uint64_t rcx = cpu->gpr[X86_RCX] - 1;
 
+	branch_if(cpu, insn, condition && counter(insn, rcx) != 0);
 	if (insn->addrsize == 8)
 		SET_REG64(R_RCX, rcx);
 	else if (insn->addrsize == 4)
 		SET_REG32(R_RCX, rcx);
 	else
 		SET_REG16(R_RCX, rcx);
-	return counter(cpu, insn) != 0;
 }
 
 ROUTINE(loop)
 {
-	branch_if(cpu, insn, count_down(cpu, insn));
+	loop_if(cpu, insn, true);
 }
 EXEC_ONE(loop)
 
 ROUTINE(loope)
 {
-	branch_if(cpu, insn, count_down(cpu, insn) && condition_e(cpu->flags));
+	loop_if(cpu, insn, condition_e(cpu->flags));
 }
 EXEC_ONE(loope)
 
 ROUTINE(loopne)
 {
-	branch_if(cpu, insn, count_down(cpu, insn) && condition_ne(cpu->flags));
+	loop_if(cpu, insn, condition_ne(cpu->flags));
 }
 EXEC_ONE(loopne)
 
 ROUTINE(jcxz)
 {
-	branch_if(cpu, insn, counter(cpu, insn) == 0);
+	branch_if(cpu, insn, counter(insn, cpu->gpr[X86_RCX]) == 0);
 }
 EXEC_ONE(jcxz)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* IN and OUT. */
 #include "cpu/x86/exec.h"
+#include "cpu/x86/flags.h"
 
 enum { TSS_IO_MAP_BASE = 102 };
 
@@ -22,9 +23,10 @@ static bool map_allows(struct cpu *cpu, const struct insn *insn, uint16_t port, 
 
 void cpu_check_port(struct cpu *cpu, const struct insn *insn, uint16_t port, unsigned size)
 {
-	if ((cpu->mode_key & MODE_REAL) || cpu_cpl(cpu) <= (cpu->state.rflags >> 12 & 3))
-		return;
-	if (!map_allows(cpu, insn, port, size))
+	bool by_map = flags_v86(cpu) ||
+		      ((cpu->state.cr0 & CR0_PE) && cpu_cpl(cpu) > flags_iopl(cpu));
+
+	if (by_map && !map_allows(cpu, insn, port, size))
 		cpu_fault_code(cpu, insn, EXC_GP, 0);
 }
 

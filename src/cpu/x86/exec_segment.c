@@ -217,15 +217,21 @@ static bool is_visible(const struct cpu *cpu, uint16_t selector, const struct x8
 	return MAX(cpu_cpl(cpu), SELECTOR_RPL(selector)) <= segment_dpl(s);
 }
 
-/* System types LAR and LSL accept in long mode; LSL takes no gates. */
-static bool type_answers(const struct x86_segment *s, bool gates)
+/* System types LAR and LSL accept, a bit each; LSL takes no gates, long mode no 286 types. */
+static bool type_answers(const struct cpu *cpu, const struct x86_segment *s, bool gates)
 {
-	unsigned type = s->attr & SEG_TYPE;
+	uint32_t types = 1u << SYS_LDT | 1u << SYS_TSS_AVAILABLE | 1u << SYS_TSS_BUSY;
+	bool long_mode = cpu->state.efer & EFER_LMA;
 
 	if (s->attr & SEG_S)
 		return true;
-	return type == SYS_LDT || type == SYS_TSS_AVAILABLE || type == SYS_TSS_BUSY ||
-	       (gates && type == SYS_CALL_GATE);
+	if (gates)
+		types |= 1u << SYS_CALL_GATE;
+	if (!long_mode)
+		types |= 1u << SYS_TSS286_AVAILABLE | 1u << SYS_TSS286_BUSY;
+	if (!long_mode && gates)
+		types |= 1u << SYS_CALL_GATE286 | 1u << SYS_TASK_GATE;
+	return types >> (s->attr & SEG_TYPE) & 1;
 }
 
 static bool inspect(struct cpu *cpu, const struct insn *insn, bool gates, struct descriptor *d,
@@ -238,7 +244,7 @@ static bool inspect(struct cpu *cpu, const struct insn *insn, bool gates, struct
 	if (!segment_peek(cpu, insn, selector, d))
 		return false;
 	*s = segment_from(selector, d->low);
-	return type_answers(s, gates) && is_visible(cpu, selector, s);
+	return type_answers(cpu, s, gates) && is_visible(cpu, selector, s);
 }
 
 static void set_reg_v(struct cpu *cpu, const struct insn *insn, uint64_t v)

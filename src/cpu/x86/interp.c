@@ -4,9 +4,11 @@
  * (interrupts, exceptions, single step, halt, requests from outside).
  */
 #include "cpu/x86/code.h"
+#include "cpu/x86/debug.h"
 #include "cpu/x86/exec.h"
 #include "cpu/x86/interrupt.h"
 #include "cpu/x86/mmu.h"
+#include "cpu/x86/paging.h"
 #include "cpu/x86/vector.h"
 
 void cpu_fault(struct cpu *cpu, const struct insn *insn, enum x86_exception vector)
@@ -110,6 +112,10 @@ static bool attend(struct cpu *cpu)
 				continue;
 			}
 		}
+		if (cpu->debug_pending) {
+			interrupt_debug(cpu);
+			continue;
+		}
 		if (can_take_event(cpu)) {
 			enum lapic_event event = lapic_take(cpu->lapic, interrupts_enabled(cpu),
 							    nmi_enabled(cpu), &vector);
@@ -153,7 +159,7 @@ static enum engine_exit run_loop(struct cpu *cpu)
 			return ENGINE_EXIT_KICK;
 		if (G_UNLIKELY(cpu->mode_key & MODE_STEP)) {
 			run_block(cpu);
-			interrupt_single_step(cpu);
+			debug_pend(cpu, DR6_BS);
 			continue;
 		}
 		run_block(cpu);
@@ -232,6 +238,8 @@ static void interp_set_state(struct vcpu *vcpu, const struct x86_state *state)
 	memcpy(cpu->gpr, state->gpr, sizeof(cpu->gpr));
 	cpu_set_rflags(cpu, state->rflags);
 	lapic_set_tsc_offset(cpu->lapic, state->tsc_offset);
+	if (paging_is_pae(state->cr0, state->cr4, state->efer))
+		paging_load_pdptes(cpu, state->cr3);
 	mmu_flush(cpu);
 	cpu_update_mode(cpu);
 	atomic_store(&cpu->attention, true);

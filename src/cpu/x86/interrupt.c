@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "cpu/x86/interrupt.h"
 
+#include "cpu/x86/debug.h"
 #include "cpu/x86/exec.h"
+#include "cpu/x86/flags.h"
 #include "cpu/x86/mmu.h"
 #include "cpu/x86/segment.h"
-
-#define DR6_BS (1u << 14)
-
-/* 64-bit task state segment (SDM volume 3, figure 8-11). */
-enum { TSS_RSP0 = 4, TSS_IST1 = 36 };
+#include "cpu/x86/stack.h"
+#include "cpu/x86/task.h"
 
 struct event {
 	uint8_t vector;
@@ -18,31 +17,17 @@ struct event {
 	bool is_fault; /* RF is set in the pushed flags */
 };
 
-static uint64_t read_tss_stack(struct cpu *cpu, const struct insn *insn, unsigned offset)
-{
-	const struct x86_segment *tr = &cpu->state.tr;
-	uint64_t rsp;
-
-	if (offset + 7 > tr->limit)
-		cpu_fault_code(cpu, insn, EXC_TS, tr->selector & ~3);
-	mmu_sys_read(cpu, insn, tr->base + offset, &rsp, 8);
-	if (!is_canonical(rsp))
-		cpu_fault_code(cpu, insn, EXC_SS, 0);
-	return rsp;
-}
-
+/* The gate at 8 or 16 bytes a vector; `types`: a bit for each that is allowed. */
 static struct descriptor read_gate(struct cpu *cpu, const struct insn *insn,
-				   const struct event *event)
+				   const struct event *event, unsigned size, uint32_t types)
 {
 	uint32_t code = event->vector * 8 + 2 + !event->software;
-	struct descriptor gate;
-	unsigned type;
+	struct descriptor gate = {0};
 
-	if (event->vector * 16 + 15 > cpu->state.idtr.limit)
+	if (event->vector * size + size - 1 > cpu->state.idtr.limit)
 		cpu_fault_code(cpu, insn, EXC_GP, code);
-	mmu_sys_read(cpu, insn, cpu->state.idtr.base + event->vector * 16, &gate, 16);
-	type = bits_get(gate.low, 44, 40);
-	if (type != SYS_INTERRUPT_GATE && type != SYS_TRAP_GATE)
+	mmu_sys_read(cpu, insn, cpu->state.idtr.base + event->vector * size, &gate, size);
+	if (!(types >> bits_get(gate.low, 44, 40) & 1))
 		cpu_fault_code(cpu, insn, EXC_GP, code);
 	if (event->software && bits_get(gate.low, 46, 45) < cpu_cpl(cpu))
 		cpu_fault_code(cpu, insn, EXC_GP, code);
@@ -51,27 +36,21 @@ static struct descriptor read_gate(struct cpu *cpu, const struct insn *insn,
 	return gate;
 }
 
-static struct x86_segment gate_code_segment(struct cpu *cpu, const struct insn *insn,
-					    uint16_t selector, uint32_t ext)
-{
-	struct x86_segment cs;
+#define GATES_LONG (1u << SYS_INTERRUPT_GATE | 1u << SYS_TRAP_GATE)
+#define GATES_LEGACY \
+	(GATES_LONG | 1u << SYS_INTERRUPT_GATE286 | 1u << SYS_TRAP_GATE286 | 1u << SYS_TASK_GATE)
 
-	if (selector < 4)
-		cpu_fault_code(cpu, insn, EXC_GP, ext);
-	cs = segment_from(selector, segment_read(cpu, insn, selector, EXC_GP, ext));
-	if ((cs.attr & (SEG_S | SEG_TYPE_CODE)) != (SEG_S | SEG_TYPE_CODE) || !(cs.attr & SEG_L) ||
-	    (cs.attr & SEG_DB) || segment_dpl(&cs) > cpu_cpl(cpu))
-		cpu_fault_code(cpu, insn, EXC_GP, (selector & ~3) | ext);
-	if (!(cs.attr & SEG_P))
-		cpu_fault_code(cpu, insn, EXC_NP, (selector & ~3) | ext);
-	return cs;
+/* The type bit in which trap gates differ from interrupt gates, which clear IF. */
+static bool is_trap_gate(const struct descriptor *gate)
+{
+	return gate->low >> 40 & 1;
 }
 
 static void deliver_long(struct cpu *cpu, const struct insn *insn, const struct event *event)
 {
-	struct descriptor gate = read_gate(cpu, insn, event);
+	struct descriptor gate = read_gate(cpu, insn, event, 16, GATES_LONG);
 	struct x86_segment cs =
-		gate_code_segment(cpu, insn, bits_get(gate.low, 31, 16), !event->software);
+		segment_check_gate_code(cpu, insn, bits_get(gate.low, 31, 16), !event->software);
 	unsigned cpl = cpu_cpl(cpu), ist = bits_get(gate.low, 34, 32);
 	unsigned new_cpl = cs.attr & SEG_TYPE_CONF ? cpl : segment_dpl(&cs);
 	uint64_t target = bits_get(gate.low, 15, 0) | bits_get(gate.low, 63, 48) << 16 |
@@ -80,9 +59,10 @@ static void deliver_long(struct cpu *cpu, const struct insn *insn, const struct 
 	unsigned words = 5 + event->has_error_code, clear;
 
 	if (ist)
-		rsp = read_tss_stack(cpu, insn, TSS_IST1 + 8 * (ist - 1));
+		rsp = stack_pointer_from_tss(cpu, insn, TSS64_IST1 + 8 * (ist - 1),
+					     !event->software);
 	else if (new_cpl < cpl)
-		rsp = read_tss_stack(cpu, insn, TSS_RSP0 + 8 * new_cpl);
+		rsp = stack_pointer_from_tss(cpu, insn, TSS64_RSP0 + 8 * new_cpl, !event->software);
 	rsp = (rsp & ~15ull) - 8 * words;
 	frame[words - 1] = cpu->state.seg[X86_SS].selector;
 	frame[words - 2] = cpu->gpr[X86_RSP];
@@ -103,19 +83,122 @@ static void deliver_long(struct cpu *cpu, const struct insn *insn, const struct 
 	cs.selector = (cs.selector & ~3) | new_cpl;
 	cpu->state.seg[X86_CS] = cs;
 	if (new_cpl < cpl)
-		cpu->state.seg[X86_SS] = (struct x86_segment){
-			.selector = new_cpl, .attr = new_cpl << SEG_DPL_SHIFT};
+		cpu->state.seg[X86_SS] =
+			(struct x86_segment){.selector = new_cpl, .attr = new_cpl << SEG_DPL_SHIFT};
 	clear = RFLAGS_TF | RFLAGS_NT | RFLAGS_RF | RFLAGS_VM;
-	if (bits_get(gate.low, 43, 40) == SYS_INTERRUPT_GATE)
+	if (!is_trap_gate(&gate))
 		clear |= RFLAGS_IF;
 	cpu_set_rflags(cpu, rflags & ~(uint64_t)clear);
 	cpu_update_mode(cpu);
 }
 
+/* Real mode: FLAGS, CS and IP on the stack, the vector's far pointer (SDM volume 3, 21.1.4). */
+static void deliver_vector(struct cpu *cpu, const struct insn *insn, uint64_t table, uint8_t vector,
+			   uint64_t pushed_flags, uint64_t clear)
+{
+	struct x86_segment cs = cpu->state.seg[X86_CS];
+	struct stack stack = stack_current(cpu, 0);
+	uint16_t target[2]; /* IP, CS */
+
+	mmu_sys_read(cpu, insn, table + vector * 4, target, 4);
+	stack_put(cpu, insn, &stack, pushed_flags, 2);
+	stack_put(cpu, insn, &stack, cs.selector, 2);
+	stack_put(cpu, insn, &stack, cpu->state.rip, 2);
+	if (target[0] > cs.limit)
+		cpu_fault_code(cpu, insn, EXC_GP, 0);
+	stack_commit(cpu, &stack);
+	segment_set_real(&cpu->state.seg[X86_CS], target[1]);
+	cpu->state.rip = target[0];
+	cpu_set_rflags(cpu, cpu_rflags(cpu) & ~clear);
+	cpu_update_mode(cpu);
+}
+
+static void deliver_real(struct cpu *cpu, const struct insn *insn, const struct event *event)
+{
+	if (event->vector * 4 + 3 > cpu->state.idtr.limit)
+		cpu_fault_code(cpu, insn, EXC_GP, event->vector * 8 + 2);
+	deliver_vector(cpu, insn, cpu->state.idtr.base, event->vector, cpu_rflags(cpu),
+		       RFLAGS_IF | RFLAGS_TF | RFLAGS_AC | RFLAGS_RF);
+}
+
+static void deliver_to_task(struct cpu *cpu, const struct insn *insn, const struct event *event,
+			    uint16_t selector)
+{
+	task_switch(cpu, insn, selector, TASK_INTERRUPT, !event->software);
+	if (event->has_error_code) {
+		struct stack stack = stack_current(cpu, 1);
+
+		stack_put(cpu, NULL, &stack, event->error_code, cpu->state.tr.attr & 8 ? 4 : 2);
+		stack_commit(cpu, &stack);
+	}
+}
+
+/* Virtual-8086 mode's data segments, pushed before SS:ESP, and null in the handler. */
+static const enum x86_seg v86_data[] = {X86_GS, X86_FS, X86_DS, X86_ES};
+
+/* Interrupt and trap gates outside long mode (SDM volume 3, 6.12). */
+static void deliver_through_gate(struct cpu *cpu, const struct insn *insn,
+				 const struct event *event, const struct descriptor *gate)
+{
+	unsigned size = gate->low >> 43 & 1 ? 4 : 2, cpl = cpu_cpl(cpu), new_cpl;
+	uint32_t ext = !event->software;
+	uint64_t rflags = cpu_rflags(cpu), clear;
+	uint32_t target =
+		bits_get(gate->low, 15, 0) | (size == 4 ? bits_get(gate->low, 63, 48) << 16 : 0);
+	bool v86 = rflags & RFLAGS_VM;
+	struct x86_segment cs =
+		segment_check_gate_code(cpu, insn, bits_get(gate->low, 31, 16), ext);
+	struct stack stack;
+
+	new_cpl = cs.attr & SEG_TYPE_CONF ? cpl : segment_dpl(&cs);
+	if (v86 && new_cpl)
+		cpu_fault_code(cpu, insn, EXC_GP, (cs.selector & ~3) | ext);
+	stack = new_cpl < cpl ? stack_from_tss(cpu, insn, new_cpl, ext) : stack_current(cpu, ext);
+	for (unsigned i = 0; v86 && i < G_N_ELEMENTS(v86_data); i++)
+		stack_put(cpu, insn, &stack, cpu->state.seg[v86_data[i]].selector, size);
+	if (new_cpl < cpl) {
+		stack_put(cpu, insn, &stack, cpu->state.seg[X86_SS].selector, size);
+		stack_put(cpu, insn, &stack, cpu->gpr[X86_RSP], size);
+	}
+	stack_put(cpu, insn, &stack, rflags | (event->is_fault ? RFLAGS_RF : 0), size);
+	stack_put(cpu, insn, &stack, cpu->state.seg[X86_CS].selector, size);
+	stack_put(cpu, insn, &stack, cpu->state.rip, size);
+	if (event->has_error_code)
+		stack_put(cpu, insn, &stack, event->error_code, size);
+	if (target > cs.limit)
+		cpu_fault_code(cpu, insn, EXC_GP, ext);
+
+	stack_commit(cpu, &stack);
+	for (unsigned i = 0; v86 && i < G_N_ELEMENTS(v86_data); i++)
+		cpu->state.seg[v86_data[i]] = (struct x86_segment){0};
+	cs.selector = (cs.selector & ~3) | new_cpl;
+	cpu->state.seg[X86_CS] = cs;
+	cpu->state.rip = target;
+	clear = RFLAGS_TF | RFLAGS_NT | RFLAGS_RF | RFLAGS_VM |
+		(is_trap_gate(gate) ? 0 : RFLAGS_IF);
+	cpu_set_rflags(cpu, rflags & ~clear);
+	cpu_update_mode(cpu);
+}
+
+static void deliver_protected(struct cpu *cpu, const struct insn *insn, const struct event *event)
+{
+	struct descriptor gate = read_gate(cpu, insn, event, 8, GATES_LEGACY);
+
+	if (bits_get(gate.low, 43, 40) == SYS_TASK_GATE)
+		deliver_to_task(cpu, insn, event, bits_get(gate.low, 31, 16));
+	else
+		deliver_through_gate(cpu, insn, event, &gate);
+}
+
 static void deliver(struct cpu *cpu, const struct insn *insn, const struct event *event)
 {
 	cpu->state.activity = X86_ACTIVE;
-	deliver_long(cpu, insn, event);
+	if (G_LIKELY(cpu->state.efer & EFER_LMA))
+		deliver_long(cpu, insn, event);
+	else if (cpu->state.cr0 & CR0_PE)
+		deliver_protected(cpu, insn, event);
+	else
+		deliver_real(cpu, insn, event);
 }
 
 /* Exceptions that make a double fault of another contributory one (SDM volume 3, table 6-5). */
@@ -140,12 +223,12 @@ bool interrupt_exception(struct cpu *cpu)
 		.is_fault = true,
 	};
 
-	if (cpu->delivering == EXC_DF || !(cpu->state.efer & EFER_LMA)) {
+	if (cpu->delivering == EXC_DF) {
 		g_snprintf(cpu->error, sizeof(cpu->error),
-			   "%s: exception %u at rip %#" G_GINT64_MODIFIER "x, error code %#x, cr2 %#"
-			   G_GINT64_MODIFIER "x",
-			   cpu->delivering == EXC_DF ? "triple fault" : "exception outside long mode",
-			   cpu->fault.vector, cpu->state.rip, cpu->fault.error_code, cpu->state.cr2);
+			   "triple fault: exception %u at rip %#" G_GINT64_MODIFIER
+			   "x, error code %#x, cr2 %#" G_GINT64_MODIFIER "x",
+			   cpu->fault.vector, cpu->state.rip, cpu->fault.error_code,
+			   cpu->state.cr2);
 		return false;
 	}
 	if (cpu->delivering != DELIVERING_NOTHING &&
@@ -159,11 +242,12 @@ bool interrupt_exception(struct cpu *cpu)
 	return true;
 }
 
-void interrupt_single_step(struct cpu *cpu)
+void interrupt_debug(struct cpu *cpu)
 {
 	struct event event = {.vector = EXC_DB};
 
-	cpu->state.dr6 |= DR6_BS;
+	cpu->state.dr6 |= cpu->debug_pending;
+	cpu->debug_pending = 0;
 	cpu->stats.exceptions++;
 	cpu->delivering = EXC_DB;
 	deliver(cpu, NULL, &event);
@@ -210,6 +294,38 @@ static void take_sipi(struct cpu *cpu, uint8_t vector)
 	cpu->state.rip = 0;
 	cpu->state.activity = X86_ACTIVE;
 	cpu_update_mode(cpu);
+}
+
+bool interrupt_redirected(struct cpu *cpu, const struct insn *insn, uint8_t vector)
+{
+	enum { IO_MAP_BASE = 102, BITMAP_SIZE = 32 };
+	const struct x86_segment *tr = &cpu->state.tr;
+	uint16_t io_map;
+	uint8_t bits;
+
+	if (!(cpu->state.cr4 & CR4_VME))
+		return false;
+	if (tr->limit < IO_MAP_BASE + 1)
+		cpu_fault_code(cpu, insn, EXC_GP, 0);
+	mmu_sys_read(cpu, insn, tr->base + IO_MAP_BASE, &io_map, 2);
+	if (io_map < BITMAP_SIZE || io_map - BITMAP_SIZE + vector / 8 > tr->limit)
+		cpu_fault_code(cpu, insn, EXC_GP, 0);
+	mmu_sys_read(cpu, insn, tr->base + io_map - BITMAP_SIZE + vector / 8, &bits, 1);
+	return !(bits >> vector % 8 & 1);
+}
+
+/* With IOPL below 3 the program's IF is VIF, and it sees an IOPL of 3. */
+void interrupt_to_v86(struct cpu *cpu, const struct insn *insn, uint8_t vector)
+{
+	uint64_t flags = cpu_rflags(cpu), interrupt_flag = RFLAGS_IF;
+
+	if (flags_iopl(cpu) < 3) {
+		interrupt_flag = RFLAGS_VIF;
+		flags = (flags & ~(uint64_t)RFLAGS_IF) | RFLAGS_IOPL |
+			(flags & RFLAGS_VIF ? RFLAGS_IF : 0);
+	}
+	cpu->state.rip = insn_next_pc(cpu, insn);
+	deliver_vector(cpu, insn, 0, vector, flags, interrupt_flag | RFLAGS_TF | RFLAGS_NT);
 }
 
 void interrupt_event(struct cpu *cpu, enum lapic_event kind, uint8_t vector)

@@ -1,38 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Address translation (Intel SDM volume 3, chapter 4: 4-level paging, or none) and what
- * memory accesses do when the software TLB does not answer.
+ * What memory accesses do when the software TLB does not answer.
  */
 #include "cpu/x86/mmu.h"
 
 #include "cpu/x86/code.h"
 #include "cpu/x86/exec.h"
+#include "cpu/x86/paging.h"
 
-#define PTE_P    (1ull << 0)
-#define PTE_RW   (1ull << 1)
-#define PTE_US   (1ull << 2)
-#define PTE_A    (1ull << 5)
-#define PTE_D    (1ull << 6)
-#define PTE_PS   (1ull << 7)
-#define PTE_NX   (1ull << 63)
-#define PTE_ADDR 0x000ffffffffff000ull
-
-/* Physical-address bits above what CPUID offers are reserved in table entries. */
-#define PTE_RSVD (PTE_ADDR & ~((1ull << CPU_PHYS_BITS) - 1))
-
-enum access { ACCESS_READ, ACCESS_WRITE, ACCESS_FETCH };
-
-struct walk {
-	uint64_t gpa;
-	bool writable;   /* a write of the same kind would be let through, and D is set */
-	uint32_t error;  /* #PF error code where the walk failed */
-};
-
-/* Who accesses: what the permission checks depend on. */
-struct accessor {
-	bool user;
-	bool smap; /* supervisor accesses to user pages fault */
-};
+#define PAGE_ADDRESS 0x000ffffffffff000ull
 
 static struct accessor accessor_of(const struct cpu *cpu, enum tlb_class class)
 {
@@ -43,88 +19,6 @@ static struct accessor accessor_of(const struct cpu *cpu, enum tlb_class class)
 static enum tlb_class current_class(const struct cpu *cpu)
 {
 	return cpu->tlb - cpu->tlbs;
-}
-
-static _Atomic uint64_t *entry_at(struct cpu *cpu, uint64_t gpa)
-{
-	return (_Atomic uint64_t *)mem_hva(cpu->env.mem, gpa);
-}
-
-/* Sets A, and D where asked, as the processor does: locked, and only where clear. */
-static void mark_entry(struct cpu *cpu, _Atomic uint64_t *entry, uint64_t gpa, uint64_t value,
-		       uint64_t bits)
-{
-	if ((value & bits) == bits)
-		return;
-	atomic_fetch_or(entry, bits);
-	mem_set_dirty(cpu->env.mem, gpa);
-}
-
-static bool leaf_allows(const struct cpu *cpu, struct accessor who, enum access access,
-			uint64_t allowed)
-{
-	bool wp = who.user || (cpu->state.cr0 & CR0_WP);
-
-	if (access == ACCESS_FETCH && (allowed & PTE_NX))
-		return false;
-	if (access == ACCESS_WRITE && wp && !(allowed & PTE_RW))
-		return false;
-	if (who.user)
-		return allowed & PTE_US;
-	if (!(allowed & PTE_US))
-		return true;
-	return access == ACCESS_FETCH ? !(cpu->state.cr4 & CR4_SMEP) : !who.smap;
-}
-
-/*
- * Walks the tables for `address`. `allowed` gathers the rights of all levels: RW and US must be
- * set in each, NX in none.
- */
-static bool walk(struct cpu *cpu, uint64_t address, enum access access, struct accessor who,
-		 struct walk *result)
-{
-	uint32_t code = (access == ACCESS_WRITE ? PF_W : 0) | (who.user ? PF_U : 0);
-	uint64_t table = cpu->state.cr3 & PTE_ADDR, allowed = PTE_RW | PTE_US;
-	uint64_t gpas[4], values[4], page_mask = 0;
-	_Atomic uint64_t *entries[4];
-	int level;
-
-	if (access == ACCESS_FETCH &&
-	    ((cpu->state.efer & EFER_NXE) || (cpu->state.cr4 & CR4_SMEP)))
-		code |= PF_I;
-	for (level = 3;; level--) {
-		uint64_t rsvd = PTE_RSVD | (cpu->state.efer & EFER_NXE ? 0 : PTE_NX), e;
-
-		gpas[level] = table + (address >> (12 + 9 * level) & 511) * 8;
-		entries[level] = entry_at(cpu, gpas[level]);
-		e = values[level] = entries[level] ? atomic_load(entries[level]) : PTE_P | PTE_RSVD;
-		result->error = code;
-		if (!(e & PTE_P))
-			return false;
-		page_mask = (1ull << (12 + 9 * level)) - 1;
-		if (level == 3)
-			rsvd |= PTE_PS;
-		else if (level && (e & PTE_PS))
-			rsvd |= page_mask & ~0x1fffull;
-		result->error = code | PF_P | PF_RSVD;
-		if (e & rsvd)
-			return false;
-		allowed = (allowed & e & (PTE_RW | PTE_US)) | ((allowed | e) & PTE_NX);
-		if (!level || (e & PTE_PS))
-			break;
-		table = e & PTE_ADDR;
-	}
-	result->error = code | PF_P;
-	if (!leaf_allows(cpu, who, access, allowed))
-		return false;
-	for (int i = 3; i > level; i--)
-		mark_entry(cpu, entries[i], gpas[i], values[i], PTE_A);
-	mark_entry(cpu, entries[level], gpas[level], values[level],
-		   access == ACCESS_WRITE ? PTE_A | PTE_D : PTE_A);
-	result->gpa = (values[level] & PTE_ADDR & ~page_mask) | (address & page_mask);
-	result->writable = leaf_allows(cpu, who, ACCESS_WRITE, allowed) &&
-			   (access == ACCESS_WRITE || (values[level] & PTE_D));
-	return true;
 }
 
 static void G_GNUC_NORETURN page_fault(struct cpu *cpu, const struct insn *insn, uint64_t address,
@@ -150,28 +44,30 @@ static uint64_t translate(struct cpu *cpu, const struct insn *insn, uint64_t add
 			  enum access access, enum tlb_class class)
 {
 	struct tlb *tlb = &cpu->tlbs[class];
-	struct walk w = {.gpa = address, .writable = true};
-	uint64_t page = address & ~4095ull;
+	struct walk w = {.writable = true};
 	uint8_t *host;
 
+	if (!(cpu->state.efer & EFER_LMA))
+		address = (uint32_t)address;
+	w.gpa = address;
 	cpu->stats.tlb_misses++;
 	if (cpu->state.cr0 & CR0_PG) {
 		if (G_UNLIKELY(!is_canonical(address)))
 			cpu_fault_code(cpu, insn, is_stack_access(insn) ? EXC_SS : EXC_GP, 0);
-		if (!walk(cpu, address, access, accessor_of(cpu, class), &w))
+		if (!paging_walk(cpu, address, access, accessor_of(cpu, class), &w))
 			page_fault(cpu, insn, address, w.error);
 	}
 	host = mem_hva(cpu->env.mem, w.gpa & ~4095ull);
 	if (!host || access == ACCESS_FETCH)
 		return w.gpa;
 	cpu->tlb_filled[class] = true;
-	*tlb_slot(tlb->read, address) = (struct tlb_entry){page, host};
+	*tlb_slot(tlb->read, address) = (struct tlb_entry){address & ~4095ull, host};
 	if (access == ACCESS_WRITE)
 		mem_set_dirty(cpu->env.mem, w.gpa);
 	else if (w.writable)
 		w.writable = mem_is_dirty(cpu->env.mem, w.gpa);
 	if (w.writable && !mem_code_lines(cpu->env.mem, w.gpa))
-		*tlb_slot(tlb->write, address) = (struct tlb_entry){page, host};
+		*tlb_slot(tlb->write, address) = (struct tlb_entry){address & ~4095ull, host};
 	return w.gpa;
 }
 
@@ -197,7 +93,7 @@ static bool is_lapic(const struct cpu *cpu, uint64_t gpa)
 {
 	uint64_t base = lapic_base(cpu->lapic);
 
-	return (gpa & ~4095ull) == (base & PTE_ADDR) &&
+	return (gpa & ~4095ull) == (base & PAGE_ADDRESS) &&
 	       (base & (APIC_BASE_EN | APIC_BASE_EXTD)) == APIC_BASE_EN;
 }
 
@@ -268,7 +164,10 @@ static void physical_write(struct cpu *cpu, uint64_t gpa, const void *buf, unsig
 	mem_written(cpu->env.mem, gpa, size);
 }
 
-/* Bytes of an access that lie in its first page; the second page's address wraps as the mode says. */
+/*
+ * Bytes of an access that lie in its first page. The second page's address wraps at 4 GiB outside
+ * 64-bit mode, where only the processor's own accesses in long mode reach beyond.
+ */
 static unsigned first_part(uint64_t address, unsigned size)
 {
 	return MIN(size, 4096 - address % 4096);
@@ -278,7 +177,7 @@ static uint64_t next_page(const struct cpu *cpu, uint64_t address)
 {
 	uint64_t next = (address | 4095) + 1;
 
-	return cpu->mode_key & MODE_64 ? next : (uint32_t)next;
+	return (cpu->mode_key & MODE_64) || address >> 32 ? next : (uint32_t)next;
 }
 
 static void read_class(struct cpu *cpu, const struct insn *insn, uint64_t address, void *buf,

@@ -28,6 +28,33 @@ struct x86_segment segment_from(uint16_t selector, uint64_t d)
 	return s;
 }
 
+bool segment_holds(const struct x86_segment *s, uint64_t offset, unsigned size)
+{
+	uint64_t last = offset + size - 1;
+	bool expand_down =
+		(s->attr & (SEG_S | SEG_TYPE_CODE | SEG_TYPE_CONF)) == (SEG_S | SEG_TYPE_CONF);
+
+	if (!expand_down)
+		return last <= s->limit;
+	return offset > s->limit && last <= (s->attr & SEG_DB ? ~0u : 0xffff);
+}
+
+void segment_set_real(struct x86_segment *s, uint16_t selector)
+{
+	s->selector = selector;
+	s->base = selector * 16;
+}
+
+struct x86_segment segment_v86(uint16_t selector)
+{
+	return (struct x86_segment){
+		.selector = selector,
+		.base = selector * 16,
+		.limit = 0xffff,
+		.attr = SEG_P | SEG_S | SEG_TYPE_RW | SEG_TYPE_ACC | 3 << SEG_DPL_SHIFT,
+	};
+}
+
 /* Where the selector's descriptor lies; false: past the table, or no table. */
 static bool locate(const struct cpu *cpu, uint16_t selector, unsigned size, uint64_t *address)
 {
@@ -93,39 +120,53 @@ static bool data_type_fits(const struct x86_segment *s, bool stack)
 	return !(s->attr & SEG_TYPE_CODE) || (s->attr & SEG_TYPE_RW);
 }
 
+static void refuse(struct cpu *cpu, const struct insn *insn, enum x86_exception vector,
+		   uint16_t selector, uint32_t ext) G_GNUC_NORETURN;
+static void refuse(struct cpu *cpu, const struct insn *insn, enum x86_exception vector,
+		   uint16_t selector, uint32_t ext)
+{
+	cpu_fault_code(cpu, insn, vector, (selector & ~3) | ext);
+}
+
+/* A descriptor that passed its checks is in use: present, or `absent` is raised. */
+static struct x86_segment use(struct cpu *cpu, const struct insn *insn, uint64_t d,
+			      struct x86_segment s, enum x86_exception absent, uint32_t ext)
+{
+	if (!(s.attr & SEG_P))
+		refuse(cpu, insn, absent, s.selector, ext);
+	segment_set_accessed(cpu, insn, s.selector, d);
+	s.attr |= SEG_TYPE_ACC;
+	return s;
+}
+
+struct x86_segment segment_check_data(struct cpu *cpu, const struct insn *insn, uint16_t selector,
+				      enum x86_exception vector, uint32_t ext)
+{
+	uint64_t d = segment_read(cpu, insn, selector, vector, ext);
+	struct x86_segment s = segment_from(selector, d);
+	bool conforming = (s.attr & SEG_TYPE_CODE) && (s.attr & SEG_TYPE_CONF);
+
+	if (!data_type_fits(&s, false) ||
+	    (!conforming && MAX(cpu_cpl(cpu), SELECTOR_RPL(selector)) > segment_dpl(&s)))
+		refuse(cpu, insn, vector, selector, ext);
+	return use(cpu, insn, d, s, EXC_NP, ext);
+}
+
 void segment_load(struct cpu *cpu, const struct insn *insn, enum x86_seg reg, uint16_t selector)
 {
-	unsigned cpl = cpu_cpl(cpu), rpl = SELECTOR_RPL(selector), dpl;
-	struct x86_segment s;
-	bool conforming, ok;
-	uint64_t d;
+	struct x86_segment s = cpu->state.seg[reg];
 
-	if (cpu->mode_key & MODE_REAL) {
-		s = cpu->state.seg[reg];
-		s.selector = selector;
-		s.base = selector * 16;
-		set_segment(cpu, reg, s);
-		return;
-	}
-	if (is_null(selector)) {
+	if (cpu->state.rflags & RFLAGS_VM)
+		s = segment_v86(selector);
+	else if (!(cpu->state.cr0 & CR0_PE))
+		segment_set_real(&s, selector);
+	else if (is_null(selector)) {
 		load_null(cpu, insn, reg, selector);
 		return;
-	}
-	d = segment_read(cpu, insn, selector, EXC_GP, 0);
-	s = segment_from(selector, d);
-	dpl = segment_dpl(&s);
-	conforming = (s.attr & SEG_TYPE_CODE) && (s.attr & SEG_TYPE_CONF);
-	ok = data_type_fits(&s, reg == X86_SS);
-	if (reg == X86_SS)
-		ok &= rpl == cpl && dpl == cpl;
-	else if (!conforming)
-		ok &= rpl <= dpl && cpl <= dpl;
-	if (!ok)
-		cpu_fault_code(cpu, insn, EXC_GP, selector & ~3);
-	if (!(s.attr & SEG_P))
-		cpu_fault_code(cpu, insn, reg == X86_SS ? EXC_SS : EXC_NP, selector & ~3);
-	segment_set_accessed(cpu, insn, selector, d);
-	s.attr |= SEG_TYPE_ACC;
+	} else if (reg == X86_SS)
+		s = segment_check_stack(cpu, insn, selector, cpu_cpl(cpu), false, EXC_GP, 0);
+	else
+		s = segment_check_data(cpu, insn, selector, EXC_GP, 0);
 	set_segment(cpu, reg, s);
 }
 
@@ -150,36 +191,67 @@ struct x86_segment segment_check_code(struct cpu *cpu, const struct insn *insn, 
 	else
 		ok &= s.attr & SEG_TYPE_CONF ? dpl <= cpl : rpl <= cpl && dpl == cpl;
 	if (!ok)
-		cpu_fault_code(cpu, insn, EXC_GP, selector & ~3);
-	if (!(s.attr & SEG_P))
-		cpu_fault_code(cpu, insn, EXC_NP, selector & ~3);
-	segment_set_accessed(cpu, insn, selector, d);
-	s.attr |= SEG_TYPE_ACC;
+		refuse(cpu, insn, EXC_GP, selector, 0);
+	s = use(cpu, insn, d, s, EXC_NP, 0);
 	if (how == TRANSFER_JUMP)
 		s.selector = (selector & ~3) | cpl;
 	return s;
 }
 
+static bool is_code(const struct x86_segment *s)
+{
+	return (s->attr & (SEG_S | SEG_TYPE_CODE)) == (SEG_S | SEG_TYPE_CODE);
+}
+
+struct x86_segment segment_check_gate_code(struct cpu *cpu, const struct insn *insn,
+					   uint16_t selector, uint32_t ext)
+{
+	struct x86_segment s;
+	uint64_t d;
+
+	if (is_null(selector))
+		cpu_fault_code(cpu, insn, EXC_GP, ext);
+	d = segment_read(cpu, insn, selector, EXC_GP, ext);
+	s = segment_from(selector, d);
+	if (!is_code(&s) || segment_dpl(&s) > cpu_cpl(cpu) ||
+	    (in_long_mode(cpu) && (s.attr & (SEG_L | SEG_DB)) != SEG_L))
+		refuse(cpu, insn, EXC_GP, selector, ext);
+	return use(cpu, insn, d, s, EXC_NP, ext);
+}
+
+struct x86_segment segment_check_task_code(struct cpu *cpu, uint16_t selector, uint32_t ext)
+{
+	unsigned rpl = SELECTOR_RPL(selector);
+	struct x86_segment s;
+	uint64_t d;
+
+	if (is_null(selector))
+		cpu_fault_code(cpu, NULL, EXC_TS, ext);
+	d = segment_read(cpu, NULL, selector, EXC_TS, ext);
+	s = segment_from(selector, d);
+	if (!is_code(&s) ||
+	    (s.attr & SEG_TYPE_CONF ? segment_dpl(&s) > rpl : segment_dpl(&s) != rpl))
+		refuse(cpu, NULL, EXC_TS, selector, ext);
+	return use(cpu, NULL, d, s, EXC_NP, ext);
+}
+
 struct x86_segment segment_check_stack(struct cpu *cpu, const struct insn *insn, uint16_t selector,
-				       unsigned cpl, bool to_64bit)
+				       unsigned cpl, bool to_64bit, enum x86_exception vector,
+				       uint32_t ext)
 {
 	struct x86_segment s = {.selector = selector, .attr = cpl << SEG_DPL_SHIFT};
 	uint64_t d;
 
 	if (is_null(selector)) {
 		if (!to_64bit || cpl == 3 || SELECTOR_RPL(selector) != cpl)
-			cpu_fault_code(cpu, insn, EXC_GP, 0);
+			cpu_fault_code(cpu, insn, vector, ext);
 		return s;
 	}
-	d = segment_read(cpu, insn, selector, EXC_GP, 0);
+	d = segment_read(cpu, insn, selector, vector, ext);
 	s = segment_from(selector, d);
 	if (SELECTOR_RPL(selector) != cpl || segment_dpl(&s) != cpl || !data_type_fits(&s, true))
-		cpu_fault_code(cpu, insn, EXC_GP, selector & ~3);
-	if (!(s.attr & SEG_P))
-		cpu_fault_code(cpu, insn, EXC_SS, selector & ~3);
-	segment_set_accessed(cpu, insn, selector, d);
-	s.attr |= SEG_TYPE_ACC;
-	return s;
+		refuse(cpu, insn, vector, selector, ext);
+	return use(cpu, insn, d, s, EXC_SS, ext);
 }
 
 void segment_drop_inner(struct cpu *cpu)
@@ -218,9 +290,9 @@ bool segment_peek(struct cpu *cpu, const struct insn *insn, uint16_t selector,
 	return true;
 }
 
-/* LLDT and LTR: a present system descriptor of one type, in the GDT. */
+/* LLDT and LTR: a present system descriptor of one of the types (a bit each), in the GDT. */
 static struct x86_segment read_system(struct cpu *cpu, const struct insn *insn, uint16_t selector,
-				      unsigned type, uint64_t *low)
+				      uint32_t types, uint64_t *low)
 {
 	struct descriptor d;
 	struct x86_segment s;
@@ -228,7 +300,7 @@ static struct x86_segment read_system(struct cpu *cpu, const struct insn *insn, 
 	if ((selector & SELECTOR_LDT) || !segment_peek(cpu, insn, selector, &d))
 		cpu_fault_code(cpu, insn, EXC_GP, selector & ~3);
 	s = segment_from(selector, d.low);
-	if ((s.attr & (SEG_S | SEG_TYPE)) != type)
+	if (!(types >> (s.attr & (SEG_S | SEG_TYPE)) & 1))
 		cpu_fault_code(cpu, insn, EXC_GP, selector & ~3);
 	if (!(s.attr & SEG_P))
 		cpu_fault_code(cpu, insn, EXC_NP, selector & ~3);
@@ -247,7 +319,7 @@ void segment_load_ldt(struct cpu *cpu, const struct insn *insn, uint16_t selecto
 	if (is_null(selector))
 		cpu->state.ldtr = (struct x86_segment){.selector = selector};
 	else
-		cpu->state.ldtr = read_system(cpu, insn, selector, SYS_LDT, &low);
+		cpu->state.ldtr = read_system(cpu, insn, selector, 1u << SYS_LDT, &low);
 }
 
 void segment_load_task(struct cpu *cpu, const struct insn *insn, uint16_t selector)
@@ -258,7 +330,10 @@ void segment_load_task(struct cpu *cpu, const struct insn *insn, uint16_t select
 
 	if (is_null(selector))
 		cpu_fault_code(cpu, insn, EXC_GP, 0);
-	s = read_system(cpu, insn, selector, SYS_TSS_AVAILABLE, &low);
+	s = read_system(cpu, insn, selector,
+			1u << SYS_TSS_AVAILABLE |
+				(in_long_mode(cpu) ? 0 : 1u << SYS_TSS286_AVAILABLE),
+			&low);
 	busy = bits_get(low, 47, 40) | 2;
 	mmu_sys_write(cpu, insn, cpu->state.gdtr.base + (selector & ~7) + 5, &busy, 1);
 	s.attr |= 2;

@@ -4,6 +4,7 @@
 #include <glib.h>
 #include <string.h>
 
+#include "cpu/x86/code.h"
 #include "cpu/x86/cpu.h"
 
 #define FIELD(member) STATE_FIELD(struct x86_state, member)
@@ -118,9 +119,12 @@ static uint32_t mode_key(const struct cpu *cpu)
 
 void cpu_update_mode(struct cpu *cpu)
 {
+	const struct x86_segment *cs = &cpu->state.seg[X86_CS];
+	uint64_t cs_base = cpu->seg_base[X86_CS], cs_limit = cpu->cs_limit;
 	uint32_t key = mode_key(cpu);
 
 	cpu->mode_key = key;
+	cpu->cs_limit = key & MODE_64 ? ~0ull : cs->limit;
 	if (key & MODE_USER)
 		cpu->tlb = &cpu->tlbs[TLB_USER];
 	else if (cpu->state.rflags & RFLAGS_AC)
@@ -132,4 +136,6 @@ void cpu_update_mode(struct cpu *cpu)
 
 		cpu->seg_base[i] = has_base ? cpu->state.seg[i].base : 0;
 	}
+	if (cpu->seg_base[X86_CS] != cs_base || cpu->cs_limit != cs_limit)
+		code_forget_jumps(cpu);
 }

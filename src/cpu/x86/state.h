@@ -53,6 +53,7 @@ enum {
 	RFLAGS_DF = 1 << 10, RFLAGS_OF = 1 << 11, RFLAGS_IOPL = 3 << 12, RFLAGS_NT = 1 << 14,
 	RFLAGS_RF = 1 << 16, RFLAGS_VM = 1 << 17, RFLAGS_AC = 1 << 18, RFLAGS_VIF = 1 << 19,
 	RFLAGS_VIP = 1 << 20, RFLAGS_ID = 1 << 21,
+	RFLAGS_LOADABLE = 0x3f7fd5, /* all that are defined, but for RFLAGS_FIXED */
 	RFLAGS_ARITH = RFLAGS_CF | RFLAGS_PF | RFLAGS_AF | RFLAGS_ZF | RFLAGS_SF | RFLAGS_OF,
 };
 

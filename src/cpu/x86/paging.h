@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The page tables (SDM volume 3, chapter 4): 32-bit paging with 4 MiB pages, PAE, 4-level. Only the
+ * vCPU's own thread. mmu.h keeps what the walk found.
+ */
+#ifndef VIV_CPU_X86_PAGING_H
+#define VIV_CPU_X86_PAGING_H
+
+#include "cpu/x86/cpu.h"
+
+enum access { ACCESS_READ, ACCESS_WRITE, ACCESS_FETCH };
+
+/* Who accesses: what the permission checks depend on. */
+struct accessor {
+	bool user;
+	bool smap; /* supervisor accesses to user pages fault */
+};
+
+struct walk {
+	uint64_t gpa;
+	bool writable;	/* a write of the same kind would be let through, and D is set */
+	uint32_t error; /* #PF error code where the walk failed */
+};
+
+/* Translates `address`, setting A and D; false: page fault. Paging must be on. */
+bool paging_walk(struct cpu *cpu, uint64_t address, enum access access, struct accessor who,
+		 struct walk *result);
+
+/* Whether these register values make the processor keep the four PDPTEs in registers. */
+static inline bool paging_is_pae(uint64_t cr0, uint64_t cr4, uint64_t efer)
+{
+	return (cr0 & CR0_PG) && (cr4 & CR4_PAE) && !(efer & EFER_LMA);
+}
+/* Loads the PDPTE registers from the table CR3 names (SDM 4.4.1). False: a reserved bit is set in a
+ * present one, and nothing was loaded. */
+bool paging_load_pdptes(struct cpu *cpu, uint64_t cr3);
+
+#endif
