@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* SDM volume 3, 4.6 (access rights), 4.7 (page-fault exceptions), 4.8 (accessed and dirty flags). */
+/* SDM volume 3, 4.6 (access rights), 4.7 (page-fault exceptions), 4.8 (accessed and dirty flags).
+ */
 #include "guest.h"
 
 static uint8_t page[4096] __attribute__((aligned(4096)));
 
-#define CR0_WP (1ull << 16)
+#define CR0_WP	 (1ull << 16)
 #define CR4_SMEP (1ull << 20)
 #define CR4_SMAP (1ull << 21)
-#define NONE 256
+#define NONE	 256
 
 enum access { READ, WRITE, FETCH };
 
@@ -57,7 +58,9 @@ static void do_access(enum access access, uint64_t at)
 	else
 		/* A faulting call leaves its return address on the stack. */
 		try_asm("mov %%rsp, %%rbx\n\tcall *%0", "\n\tmov %%rbx, %%rsp"
-			: : "r"(at) : "rbx", "r11", "memory");
+			:
+			: "r"(at)
+			: "rbx", "r11", "memory");
 }
 
 static void one_case(unsigned n)
@@ -119,6 +122,40 @@ static void invalidate(void)
 	check_equal(last.vector, 14);
 }
 
+/* INVLPG anywhere in a large page drops all of it, whatever addresses were translated before. */
+static void invalidate_large(unsigned level)
+{
+	static uint64_t directory[512] __attribute__((aligned(4096)));
+	uint64_t *pdpt = (uint64_t *)(*(uint64_t *)(read_cr3() & ~0xfffull) & ~0xfffull);
+	volatile uint64_t *entry = level == 2 ? &pdpt[2] : &directory[0];
+	uint64_t at = 2 * WINDOW, old = 0x1000000, new = level == 2 ? WINDOW : 0x1400000;
+	volatile uint64_t *first = (uint64_t *)(at + (level == 2 ? old : 0) + 0x5000);
+
+	pdpt[2] = (uint64_t)directory | PTE_P | PTE_W;
+	*entry = (level == 2 ? 0 : old) | PTE_P | PTE_W | PTE_PS;
+	invlpg(at);
+	*(uint64_t *)(old + 0x5000) = 1;
+	check_equal(*first, 1);
+	*entry = new | PTE_P | PTE_W | PTE_PS;
+	invlpg(at + (level == 2 ? 0x7000000 : 0x7000));
+	check(*first != 1);
+	*entry = 0;
+	invlpg(at);
+}
+
+/* CMPXCHG16B on device memory: there is nothing to compare, and nothing to break. */
+static void locked_on_device(void)
+{
+	volatile uint64_t *entry = window_entry(104);
+
+	*entry = 0xd0000000 | PTE_P | PTE_W;
+	try_asm("lock cmpxchg16b (%0)",
+		:
+		: "r"(WINDOW + 104 * 4096)
+		: "rax", "rbx", "rcx", "rdx", "r11", "memory");
+	check_equal(last.vector, NONE);
+}
+
 /* An access over a page's end faults on the second page, changing nothing in the first. */
 static void crossing(void)
 {
@@ -140,7 +177,10 @@ void test_main(void)
 		one_case(n);
 	dirty_after_read();
 	invalidate();
+	invalidate_large(1);
+	invalidate_large(2);
 	crossing();
+	locked_on_device();
 	do_access(READ, 0x0000800000000000);
 	check_equal(last.vector, 13);
 	check_equal(last.error, 0);

@@ -47,7 +47,9 @@ enum { PF_P = 1, PF_W = 2, PF_U = 4, PF_RSVD = 8, PF_I = 16 };
  * so that no address can hit it. A page may be in the read table and not in the write table: clean
  * pages and pages that hold decoded code stay out of it.
  */
-#define TLB_SIZE 512
+#define TLB_SIZE      512
+#define N_LARGE_SIZES 3
+#define LARGE_HASHES  1024
 
 #define JUMP_CACHE_SIZE 4096
 
@@ -93,7 +95,7 @@ struct cpu {
 	/* A read-modify-write that needs more than the write itself (mmu.h): what mem_rmw() gave,
 	 * which is the bounce buffer where the memory cannot be pointed at. */
 	void *rmw_pending;
-	uint64_t rmw_bounce[2];
+	_Alignas(16) uint64_t rmw_bounce[2]; /* CMPXCHG16B's operand, too */
 	uint64_t rmw_address;
 
 	struct x86_state state; /* gpr, rflags' arithmetic bits and the x87 are kept elsewhere while it runs */
@@ -123,6 +125,9 @@ struct cpu {
 	uint32_t jump_generation;
 	struct tlb tlbs[TLB_N_CLASSES];
 	bool tlb_filled[TLB_N_CLASSES]; /* since the last flush */
+	/* A bit for each hash of a large page's number, set where one was translated since the last
+	 * flush; a map for each size. */
+	uint64_t large_pages[N_LARGE_SIZES][LARGE_HASHES / 64];
 
 	sigjmp_buf *jump; /* where a fault goes; set while run() runs */
 	struct {

@@ -39,6 +39,36 @@ static bool is_stack_access(const struct insn *insn)
 	return (insn->base == R_RSP || insn->base == R_RBP) && insn->seg == INSN_SEG_NONE;
 }
 
+/* The sizes that pages beyond 4 KiB have: 2 MiB, 4 MiB (32-bit paging), 1 GiB. */
+static const uint8_t large_page_bits[N_LARGE_SIZES] = {21, 22, 30};
+
+static unsigned large_page_hash(uint64_t address, unsigned page_bits)
+{
+	uint64_t n = address >> page_bits;
+
+	return (n ^ n >> 10) % LARGE_HASHES;
+}
+
+static void note_large_page(struct cpu *cpu, uint64_t address, unsigned page_bits)
+{
+	unsigned hash = large_page_hash(address, page_bits);
+
+	for (unsigned i = 0; i < N_LARGE_SIZES; i++)
+		if (large_page_bits[i] == page_bits)
+			cpu->large_pages[i][hash / 64] |= 1ull << hash % 64;
+}
+
+static bool may_be_large_page(const struct cpu *cpu, uint64_t address)
+{
+	for (unsigned i = 0; i < N_LARGE_SIZES; i++) {
+		unsigned hash = large_page_hash(address, large_page_bits[i]);
+
+		if (cpu->large_pages[i][hash / 64] >> hash % 64 & 1)
+			return true;
+	}
+	return false;
+}
+
 /* Translates one address, or faults. The page is entered into the TLB where it is RAM. */
 static uint64_t translate(struct cpu *cpu, const struct insn *insn, uint64_t address,
 			  enum access access, enum tlb_class class)
@@ -56,6 +86,8 @@ static uint64_t translate(struct cpu *cpu, const struct insn *insn, uint64_t add
 			cpu_fault_code(cpu, insn, is_stack_access(insn) ? EXC_SS : EXC_GP, 0);
 		if (!paging_walk(cpu, address, access, accessor_of(cpu, class), &w))
 			page_fault(cpu, insn, address, w.error);
+		if (w.page_bits > 12)
+			note_large_page(cpu, address, w.page_bits);
 	}
 	host = mem_hva(cpu->env.mem, w.gpa & ~4095ull);
 	if (!host || access == ACCESS_FETCH)
@@ -193,8 +225,8 @@ static void read_class(struct cpu *cpu, const struct insn *insn, uint64_t addres
 		physical_read(cpu, gpa2, (uint8_t *)buf + first, size - first);
 }
 
-static void write_class(struct cpu *cpu, const struct insn *insn, uint64_t address,
-			const void *buf, unsigned size, enum tlb_class class)
+static void write_class(struct cpu *cpu, const struct insn *insn, uint64_t address, const void *buf,
+			unsigned size, enum tlb_class class)
 {
 	unsigned first = first_part(address, size);
 	uint64_t gpa = translate(cpu, insn, address, ACCESS_WRITE, class), gpa2 = 0;
@@ -284,7 +316,8 @@ void *mmu_rmw_slow(struct cpu *cpu, const struct insn *insn, uint64_t address, u
 		return p;
 	p = mem_hva(cpu->env.mem, gpa);
 	if (p && first_part(address, size) == size) {
-		/* A page that holds code: written in place, so that a locked instruction stays one. */
+		/* A page that holds code: written in place, so that a locked instruction stays one.
+		 */
 		cpu->rmw_address = gpa;
 		return cpu->rmw_pending = p;
 	}
@@ -318,11 +351,19 @@ void mmu_flush(struct cpu *cpu)
 		cpu->tlbs[c].read[0].tag = cpu->tlbs[c].write[0].tag = empty_tag(0);
 		cpu->tlb_filled[c] = false;
 	}
+	memset(cpu->large_pages, 0, sizeof(cpu->large_pages));
 	code_forget_addresses(cpu);
 }
 
 void mmu_flush_page(struct cpu *cpu, uint64_t address)
 {
+	/* The TLB holds a large page in pieces, and all of them have to go (SDM volume
+	 * 3, 4.10.2.3).
+	 */
+	if (may_be_large_page(cpu, address)) {
+		mmu_flush(cpu);
+		return;
+	}
 	for (unsigned c = 0; c < TLB_N_CLASSES; c++)
 		tlb_slot(cpu->tlbs[c].read, address)->tag =
 			tlb_slot(cpu->tlbs[c].write, address)->tag = empty_tag(address);

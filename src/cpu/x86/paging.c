@@ -60,14 +60,25 @@ static uint64_t load_entry(const void *entry, const struct paging_mode *mode)
 				     : atomic_load((const _Atomic uint32_t *)entry);
 }
 
-/* Sets A, and D where asked, as the processor does: locked, and only where clear. Both are in the
- * entry's first byte. */
-static void mark_entry(struct cpu *cpu, void *entry, uint64_t gpa, uint64_t value, uint8_t bits)
+/*
+ * Sets A, and D where asked, as the processor does: locked, and only where clear. False: another
+ * processor has changed the entry since it was read; one it has cleared must stay clear.
+ */
+static bool mark_entry(struct cpu *cpu, const struct paging_mode *mode, void *entry, uint64_t gpa,
+		       uint64_t value, uint64_t bits)
 {
+	uint32_t value32 = value;
+
 	if ((value & bits) == bits)
-		return;
-	atomic_fetch_or((_Atomic uint8_t *)entry, bits);
+		return true;
+	if (mode->entry_size == 8
+		    ? !atomic_compare_exchange_strong((_Atomic uint64_t *)entry, &value,
+						      value | bits)
+		    : !atomic_compare_exchange_strong((_Atomic uint32_t *)entry, &value32,
+						      value32 | (uint32_t)bits))
+		return false;
 	mem_set_dirty(cpu->env.mem, gpa);
+	return true;
 }
 
 /* Bits that must be clear in an entry, `large` where it maps a page above the last level. */
@@ -98,15 +109,18 @@ static uint64_t leaf_address(const struct paging_mode *mode, uint64_t entry, boo
  * set in each, NX in none. Inlined for each mode, whose numbers are constants then.
  */
 static inline __attribute__((always_inline)) bool
-walk_tables(struct cpu *cpu, const struct paging_mode *mode, uint64_t table, uint64_t address,
+walk_tables(struct cpu *cpu, const struct paging_mode *mode, uint64_t root, uint64_t address,
 	    enum access access, struct accessor who, struct walk *result)
 {
-	uint32_t code = result->error;
-	uint64_t allowed = PTE_RW | PTE_US, page_mask, gpas[MAX_LEVELS], values[MAX_LEVELS];
+	const uint32_t code = result->error;
+	uint64_t table, allowed, page_mask, gpas[MAX_LEVELS], values[MAX_LEVELS];
 	void *entries[MAX_LEVELS];
 	bool large;
 	int level;
 
+again:
+	table = root;
+	allowed = PTE_RW | PTE_US;
 	for (level = mode->levels - 1;; level--) {
 		unsigned shift = 12 + mode->index_bits * level;
 		uint64_t e;
@@ -132,10 +146,13 @@ walk_tables(struct cpu *cpu, const struct paging_mode *mode, uint64_t table, uin
 	result->error = code | PF_P;
 	if (!leaf_allows(cpu, who, access, allowed))
 		return false;
-	for (int i = mode->levels - 1; i > level; i--)
-		mark_entry(cpu, entries[i], gpas[i], values[i], PTE_A);
-	mark_entry(cpu, entries[level], gpas[level], values[level],
-		   access == ACCESS_WRITE ? PTE_A | PTE_D : PTE_A);
+	for (int i = mode->levels - 1; i >= level; i--) {
+		uint64_t bits = i == level && access == ACCESS_WRITE ? PTE_A | PTE_D : PTE_A;
+
+		if (!mark_entry(cpu, mode, entries[i], gpas[i], values[i], bits))
+			goto again;
+	}
+	result->page_bits = 12 + mode->index_bits * level;
 	result->gpa = leaf_address(mode, values[level], large, page_mask) | (address & page_mask);
 	result->writable = leaf_allows(cpu, who, ACCESS_WRITE, allowed) &&
 			   (access == ACCESS_WRITE || (values[level] & PTE_D));

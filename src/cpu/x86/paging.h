@@ -18,8 +18,9 @@ struct accessor {
 
 struct walk {
 	uint64_t gpa;
-	bool writable;	/* a write of the same kind would be let through, and D is set */
-	uint32_t error; /* #PF error code where the walk failed */
+	unsigned page_bits; /* of the address, that lie in the page */
+	bool writable;	    /* a write of the same kind would be let through, and D is set */
+	uint32_t error;	    /* #PF error code where the walk failed */
 };
 
 /* Translates `address`, setting A and D; false: page fault. Paging must be on. */
