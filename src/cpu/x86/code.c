@@ -219,8 +219,10 @@ static void mark_lines(struct cpu *cpu, uint64_t gpa, uint64_t *marked)
 		return;
 	*marked |= lines;
 	mem_add_code_lines(cpu->env.mem, gpa, lines);
-	while (G_UNLIKELY(mem_is_protecting(cpu->env.mem)))
+	while (G_UNLIKELY(mem_is_protecting(cpu->env.mem))) {
 		serve_protect_requests(cpu);
+		sched_yield();
+	}
 }
 
 /* NULL where the first instruction crosses the page's end. */

@@ -107,6 +107,7 @@ struct cpu {
 	struct lapic *lapic;
 	unsigned id;
 	struct engine_stats stats;
+	unsigned pauses; /* PAUSE instructions, for a spinning guest's manners */
 	const struct block *block; /* running */
 
 	/* Set by any thread, looked at between blocks. */

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Data movement, stack and flag instructions (rows/move.inc, but for strings and branches). */
+#include <sched.h>
+
 #include "cpu/x86/condition.h"
 #include "cpu/x86/exec.h"
 
@@ -240,9 +242,14 @@ ROUTINE(nop)
 }
 EXEC_ONE(nop)
 
+/* A processor that spins waits for another one, which may wait for this host processor. */
 ROUTINE(spin_pause)
 {
+	enum { PATIENCE = 32 };
+
 	__builtin_ia32_pause();
+	if (cpu->env.n_vcpus > 1 && ++cpu->pauses % PATIENCE == 0)
+		sched_yield();
 	NEXT();
 }
 EXEC_ONE(spin_pause)
