@@ -40,6 +40,7 @@ struct engine_env {
 	struct clock *clock;
 	struct lapic_set *lapics;
 	unsigned n_vcpus;
+	void *engine_vm; /* the engine's own, made by its first vCPU and freed by its last; NULL before */
 };
 
 struct engine_stats {
@@ -55,7 +56,7 @@ struct engine {
 	const char *name;
 	unsigned max_vcpus; /* the most one VM may have */
 	/* vCPU `id`, in power-on state; NULL with the error set. */
-	struct vcpu *(*vcpu_new)(const struct engine_env *env, unsigned id, GError **error);
+	struct vcpu *(*vcpu_new)(struct engine_env *env, unsigned id, GError **error);
 	void (*vcpu_free)(struct vcpu *vcpu);
 	enum engine_exit (*run)(struct vcpu *vcpu);
 	/* Makes run() return soon; remembered if it is not running. */
@@ -66,9 +67,16 @@ struct engine {
 	void (*stats)(const struct vcpu *vcpu, struct engine_stats *stats);
 	/* Why run() returned ENGINE_EXIT_ERROR or _SHUTDOWN: a line for a human. */
 	const char *(*last_error)(const struct vcpu *vcpu);
+	/* Where guest stores do not pass through our code, the written pages are gathered from
+	 * log_dirty(true) on, and fetch_dirty() adds them to mem's dirty map. Any thread. NULL: the
+	 * engine keeps the map at every store. */
+	bool (*log_dirty)(struct engine_env *env, bool on, GError **error);
+	bool (*fetch_dirty)(struct engine_env *env, GError **error);
 };
 
 /* The interpreter, T0. */
 extern const struct engine engine_soft;
+/* The host's processor, by /dev/kvm. */
+extern const struct engine engine_kvm;
 
 #endif

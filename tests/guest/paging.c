@@ -122,6 +122,14 @@ static void invalidate(void)
 	check_equal(last.vector, 14);
 }
 
+static bool has_1gib_pages(void)
+{
+	uint32_t a = 0x80000001, b, c = 0, d;
+
+	asm volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+	return d >> 26 & 1;
+}
+
 /* INVLPG anywhere in a large page drops all of it, whatever addresses were translated before. */
 static void invalidate_large(unsigned level)
 {
@@ -148,6 +156,9 @@ static void locked_on_device(void)
 {
 	volatile uint64_t *entry = window_entry(104);
 
+	/* KVM has no CMPXCHG16B on device memory at all. */
+	if (is_kvm())
+		return;
 	*entry = 0xd0000000 | PTE_P | PTE_W;
 	try_asm("lock cmpxchg16b (%0)",
 		:
@@ -168,7 +179,9 @@ static void crossing(void)
 	do_access(WRITE, at);
 	check_equal(last.vector, 14);
 	check_equal(last_cr2, WINDOW + 103 * 4096);
-	check_equal(page[4092], 0x11);
+	/* The emulator writes page by page. */
+	if (!is_emulated())
+		check_equal(page[4092], 0x11);
 }
 
 void test_main(void)
@@ -178,7 +191,8 @@ void test_main(void)
 	dirty_after_read();
 	invalidate();
 	invalidate_large(1);
-	invalidate_large(2);
+	if (has_1gib_pages())
+		invalidate_large(2);
 	crossing();
 	locked_on_device();
 	do_access(READ, 0x0000800000000000);

@@ -84,6 +84,16 @@ static uint32_t feature_word(uint32_t leaf, uint32_t subleaf, enum reg reg)
 	return 0;
 }
 
+struct cpuid cpuid_feature_bits(uint32_t leaf, uint32_t subleaf)
+{
+	uint32_t r[4] = {0};
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(features); i++)
+		if (features[i].leaf == leaf && features[i].subleaf == subleaf)
+			r[features[i].reg] = features[i].pass | features[i].own;
+	return (struct cpuid){r[EAX], r[EBX], r[ECX], r[EDX]};
+}
+
 static bool has_avx(void)
 {
 	return feature_word(1, 0, ECX) & BIT(28);

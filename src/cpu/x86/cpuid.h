@@ -30,6 +30,9 @@ struct cpuid {
 struct cpuid cpuid_get(uint32_t leaf, uint32_t subleaf, const struct x86_state *state,
 		       unsigned apic_id, unsigned n_cpus);
 
+/* Which bits of a leaf are features, which an engine that lacks them may clear. */
+struct cpuid cpuid_feature_bits(uint32_t leaf, uint32_t subleaf);
+
 /* XCR0 bits the guest may set. */
 uint64_t cpuid_xcr0_mask(void);
 /* CR4 bits the guest may set. */

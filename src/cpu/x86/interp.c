@@ -8,6 +8,7 @@
 #include "cpu/x86/exec.h"
 #include "cpu/x86/interrupt.h"
 #include "cpu/x86/mmu.h"
+#include "cpu/x86/msr.h"
 #include "cpu/x86/paging.h"
 #include "cpu/x86/vector.h"
 
@@ -94,6 +95,19 @@ static void run_one(struct cpu *cpu)
 	cpu_update_mode(cpu);
 }
 
+/* What another engine took from the APIC before it handed over. */
+static void deliver_taken(struct cpu *cpu)
+{
+	bool *taken = cpu->state.nmi_taken ? &cpu->state.nmi_taken : &cpu->state.interrupt_taken;
+	enum lapic_event event =
+		cpu->state.nmi_taken ? LAPIC_EVENT_NMI : LAPIC_EVENT_INTERRUPT;
+
+	*taken = false;
+	atomic_store(&cpu->attention, true);
+	cpu->stats.interrupts++;
+	interrupt_event(cpu, event, cpu->state.interrupt_vector);
+}
+
 /* What waits between blocks. False: run() is to return. */
 static bool attend(struct cpu *cpu)
 {
@@ -114,6 +128,10 @@ static bool attend(struct cpu *cpu)
 		}
 		if (cpu->debug_pending) {
 			interrupt_debug(cpu);
+			continue;
+		}
+		if (cpu->state.nmi_taken || cpu->state.interrupt_taken) {
+			deliver_taken(cpu);
 			continue;
 		}
 		if (can_take_event(cpu)) {
@@ -238,6 +256,8 @@ static void interp_set_state(struct vcpu *vcpu, const struct x86_state *state)
 	memcpy(cpu->gpr, state->gpr, sizeof(cpu->gpr));
 	cpu_set_rflags(cpu, state->rflags);
 	lapic_set_tsc_offset(cpu->lapic, state->tsc_offset);
+	/* For our TSC: another engine's may have had its own frequency. */
+	msr_write_kvmclock(cpu);
 	if (paging_is_pae(state->cr0, state->cr4, state->efer))
 		paging_load_pdptes(cpu, state->cr3);
 	mmu_flush(cpu);
@@ -245,7 +265,7 @@ static void interp_set_state(struct vcpu *vcpu, const struct x86_state *state)
 	atomic_store(&cpu->attention, true);
 }
 
-static struct vcpu *interp_new(const struct engine_env *env, unsigned id, GError **error)
+static struct vcpu *interp_new(struct engine_env *env, unsigned id, GError **error)
 {
 	struct cpu *cpu = g_aligned_alloc0(1, sizeof(*cpu), 64);
 	struct x86_state reset;

@@ -262,37 +262,12 @@ void interrupt_software(struct cpu *cpu, const struct insn *insn, uint8_t vector
 	deliver(cpu, insn, &event);
 }
 
-/* SDM volume 3, table 10-1: INIT leaves the x87 and vector state, the TSC and most MSRs. */
-static void take_init(struct cpu *cpu)
+/* The state that INIT or SIPI left replaces what ran. */
+static void restart(struct cpu *cpu)
 {
-	struct x86_state old = cpu->state, *s = &cpu->state;
-
-	x86_state_reset(s, cpu->id == 0);
-	s->fpu = old.fpu;
-	s->mxcsr = old.mxcsr;
-	memcpy(s->ymm, old.ymm, sizeof(s->ymm));
-	s->xcr0 = old.xcr0;
-	s->tsc_offset = old.tsc_offset;
-	s->tsc_aux = old.tsc_aux;
-	s->pat = old.pat;
-	s->mtrr_def_type = old.mtrr_def_type;
-	memcpy(s->mtrr_fix, old.mtrr_fix, sizeof(s->mtrr_fix));
-	memcpy(s->mtrr_var, old.mtrr_var, sizeof(s->mtrr_var));
-	memcpy(cpu->gpr, s->gpr, sizeof(cpu->gpr));
-	cpu_set_rflags(cpu, s->rflags);
+	memcpy(cpu->gpr, cpu->state.gpr, sizeof(cpu->gpr));
+	cpu_set_rflags(cpu, cpu->state.rflags);
 	mmu_flush(cpu);
-	cpu_update_mode(cpu);
-}
-
-/* SDM volume 3, 9.4.4: a processor that waits starts in real mode at vector << 12. */
-static void take_sipi(struct cpu *cpu, uint8_t vector)
-{
-	if (cpu->state.activity != X86_WAIT_FOR_SIPI)
-		return;
-	cpu->state.seg[X86_CS].selector = vector << 8;
-	cpu->state.seg[X86_CS].base = vector << 12;
-	cpu->state.rip = 0;
-	cpu->state.activity = X86_ACTIVE;
 	cpu_update_mode(cpu);
 }
 
@@ -336,10 +311,12 @@ void interrupt_event(struct cpu *cpu, enum lapic_event kind, uint8_t vector)
 		event.vector = EXC_NMI;
 		cpu->state.nmi_masked = true;
 	} else if (kind == LAPIC_EVENT_INIT) {
-		take_init(cpu);
+		x86_state_init(&cpu->state, cpu->id == 0);
+		restart(cpu);
 		return;
 	} else if (kind == LAPIC_EVENT_SIPI) {
-		take_sipi(cpu, vector);
+		if (x86_state_startup(&cpu->state, vector))
+			restart(cpu);
 		return;
 	}
 	cpu->delivering = DELIVERING_EVENT;

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "cpu/x86/msr.h"
 
+#include "cpu/x86/cpuid.h"
 #include "cpu/x86/exec.h"
+#include "cpu/x86/kvmclock.h"
 #include "cpu/x86/mmu.h"
 
 enum msr_index {
@@ -12,8 +14,7 @@ enum msr_index {
 	MSR_MISC_ENABLE = 0x1a0, MSR_MTRR_PHYS_BASE0 = 0x200, MSR_MTRR_FIX64K = 0x250,
 	MSR_MTRR_FIX16K_80000 = 0x258, MSR_MTRR_FIX16K_A0000 = 0x259, MSR_MTRR_FIX4K_C0000 = 0x268,
 	MSR_PAT = 0x277, MSR_MTRR_DEF_TYPE = 0x2ff, MSR_TSC_DEADLINE = 0x6e0,
-	MSR_X2APIC_FIRST = 0x800, MSR_X2APIC_LAST = 0x83f, MSR_KVM_WALL_CLOCK_NEW = 0x4b564d00,
-	MSR_KVM_SYSTEM_TIME_NEW = 0x4b564d01, MSR_EFER = 0xc0000080, MSR_STAR = 0xc0000081,
+	MSR_X2APIC_FIRST = 0x800, MSR_X2APIC_LAST = 0x83f, MSR_EFER = 0xc0000080, MSR_STAR = 0xc0000081,
 	MSR_LSTAR = 0xc0000082, MSR_CSTAR = 0xc0000083, MSR_SFMASK = 0xc0000084,
 	MSR_FS_BASE = 0xc0000100, MSR_GS_BASE = 0xc0000101, MSR_KERNEL_GS_BASE = 0xc0000102,
 	MSR_TSC_AUX = 0xc0000103,
@@ -128,35 +129,23 @@ static bool write_gs_base(struct cpu *cpu, uint64_t value)
 	return write_segment_base(cpu, X86_GS, value);
 }
 
-/* KVM's clock (Linux documentation, virt/kvm/x86/msr): what the guest reads is in its memory. */
+bool msr_write_kvmclock(struct cpu *cpu)
+{
+	struct kvmclock zero = {.tsc = cpu->state.tsc_offset, .khz = TSC_HZ / 1000};
+
+	return kvmclock_write_time(cpu->env.mem, cpu->state.kvm_system_time, &zero);
+}
+
 static bool write_system_time(struct cpu *cpu, uint64_t value)
 {
-	struct {
-		uint32_t version, pad0;
-		uint64_t tsc_timestamp, system_time;
-		uint32_t tsc_to_system_mul;
-		int8_t tsc_shift;
-		uint8_t flags, pad[2];
-	} page = {
-		.version = 2,
-		.tsc_timestamp = cpu->state.tsc_offset,
-		/* ns = (ticks << 1) * 2^31 >> 32 at 1 GHz */
-		.tsc_to_system_mul = 1u << 31,
-		.tsc_shift = 1,
-		.flags = 1, /* the same on all vCPUs */
-	};
-
 	cpu->state.kvm_system_time = value;
-	return !(value & 1) || mem_write(cpu->env.mem, value & ~1ull, &page, sizeof(page));
+	return msr_write_kvmclock(cpu);
 }
 
 static bool write_wall_clock(struct cpu *cpu, uint64_t value)
 {
-	int64_t boot = clock_wall_ns(cpu->env.clock) - clock_now_ns(cpu->env.clock);
-	uint32_t wall[3] = {2, boot / 1000000000, boot % 1000000000};
-
 	cpu->state.kvm_wall_clock = value;
-	return mem_write(cpu->env.mem, value, wall, sizeof(wall));
+	return kvmclock_write_wall(cpu->env.mem, value, cpu->env.clock);
 }
 
 static bool is_mtrr_type(uint8_t type)
@@ -237,6 +226,23 @@ static const struct msr_row *find_row(uint32_t index)
 		if (msr_rows[i].index == index)
 			return &msr_rows[i];
 	return NULL;
+}
+
+bool msr_read_constant(uint32_t index, uint64_t *value)
+{
+	const struct msr_row *row = find_row(index);
+
+	if (!row || (row->kind != FIXED && row->kind != IGNORED))
+		return false;
+	*value = row->value;
+	return true;
+}
+
+bool msr_write_constant(uint32_t index, uint64_t value)
+{
+	const struct msr_row *row = find_row(index);
+
+	return row && (row->kind == IGNORED || (row->kind == FIXED && value == row->value));
 }
 
 /* The MTRRs that come in arrays; NULL: not one of them. */

@@ -9,6 +9,13 @@
 bool msr_read(struct cpu *cpu, uint32_t index, uint64_t *value);
 bool msr_write(struct cpu *cpu, uint32_t index, uint64_t value);
 
+/* Writes the page that the guest keeps for KVM's clock, if it does; false: it is not in RAM. */
+bool msr_write_kvmclock(struct cpu *cpu);
+
+/* The MSRs that have nothing behind them, for an engine that keeps the others itself. False: #GP(0). */
+bool msr_read_constant(uint32_t index, uint64_t *value);
+bool msr_write_constant(uint32_t index, uint64_t value);
+
 /* The guest's time-stamp counter. */
 uint64_t cpu_tsc(const struct cpu *cpu);
 

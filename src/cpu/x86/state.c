@@ -27,6 +27,7 @@ static const struct state_field fields[] = {
 	FIELD(fpu.fcw), FIELD(fpu.fsw), FIELD(fpu.ftw), FIELD(fpu.fop), FIELD(fpu.fip), FIELD(fpu.fdp),
 	FIELD(fpu.st), FIELD(mxcsr), FIELD(ymm),
 	FIELD(activity), FIELD(interrupt_shadow), FIELD(nmi_masked),
+	FIELD(interrupt_taken), FIELD(interrupt_vector), FIELD(nmi_taken),
 };
 
 /* The invariants of long mode that the interpreter relies on, and bits no instruction can set. */
@@ -75,6 +76,34 @@ void x86_state_reset(struct x86_state *s, bool bsp)
 	s->fpu.fcw = 0x40;
 	s->mxcsr = 0x1f80;
 	s->activity = bsp ? X86_ACTIVE : X86_WAIT_FOR_SIPI;
+}
+
+void x86_state_init(struct x86_state *s, bool bsp)
+{
+	struct x86_state old = *s;
+
+	x86_state_reset(s, bsp);
+	s->fpu = old.fpu;
+	s->mxcsr = old.mxcsr;
+	memcpy(s->ymm, old.ymm, sizeof(s->ymm));
+	s->xcr0 = old.xcr0;
+	s->tsc_offset = old.tsc_offset;
+	s->tsc_aux = old.tsc_aux;
+	s->pat = old.pat;
+	s->mtrr_def_type = old.mtrr_def_type;
+	memcpy(s->mtrr_fix, old.mtrr_fix, sizeof(s->mtrr_fix));
+	memcpy(s->mtrr_var, old.mtrr_var, sizeof(s->mtrr_var));
+}
+
+bool x86_state_startup(struct x86_state *s, uint8_t vector)
+{
+	if (s->activity != X86_WAIT_FOR_SIPI)
+		return false;
+	s->seg[X86_CS].selector = vector << 8;
+	s->seg[X86_CS].base = vector << 12;
+	s->rip = 0;
+	s->activity = X86_ACTIVE;
+	return true;
 }
 
 uint64_t cpu_rflags(const struct cpu *cpu)

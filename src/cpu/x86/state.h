@@ -130,11 +130,20 @@ struct x86_state {
 	uint8_t activity; /* enum x86_activity */
 	bool interrupt_shadow;
 	bool nmi_masked;
+
+	/* Taken from the APIC, but its handler not entered: the interrupt, an NMI. */
+	bool interrupt_taken;
+	uint8_t interrupt_vector;
+	bool nmi_taken;
 };
 
 extern const struct state_table x86_state_table;
 
-/* Power-on or INIT state (SDM volume 3, table 10-1); `bsp` runs, others wait for SIPI. */
+/* Power-on state (SDM volume 3, table 10-1); `bsp` runs, others wait for SIPI. */
 void x86_state_reset(struct x86_state *state, bool bsp);
+/* INIT, which leaves the x87 and vector state, the TSC and most MSRs (the same table). */
+void x86_state_init(struct x86_state *state, bool bsp);
+/* SIPI (9.4.4): a processor that waits for it starts in real mode at vector << 12; false: it did not wait. */
+bool x86_state_startup(struct x86_state *state, uint8_t vector);
 
 #endif

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The KVM engine: what its files share. Seen only in this folder.
+ *
+ * KVM has the instructions, the page tables and most MSRs; everything else is ours, as under any
+ * engine: the local APIC (no in-kernel irqchip), IA32_APIC_BASE, the x2APIC's registers, the TSC
+ * deadline and kvmclock, the ports and the devices. Linux's documentation, virt/kvm/api, is
+ * the source for each ioctl.
+ */
+#ifndef VIV_CPU_KVM_KVM_INT_H
+#define VIV_CPU_KVM_KVM_INT_H
+
+#include <linux/kvm.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "cpu/engine.h"
+#include "cpu/x86/lapic.h"
+#include "cpu/x86/state.h"
+
+/* What the vCPUs of a VM share: engine_env.engine_vm. The last vCPU takes it along. */
+struct kvm_vm {
+	int kvm_fd, fd;
+	unsigned n_vcpus;
+	size_t run_size;
+	bool user_msrs; /* MSRs can be ours: x2APIC, TSC deadline and kvmclock are offered */
+};
+
+struct kvm_vcpu {
+	struct engine_env *env;
+	struct kvm_vm *vm;
+	struct lapic *lapic;
+	unsigned id;
+	int fd;
+	struct kvm_run *run;
+	struct engine_stats stats;
+
+	enum x86_activity activity;
+	bool if_flag;	 /* RFLAGS.IF when KVM_RUN last came back */
+	bool can_inject; /* KVM would take an interrupt now */
+	bool nmi_masked; /* kept while halted */
+	uint8_t cr8;	 /* as given to KVM_RUN */
+
+	uint64_t tsc_khz;
+	uint64_t tsc_offset;	   /* guest TSC minus the VM's clock, when run() was last left */
+	uint64_t lapic_tsc_offset; /* the one the APIC's deadline is counted by */
+	int64_t clock_lag_ns;	   /* CLOCK_MONOTONIC minus the VM's clock, at the same time */
+	uint64_t kvm_system_time, kvm_wall_clock;
+
+	/* Any thread. */
+	GMutex lock; /* below the APIC's */
+	GCond wakeup;
+	bool running, attention; /* under the lock */
+	pthread_t thread;	 /* valid while running */
+	_Atomic bool in_kvm, kicked;
+
+	bool refused; /* KVM did not take the state */
+	char error[256];
+};
+
+/* vm.c. The first reference makes the VM. */
+struct kvm_vm *kvm_vm_ref(struct engine_env *env, GError **error);
+void kvm_vm_unref(struct engine_env *env);
+bool kvm_vm_log_dirty(struct engine_env *env, bool on, GError **error);
+bool kvm_vm_fetch_dirty(struct engine_env *env, GError **error);
+
+/* cpuid.c: the processor's identity; before its first run. */
+bool kvm_cpuid_set(struct kvm_vcpu *v, GError **error);
+
+/* state.c */
+void kvm_state_get(struct kvm_vcpu *v, struct x86_state *state);
+void kvm_state_set(struct kvm_vcpu *v, const struct x86_state *state);
+/* The vCPU cannot go on because of what was just tried: run() will say so. */
+void kvm_refuse(struct kvm_vcpu *v, const char *what);
+bool kvm_msr_get(struct kvm_vcpu *v, uint32_t index, uint64_t *value);
+bool kvm_msr_set(struct kvm_vcpu *v, uint32_t index, uint64_t value);
+
+/* msr.c: MSRs and time that are not KVM's. */
+bool kvm_user_msr_read(struct kvm_vcpu *v, uint32_t index, uint64_t *value);
+bool kvm_user_msr_write(struct kvm_vcpu *v, uint32_t index, uint64_t value);
+bool kvm_filter_msrs(struct kvm_vm *vm);
+bool kvm_tsc_init(struct kvm_vcpu *v, GError **error);
+void kvm_tsc_resume(struct kvm_vcpu *v);
+void kvm_tsc_sample(struct kvm_vcpu *v);
+void kvm_tsc_load(struct kvm_vcpu *v, uint64_t offset);
+void kvm_tsc_rebase_lapic(struct kvm_vcpu *v);
+
+#endif
