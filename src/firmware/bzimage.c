@@ -134,13 +134,8 @@ static bool read_header(const uint8_t *data, struct bzimage *image, GError **err
 					   "the file is damaged");
 		image->init_end = pref_address + init_size;
 	}
-	if (version >= VERSION_XLF) {
-		uint16_t xloadflags = le16_load(data + BP_XLOADFLAGS);
-
-		if (!(xloadflags & XLF_KERNEL_64))
-			return fail(error, "a 32-bit kernel: give one built for x86-64 (amd64)");
-		image->initrd_above_4g = xloadflags & XLF_ABOVE_4G;
-	}
+	if (version >= VERSION_XLF)
+		image->initrd_above_4g = le16_load(data + BP_XLOADFLAGS) & XLF_ABOVE_4G;
 	return true;
 }
 

@@ -15,21 +15,63 @@ static bool fail(GError **error, const char *what)
 	return false;
 }
 
-static bool parse_header(const uint8_t *data, size_t len, Elf64_Ehdr *header, GError **error)
+/* The 32-bit header, widened. */
+static Elf64_Ehdr widen_header(const uint8_t *data)
 {
+	Elf32_Ehdr h;
+	Elf64_Ehdr wide;
+
+	memcpy(&h, data, sizeof(h));
+	memcpy(&wide, data, sizeof(h.e_ident));
+	wide.e_type = h.e_type;
+	wide.e_machine = h.e_machine;
+	wide.e_entry = h.e_entry;
+	wide.e_phoff = h.e_phoff;
+	wide.e_phentsize = h.e_phentsize;
+	wide.e_phnum = h.e_phnum;
+	return wide;
+}
+
+static Elf64_Phdr read_program_header(const uint8_t *p, bool is_64)
+{
+	Elf64_Phdr wide;
+	Elf32_Phdr h;
+
+	if (is_64) {
+		memcpy(&wide, p, sizeof(wide));
+		return wide;
+	}
+	memcpy(&h, p, sizeof(h));
+	return (Elf64_Phdr){.p_type = h.p_type,
+			    .p_offset = h.p_offset,
+			    .p_paddr = h.p_paddr,
+			    .p_filesz = h.p_filesz,
+			    .p_memsz = h.p_memsz};
+}
+
+static bool parse_header(const uint8_t *data, size_t len, Elf64_Ehdr *header, size_t *ph_size,
+			 GError **error)
+{
+	bool is_64;
+
 	if (len < sizeof(*header) || memcmp(data, ELFMAG, SELFMAG) != 0)
 		return fail(error, "no ELF header: the file is cut short or not an ELF executable");
-	memcpy(header, data, sizeof(*header));
-	if (header->e_ident[EI_CLASS] != ELFCLASS64 || header->e_ident[EI_DATA] != ELFDATA2LSB ||
-	    header->e_machine != EM_X86_64)
-		return fail(error, "an ELF file, but not for a 64-bit x86 machine: "
-				   "give an x86-64 kernel");
+	is_64 = data[EI_CLASS] == ELFCLASS64;
+	*ph_size = is_64 ? sizeof(Elf64_Phdr) : sizeof(Elf32_Phdr);
+	if (is_64)
+		memcpy(header, data, sizeof(*header));
+	else
+		*header = widen_header(data);
+	if ((!is_64 && data[EI_CLASS] != ELFCLASS32) || data[EI_DATA] != ELFDATA2LSB ||
+	    header->e_machine != (is_64 ? EM_X86_64 : EM_386))
+		return fail(error, "an ELF file, but not for an x86 machine: "
+				   "give an x86-64 or i386 kernel");
 	if (header->e_type != ET_EXEC && header->e_type != ET_DYN)
 		return fail(error, "an ELF object, not an executable: give a linked vmlinux");
-	if (header->e_phentsize != sizeof(Elf64_Phdr) || header->e_phnum == 0)
+	if (header->e_phentsize != *ph_size || header->e_phnum == 0)
 		return fail(error, "an ELF file without program headers: "
 				   "nothing in it can be loaded");
-	if (header->e_phoff > len || (len - header->e_phoff) / sizeof(Elf64_Phdr) < header->e_phnum)
+	if (header->e_phoff > len || (len - header->e_phoff) / *ph_size < header->e_phnum)
 		return fail(error, "its ELF program headers lie past the end: "
 				   "the file is cut short");
 	return true;
@@ -76,14 +118,17 @@ static bool entry_is_loaded(const struct elf_image *image)
 bool elf_parse(const uint8_t *data, size_t len, struct elf_image *image, GError **error)
 {
 	Elf64_Ehdr header;
+	size_t ph_size;
 
-	if (!parse_header(data, len, &header, error))
+	if (!parse_header(data, len, &header, &ph_size, error))
 		return false;
-	*image = (struct elf_image){.entry = header.e_entry, .start = UINT64_MAX};
+	*image = (struct elf_image){.is_64 = data[EI_CLASS] == ELFCLASS64,
+				    .entry = header.e_entry,
+				    .start = UINT64_MAX};
 	for (unsigned i = 0; i < header.e_phnum; i++) {
-		Elf64_Phdr ph;
+		Elf64_Phdr ph =
+			read_program_header(data + header.e_phoff + i * ph_size, image->is_64);
 
-		memcpy(&ph, data + header.e_phoff + i * sizeof(ph), sizeof(ph));
 		if (ph.p_type == PT_LOAD && ph.p_memsz &&
 		    !add_segment(image, data, len, &ph, error))
 			return false;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Loads an ELF64 x86-64 executable, such as a Linux vmlinux, into guest RAM at its
+ * Loads an x86 ELF executable of 32 or 64 bits, such as a Linux vmlinux, into guest RAM at its
  * segments' physical addresses (System V ABI, chapters 4 and 5). The file is hostile:
  * every offset is checked by elf_parse() before elf_load() touches the guest.
  */
@@ -24,6 +24,7 @@ struct elf_segment {
 };
 
 struct elf_image {
+	bool is_64;	     /* its code starts in 64-bit mode, else in 32-bit protected mode */
 	uint64_t entry;	     /* physical, within a segment */
 	uint64_t start, end; /* what the segments span in guest-physical memory */
 	unsigned n_segments;

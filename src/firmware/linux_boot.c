@@ -196,11 +196,12 @@ static void put(struct mem *mem, uint64_t gpa, const void *data, uint64_t len)
 	g_assert(is_ram);
 }
 
-/* SDM 3, 3.4.5: present, accessed code (64-bit) and data (flat 4 GiB) of privilege level 0. */
+/* SDM 3, 3.4.5: present, accessed code (64-bit or 32-bit) and data of privilege level 0, flat 4
+ * GiB. */
 static void put_gdt(struct mem *mem, struct linux_boot_entry *entry)
 {
 	const uint64_t gdt[] = {
-		[LINUX_BOOT_CS / 8] = 0x00af9b000000ffff,
+		[LINUX_BOOT_CS / 8] = entry->is_64 ? 0x00af9b000000ffff : 0x00cf9b000000ffff,
 		[LINUX_BOOT_DS / 8] = 0x00cf93000000ffff,
 	};
 
@@ -263,6 +264,7 @@ static bool load(struct mem *mem, const struct linux_boot_file *kernel,
 	build_boot_params(boot_params, mem, &image, initrd_gpa, initrd ? initrd->len : 0, rsdp_gpa);
 	put(mem, BOOT_PARAMS_GPA, boot_params, sizeof(boot_params));
 	put(mem, CMDLINE_GPA, cmdline, strlen(cmdline) + 1);
+	entry->is_64 = elf.is_64;
 	put_gdt(mem, entry);
 	put_page_tables(mem, entry);
 	entry->rip = elf.entry;

@@ -28,13 +28,17 @@ struct linux_boot_config {
 	uint64_t rsdp_gpa; /* 0: no ACPI */
 };
 
-/* What the first processor starts with: long mode (CR0.PE, CR0.PG, CR4.PAE, EFER.LME and
- * LMA), CS = LINUX_BOOT_CS, the other segments LINUX_BOOT_DS, interrupts off. */
+/*
+ * What the first processor starts with: CS = LINUX_BOOT_CS, the other segments LINUX_BOOT_DS,
+ * interrupts off; for a 64-bit kernel long mode (CR0.PE, CR0.PG, CR4.PAE, EFER.LME and LMA), for a
+ * 32-bit one protected mode without paging.
+ */
 struct linux_boot_entry {
+	bool is_64;
 	uint64_t rip;
 	uint64_t rsi; /* boot_params */
 	uint64_t rsp;
-	uint64_t cr3; /* identity map of the first 4 GiB */
+	uint64_t cr3; /* identity map of the first 4 GiB; for long mode */
 	uint64_t gdt_base;
 	uint16_t gdt_limit;
 };

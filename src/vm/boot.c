@@ -36,18 +36,26 @@ void boot_park(struct x86_state *state, bool bsp)
 	set_memory_types(state);
 }
 
-/* The state of boot.rst's 64-bit boot protocol, which the loader's header spells out. */
-static void enter_long_mode(struct x86_state *state, const struct linux_boot_entry *entry)
+static void enable_long_mode(struct x86_state *state, uint64_t cr3)
 {
-	boot_park(state, true);
-	state->cr0 |= CR0_PE | CR0_PG;
-	state->cr3 = entry->cr3;
+	state->cr0 |= CR0_PG;
+	state->cr3 = cr3;
 	state->cr4 |= CR4_PAE;
 	state->efer |= EFER_LME | EFER_LMA;
+}
+
+/* The state of boot.rst's 64-bit or 32-bit boot protocol, which the loader's header spells out. */
+static void enter_kernel(struct x86_state *state, const struct linux_boot_entry *entry)
+{
+	boot_park(state, true);
+	state->cr0 |= CR0_PE;
+	if (entry->is_64)
+		enable_long_mode(state, entry->cr3);
 	state->gdtr = (struct x86_table){.base = entry->gdt_base, .limit = entry->gdt_limit};
 	for (unsigned i = 0; i < X86_N_SEGS; i++)
 		state->seg[i] = flat_segment(LINUX_BOOT_DS, SEG_DB);
-	state->seg[X86_CS] = flat_segment(LINUX_BOOT_CS, SEG_TYPE_CODE | SEG_L);
+	state->seg[X86_CS] =
+		flat_segment(LINUX_BOOT_CS, SEG_TYPE_CODE | (entry->is_64 ? SEG_L : SEG_DB));
 	state->rip = entry->rip;
 	state->gpr[X86_RSI] = entry->rsi;
 	state->gpr[X86_RSP] = entry->rsp;
@@ -67,6 +75,6 @@ bool boot_load(struct machine *machine, const struct vm_config *config, struct x
 
 	if (!linux_boot_load(machine->env.mem, &boot, &entry, error))
 		return false;
-	enter_long_mode(state, &entry);
+	enter_kernel(state, &entry);
 	return true;
 }

@@ -22,6 +22,7 @@ static void test_load(void)
 	g_assert_cmphex(image.start, ==, KERNEL_TEXT);
 	g_assert_cmphex(image.end, ==, KERNEL_DATA + KERNEL_DATA_SIZE);
 	g_assert_cmpuint(image.n_segments, ==, 2);
+	g_assert_true(image.is_64);
 	g_assert_true(elf_fits(&image, mem));
 
 	memset(mem_hva(mem, KERNEL_DATA), 0xff, KERNEL_DATA_SIZE + 1);
@@ -43,9 +44,10 @@ static const struct bad_field {
 	const char *message;
 } bad_fields[] = {
 	{"magic", 0, 1, 0, "no ELF header"},
-	{"32-bit", EI_CLASS, 1, ELFCLASS32, "64-bit x86"},
-	{"big-endian", EI_DATA, 1, ELFDATA2MSB, "64-bit x86"},
-	{"arm", offsetof(Elf64_Ehdr, e_machine), 2, EM_AARCH64, "64-bit x86"},
+	{"class", EI_CLASS, 1, 3, "an x86 machine"},
+	{"class-of-another", EI_CLASS, 1, ELFCLASS32, "an x86 machine"},
+	{"big-endian", EI_DATA, 1, ELFDATA2MSB, "an x86 machine"},
+	{"arm", offsetof(Elf64_Ehdr, e_machine), 2, EM_AARCH64, "an x86 machine"},
 	{"object", offsetof(Elf64_Ehdr, e_type), 2, ET_REL, "linked"},
 	{"no-phdrs", offsetof(Elf64_Ehdr, e_phnum), 2, 0, "program headers"},
 	{"phentsize", offsetof(Elf64_Ehdr, e_phentsize), 2, 32, "program headers"},
@@ -74,6 +76,42 @@ static void test_bad_field(gconstpointer param)
 	g_assert_nonnull(error);
 	if (!strstr(error->message, bad->message))
 		g_error("%s: '%s' does not tell of '%s'", bad->name, error->message, bad->message);
+}
+
+static void test_32_bit(void)
+{
+	static const uint8_t text[] = {0xf4, 0xeb, 0xfd, 0x55};
+	struct {
+		Elf32_Ehdr header;
+		Elf32_Phdr ph;
+		uint8_t text[sizeof(text)];
+	} file = {
+		.header = {.e_ident = {0x7f, 'E', 'L', 'F', ELFCLASS32, ELFDATA2LSB, EV_CURRENT},
+			   .e_type = ET_EXEC,
+			   .e_machine = EM_386,
+			   .e_entry = KERNEL_TEXT + 1,
+			   .e_phoff = sizeof(Elf32_Ehdr),
+			   .e_phentsize = sizeof(Elf32_Phdr),
+			   .e_phnum = 1},
+		.ph = {.p_type = PT_LOAD,
+		       .p_offset = sizeof(Elf32_Ehdr) + sizeof(Elf32_Phdr),
+		       .p_vaddr = 0xc0000000 + KERNEL_TEXT,
+		       .p_paddr = KERNEL_TEXT,
+		       .p_filesz = sizeof(text),
+		       .p_memsz = 4096},
+	};
+	struct mem *mem = mem_new(RAM_SIZE, NULL);
+	struct elf_image image;
+
+	memcpy(file.text, text, sizeof(text));
+	g_assert_true(elf_parse((uint8_t *)&file, sizeof(file), &image, NULL));
+	g_assert_false(image.is_64);
+	g_assert_cmphex(image.entry, ==, KERNEL_TEXT + 1);
+	g_assert_cmphex(image.end, ==, KERNEL_TEXT + 4096);
+	elf_load(&image, mem);
+	g_assert_cmpmem(mem_hva(mem, KERNEL_TEXT), sizeof(text), text, sizeof(text));
+	g_assert_false(elf_parse((uint8_t *)&file, sizeof(file) - 1, &image, NULL));
+	mem_free(mem);
 }
 
 static void test_does_not_fit(void)
@@ -107,6 +145,7 @@ int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/elf/load", test_load);
+	g_test_add_func("/elf/32-bit", test_32_bit);
 	g_test_add_func("/elf/does-not-fit", test_does_not_fit);
 	g_test_add_func("/elf/cut-short", test_cut_short);
 	for (unsigned i = 0; i < G_N_ELEMENTS(bad_fields); i++) {

@@ -244,7 +244,6 @@ static const struct bad_field {
 	const char *message;
 } bad_fields[] = {
 	{"version", BP_VERSION, 2, 0x207, "older than 2.6.26"},
-	{"32-bit", BP_XLOADFLAGS, 2, 0, "32-bit"},
 	{"payload-offset", BP_PAYLOAD_OFFSET, 4, 0xffffffff, "cut short"},
 	{"payload-length", BP_PAYLOAD_LENGTH, 4, 0xffffffff, "cut short"},
 	{"no-payload", BP_PAYLOAD_LENGTH, 4, 0, "no known compression"},
