@@ -5,11 +5,16 @@
 static void divide_error(void)
 {
 	try_asm("xor %%eax, %%eax\n\txor %%edx, %%edx\n\txor %%ecx, %%ecx\n\tdivl %%ecx",
-		: : : "rax", "rcx", "rdx", "r11", "cc");
+		:
+		:
+		: "rax", "rcx", "rdx", "r11", "cc");
 	check_equal(last.vector, 0);
 	/* INT64_MIN / -1 does not fit either. */
-	try_asm("mov $1, %%edx\n\tshl $63, %%rdx\n\txor %%eax, %%eax\n\tmov $-1, %%rcx\n\tidivq %%rcx",
-		: : : "rax", "rcx", "rdx", "r11", "cc");
+	try_asm("mov $1, %%edx\n\tshl $63, %%rdx\n\txor %%eax, %%eax\n\tmov $-1, %%rcx\n\tidivq "
+		"%%rcx",
+		:
+		:
+		: "rax", "rcx", "rdx", "r11", "cc");
 	check_equal(last.vector, 0);
 }
 
@@ -54,7 +59,10 @@ static void selectors(void)
 	check_equal(last.error, 11 * 8);
 	/* a null selector in CS by far return */
 	try_asm("mov %%rsp, %%rbx\n\tpush $0\n\tlea 9f(%%rip), %%rax\n\tpush %%rax\n\tlretq",
-		"\n\tmov %%rbx, %%rsp" : : : "rax", "rbx", "r11", "memory");
+		"\n\tmov %%rbx, %%rsp"
+		:
+		:
+		: "rax", "rbx", "r11", "memory");
 	check_equal(last.vector, 13);
 	check_equal(last.error, 0);
 }
@@ -118,7 +126,8 @@ static void from_user(void)
 	check_equal(last.vector, 3);
 }
 
-/* A page fault while a #GP's gate is absent: contributory on contributory is a double fault, on IST 1. */
+/* A page fault while a #GP's gate is absent: contributory on contributory is a double fault, on
+ * IST 1. */
 static void double_fault(void)
 {
 	uint64_t saved = idt[13][0];
@@ -132,8 +141,38 @@ static void double_fault(void)
 
 static void single_step(void)
 {
-	try_asm("pushfq\n\torl $0x100, (%%rsp)\n\tpopfq\n\tnop\n8:\tnop", : : : "r11", "memory", "cc");
+	try_asm("pushfq\n\torl $0x100, (%%rsp)\n\tpopfq\n\tnop\n8:\tnop",
+		:
+		:
+		: "r11", "memory", "cc");
 	check_equal(last.vector, 1);
+}
+
+/* What enters a handler with TF clear is not followed by a trap (SDM volume 3, 18.3.1.4; SYSCALL).
+ */
+static void single_step_into(void)
+{
+	uint64_t entered = 0, efer = rdmsr(0xc0000080);
+	unsigned before = interrupts;
+
+	try_asm("pushfq\n\torl $0x100, (%%rsp)\n\tpopfq\n\tint $0x80\n8:\tnop",
+		:
+		:
+		: "r11", "memory", "cc");
+	check_equal(last.vector, 1);
+	check_equal(interrupts, before + 1);
+	wrmsr(0xc0000080, efer | 1);
+	wrmsr(0xc0000081, (uint64_t)SEL_CODE << 32);
+	wrmsr(0xc0000084, 0x100);
+	try_asm("mov $0xc0000082, %%ecx\n\tlea 7f(%%rip), %%rax\n\tmov %%rax, %%rdx\n\t"
+		"shr $32, %%rdx\n\twrmsr\n\tpushfq\n\torl $0x100, (%%rsp)\n\tpopfq\n\t"
+		"syscall\n\tjmp 9f\n7:\tinc %0\n\tjmp *%%rcx",
+		: "+r"(entered)
+		:
+		: "rax", "rcx", "rdx", "r11", "memory", "cc");
+	check_equal(last.vector, 256);
+	check_equal(entered, 1);
+	wrmsr(0xc0000080, efer);
 }
 
 void test_main(void)
@@ -144,6 +183,7 @@ void test_main(void)
 	selectors();
 	software_interrupts();
 	single_step();
+	single_step_into();
 	double_fault();
 	from_user();
 }

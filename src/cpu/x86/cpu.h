@@ -130,6 +130,7 @@ struct cpu {
 	 * flush; a map for each size. */
 	uint64_t large_pages[N_LARGE_SIZES][LARGE_HASHES / 64];
 
+	bool no_step; /* this instruction entered a handler with TF clear: no single-step trap */
 	sigjmp_buf *jump; /* where a fault goes; set while run() runs */
 	struct {
 		uint8_t vector;

@@ -52,6 +52,7 @@ ROUTINE(syscall_64)
 	s->rip = cpu->mode_key & MODE_64 ? s->lstar : s->cstar;
 	cpu_set_rflags(cpu, cpu->gpr[X86_R11] & ~(s->sfmask | RFLAGS_RF));
 	enter_segments(cpu, cs & ~3, (cs & ~3) + 8, 0, true);
+	cpu->no_step = !(s->rflags & RFLAGS_TF);
 }
 EXEC_ONE(syscall_64)
 

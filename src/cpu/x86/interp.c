@@ -176,8 +176,10 @@ static enum engine_exit run_loop(struct cpu *cpu)
 		    !attend(cpu))
 			return ENGINE_EXIT_KICK;
 		if (G_UNLIKELY(cpu->mode_key & MODE_STEP)) {
+			cpu->no_step = false;
 			run_block(cpu);
-			debug_pend(cpu, DR6_BS);
+			if (!cpu->no_step)
+				debug_pend(cpu, DR6_BS);
 			continue;
 		}
 		run_block(cpu);

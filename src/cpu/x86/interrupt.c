@@ -260,6 +260,7 @@ void interrupt_software(struct cpu *cpu, const struct insn *insn, uint8_t vector
 
 	cpu->state.rip = insn_next_pc(cpu, insn);
 	deliver(cpu, insn, &event);
+	cpu->no_step = true;
 }
 
 /* The state that INIT or SIPI left replaces what ran. */
