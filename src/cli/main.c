@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "cli/verb.h"
@@ -64,10 +66,24 @@ static int version(int argc, char **argv)
 
 const struct verb verb_version = {"version", "print the version", version};
 
+/* Standard descriptors that the caller has closed would be given to the next files opened, and
+ * the guest's console be a disk. */
+static void fill_standard_descriptors(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	const struct verb *verb;
 
+	fill_standard_descriptors();
 	if (argc < 2) {
 		list_verbs(stderr);
 		return EXIT_STATUS_USAGE;

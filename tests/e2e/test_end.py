@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """How a run ends: each way its own exit status, and the terminal given back."""
+import contextlib
 import os
 import signal
 import subprocess
@@ -45,6 +46,28 @@ def test_no_input(viv, monitor):
     process.terminate()
     assert process.wait(60) == 128 + signal.SIGTERM
     process.stdout.close()
+
+
+def open_files(pid):
+    files = {}
+    for entry in os.scandir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            files[entry.name] = os.readlink(entry.path)
+    return files
+
+
+def test_closed_descriptors_are_not_taken_by_others(viv, monitor):
+    """Else the guest's RAM or a disk would become its console."""
+    process = subprocess.Popen([viv, "run", "--kernel", monitor, "-m", "64M"],
+                               stderr=subprocess.PIPE,
+                               preexec_fn=lambda: os.closerange(0, 2))
+    with process:
+        files = {}
+        while not any("guest-ram" in target for target in files.values()):
+            assert process.poll() is None
+            files = open_files(process.pid)
+        process.terminate()
+    assert files["0"] == files["1"] == "/dev/null"
 
 
 def test_escape_is_a_byte_like_others_on_a_pipe(start_monitor):
