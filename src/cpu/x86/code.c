@@ -11,6 +11,8 @@
 #define ARENA_SIZE (64u << 20)
 #define HASH_SIZE  (1u << 15)
 #define ITLB_SIZE  128
+/* More requests of a kind than this are taken as one that concerns everything. */
+#define REQUESTS_MAX 256
 
 struct code_cache {
 	uint8_t *arena;
@@ -25,6 +27,7 @@ struct code_cache {
 	GMutex requests_lock;
 	GArray *written; /* struct written_range */
 	GArray *protect; /* gpas of pages to take out of the write TLBs */
+	bool protect_all; /* there were too many to note */
 	unsigned protect_asked;
 	_Atomic unsigned protect_done;
 	struct block *crossing; /* the one instruction that crosses a page */
@@ -76,8 +79,10 @@ void code_free(struct code_cache *code)
 
 void code_forget_jumps(struct cpu *cpu)
 {
-	if (!++cpu->jump_generation)
+	if (!++cpu->jump_generation) {
 		memset(cpu->jumps, 0, sizeof(cpu->jumps));
+		cpu->jump_generation = 1; /* what memset() left is of generation 0 */
+	}
 }
 
 void code_forget_addresses(struct cpu *cpu)
@@ -175,8 +180,12 @@ static void serve_protect_requests(struct cpu *cpu)
 	struct code_cache *code = cpu->code;
 
 	g_mutex_lock(&code->requests_lock);
-	for (unsigned i = 0; i < code->protect->len; i++)
-		mmu_protect_page(cpu, g_array_index(code->protect, uint64_t, i));
+	if (code->protect_all)
+		mmu_flush(cpu);
+	else
+		for (unsigned i = 0; i < code->protect->len; i++)
+			mmu_protect_page(cpu, g_array_index(code->protect, uint64_t, i));
+	code->protect_all = false;
 	g_array_set_size(code->protect, 0);
 	atomic_store(&code->protect_done, code->protect_asked);
 	g_mutex_unlock(&code->requests_lock);
@@ -394,9 +403,6 @@ static void invalidate(struct cpu *cpu, uint64_t gpa, uint64_t len)
 	}
 }
 
-/* More than this many ranges at once are taken as one write to everything. */
-#define WRITTEN_MAX 256
-
 static void on_written(void *opaque, uint64_t gpa, uint64_t len)
 {
 	struct written_range range = {gpa, len};
@@ -407,7 +413,7 @@ static void on_written(void *opaque, uint64_t gpa, uint64_t len)
 		return;
 	}
 	g_mutex_lock(&cpu->code->requests_lock);
-	if (cpu->code->written->len <= WRITTEN_MAX)
+	if (cpu->code->written->len <= REQUESTS_MAX)
 		g_array_append_val(cpu->code->written, range);
 	g_mutex_unlock(&cpu->code->requests_lock);
 	atomic_store(&cpu->attention, true);
@@ -418,7 +424,7 @@ void code_take_written(struct cpu *cpu)
 	GArray *written = cpu->code->written;
 
 	g_mutex_lock(&cpu->code->requests_lock);
-	if (written->len > WRITTEN_MAX)
+	if (written->len > REQUESTS_MAX)
 		drop_all(cpu);
 	else
 		for (unsigned i = 0; i < written->len; i++)
@@ -443,7 +449,11 @@ static void on_protect(void *opaque, uint64_t gpa)
 		return;
 	}
 	g_mutex_lock(&cpu->code->requests_lock);
-	g_array_append_val(cpu->code->protect, gpa);
+	/* A vCPU that is halted for good takes none. */
+	if (cpu->code->protect->len < REQUESTS_MAX)
+		g_array_append_val(cpu->code->protect, gpa);
+	else
+		cpu->code->protect_all = true;
 	ticket = ++cpu->code->protect_asked;
 	g_mutex_unlock(&cpu->code->requests_lock);
 	atomic_store(&cpu->attention, true);
