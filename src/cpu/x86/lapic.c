@@ -208,11 +208,22 @@ static bool is_destination(const struct lapic *a, uint32_t dest, bool logical)
 	return (dest >> 4 == 0xf || dest >> 4 == ldr >> 4) && (dest & ldr & 0xf);
 }
 
+/* Lowest priority arbitrates among the APICs that are enabled. */
+static bool takes_message(struct lapic *a, uint32_t dest, bool logical, enum delivery_mode mode)
+{
+	bool takes;
+
+	g_mutex_lock(&a->lock);
+	takes = is_destination(a, dest, logical) && (mode != DELIVERY_LOWEST || is_enabled(a));
+	g_mutex_unlock(&a->lock);
+	return takes;
+}
+
 static void send(struct lapic_set *set, uint32_t dest, bool logical, enum delivery_mode mode,
 		 uint8_t vector, bool level)
 {
 	for (unsigned i = 0; i < set->n; i++) {
-		if (!is_destination(&set->apic[i], dest, logical))
+		if (!takes_message(&set->apic[i], dest, logical, mode))
 			continue;
 		accept_message(&set->apic[i], mode, vector, level);
 		if (mode == DELIVERY_LOWEST)
@@ -294,10 +305,14 @@ static void start_count(struct lapic *a)
 
 static void start_deadline(struct lapic *a)
 {
-	int64_t ns = a->tsc_deadline - a->tsc_offset;
+	int64_t now = clock_now_ns(a->set->clock);
+	uint64_t tsc = now + a->tsc_offset;
+	uint64_t left = a->tsc_deadline > tsc ? a->tsc_deadline - tsc : 0;
 
-	/* Far in the future as unsigned is the past as seen by a clock that starts at 0. */
-	arm_timer(a, !a->tsc_deadline ? NO_DEADLINE : MAX(ns, 0));
+	if (!a->tsc_deadline || left > (uint64_t)(NO_DEADLINE - now))
+		arm_timer(a, NO_DEADLINE);
+	else
+		arm_timer(a, now + left);
 }
 
 static uint32_t current_count(const struct lapic *a)
@@ -335,13 +350,16 @@ static void timer_fire(void *opaque)
 
 static void write_lvt(struct lapic *a, unsigned n, uint32_t value)
 {
-	static const uint32_t writable[N_LVT] = {0x710ff, 0x117ff, 0x117ff, 0x1f7ff, 0x1f7ff, 0x110ff};
+	static const uint32_t writable[N_LVT] = {0x710ff, 0x117ff, 0x117ff,
+						 0x1f7ff, 0x1f7ff, 0x110ff};
 	enum timer_mode old_mode = timer_mode(a);
 
 	a->lvt[n] = value & writable[n];
 	if (!(a->svr & SVR_ENABLED))
 		a->lvt[n] |= LVT_MASKED;
-	if (n == 0 && timer_mode(a) != old_mode) {
+	/* SDM volume 3, 11.5.4.1: into or out of this mode the timer is disarmed. */
+	if (n == 0 && timer_mode(a) != old_mode &&
+	    (timer_mode(a) == TIMER_TSC_DEADLINE || old_mode == TIMER_TSC_DEADLINE)) {
 		a->tsc_deadline = 0;
 		arm_timer(a, NO_DEADLINE);
 	}
@@ -496,7 +514,8 @@ void lapic_mmio_write(struct lapic *a, unsigned offset, uint32_t value)
 		write_and_follow(a, offset / 16, value);
 }
 
-/* Registers that exist as MSRs, and which of them may be read and written (SDM volume 3, table 11-6). */
+/* Registers that exist as MSRs, and which of them may be read and written (SDM volume 3, table
+ * 11-6). */
 static bool msr_exists(unsigned reg, bool write)
 {
 	switch (reg) {
@@ -553,7 +572,8 @@ uint64_t lapic_base(const struct lapic *a)
 /* Mode changes: SDM volume 3, figure 11-27. Leaving x2APIC mode takes a disable first. */
 bool lapic_set_base(struct lapic *a, uint64_t value)
 {
-	uint64_t mode = APIC_BASE_EN | APIC_BASE_EXTD, allowed = mode | APIC_BASE_BSP | 0xfffffff000ull;
+	uint64_t mode = APIC_BASE_EN | APIC_BASE_EXTD,
+		 allowed = mode | APIC_BASE_BSP | 0xfffffff000ull;
 	bool ok = !(value & ~allowed) && (value & mode) != APIC_BASE_EXTD;
 
 	g_mutex_lock(&a->lock);
@@ -619,7 +639,8 @@ bool lapic_pending(struct lapic *a, bool interrupts_enabled, bool nmi_enabled)
 	return pending;
 }
 
-/* What power-on and INIT do; INIT leaves IA32_APIC_BASE and the id, and a SIPI that came after it. */
+/* What power-on and INIT do; INIT leaves IA32_APIC_BASE and the id, and a SIPI that came after it.
+ */
 static void reset_registers(struct lapic *a)
 {
 	a->tpr = a->ldr = a->esr = a->esr_pending = a->initial_count = a->divide = 0;
