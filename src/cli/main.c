@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "cli/verb.h"
 
-static const struct verb *const verbs[] = {&verb_run, &verb_help, &verb_version};
+static const struct verb *const verbs[] = {&verb_run, &verb_doctor, &verb_help, &verb_version};
 
 static const struct verb *find_verb(const char *name)
 {

@@ -26,7 +26,7 @@ struct vm_config {
 	char *append;
 	uint64_t ram_size;
 	unsigned n_vcpus;
-	const struct engine *engine;
+	const struct engine *engine; /* NULL: the one that suits the host */
 	struct vm_disk disks[VM_MAX_DISKS];
 	unsigned n_disks;
 };

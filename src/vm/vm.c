@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "block/block.h"
 #include "clock/clock.h"
+#include "cpu/engine_choose.h"
 #include "machine/board.h"
 #include "machine/machine.h"
 #include "stream/stream.h"
@@ -83,17 +84,28 @@ static void attach_clock(struct vm *vm)
 	g_source_attach(vm->clock_source, vm->context);
 }
 
-static bool check(const struct vm_config *config, GError **error)
+static const struct engine *find_engine(const struct vm_config *config)
+{
+	struct engine_choice choice;
+
+	if (config->engine)
+		return config->engine;
+	engine_choose(&choice);
+	g_free(choice.reason);
+	return choice.engine;
+}
+
+static bool check(const struct vm_config *config, const struct engine *engine, GError **error)
 {
 	if (!config->kernel) {
 		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
 			    "no kernel given; name one with --kernel FILE");
 		return false;
 	}
-	if (config->n_vcpus > config->engine->max_vcpus) {
+	if (config->n_vcpus > engine->max_vcpus) {
 		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
 			    "--cpus: %u is too many for the %s engine; give at most %u",
-			    config->n_vcpus, config->engine->name, config->engine->max_vcpus);
+			    config->n_vcpus, engine->name, engine->max_vcpus);
 		return false;
 	}
 	return true;
@@ -172,13 +184,15 @@ static bool load(struct vm *vm, GError **error)
 struct vm *vm_new(const struct vm_config *config, const struct vm_console *console,
 		  GMainContext *context, GError **error)
 {
-	if (!check(config, error))
+	const struct engine *engine = find_engine(config);
+
+	if (!check(config, engine, error))
 		return NULL;
 
 	struct vm *vm = g_new0(struct vm, 1);
 
 	vm->config = config;
-	vm->engine = config->engine;
+	vm->engine = engine;
 	vm->context = g_main_context_ref(context);
 	attach_clock(vm);
 	vm->serial = stream_new_fd(context, console->in_fd, console->out_fd, console->escape,
