@@ -98,6 +98,20 @@ def test_compatibility_mode(viv, tmp_path):
         assert last_line(guest.run("/run/compat")) == "compat: all well"
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("kernel, cpus", [("i386", 1), ("i386-pae", 1), ("rt", 2)])
+def test_other_kernels(viv, kernel, cpus):
+    """32-bit kernels, without and with PAE, and the one with real-time preemption."""
+    subprocess.run([ROOT / "tools/mkguest", GUEST, kernel], check=True)
+    with start(viv, kernel, "--cpus", str(cpus)) as guest:
+        machine = "i686" if kernel.startswith("i386") else "x86_64"
+        assert last_line(guest.run("uname -m")) == machine
+        log = guest.run("dmesg")
+        assert [line for line in log.splitlines() if BAD_NEWS.search(line)] == []
+        guest.send("poweroff -f\n")
+        assert guest.finish()[0] == 0
+
+
 @pytest.mark.parametrize("cpus", [2, 5])
 def test_several_cpus(viv, cpus):
     with start(viv, "cloud", "--cpus", str(cpus)) as guest:
