@@ -123,9 +123,11 @@ static struct cpuid vendor_leaf(uint32_t max_leaf)
 
 bool cpu_is_amd(void)
 {
-	struct cpuid r = vendor_leaf(0);
+	static gsize vendor; /* asked once: where the host is a VM, its CPUID is slow */
 
-	return r.ebx == 0x68747541; /* "Auth" */
+	if (g_once_init_enter(&vendor))
+		g_once_init_leave(&vendor, vendor_leaf(0).ebx);
+	return vendor == 0x68747541; /* "Auth" */
 }
 
 /* Family, model and stepping are a plain x86-64-v3 part's, not the host's: errata tables go by them. */
