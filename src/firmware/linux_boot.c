@@ -50,8 +50,9 @@ static GBytes *read_open_file(int fd, const char *role, const char *path, uint64
 	if (st.st_size == 0 || st.st_size > max) {
 		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
 			    st.st_size ? "%s '%s' is too large: at most %" G_GUINT64_FORMAT
-					 " MiB can be taken"
-				       : "%s '%s' is empty",
+					 " MiB can be taken; give a smaller file, or the guest more "
+					 "memory with -m"
+				       : "%s '%s' is empty; give another file",
 			    role, path, max >> 20);
 		return NULL;
 	}
@@ -84,8 +85,8 @@ static GBytes *read_file(const char *role, const char *path, uint64_t max, GErro
 	GBytes *bytes;
 
 	if (fd < 0) {
-		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT, "cannot open %s '%s': %s", role,
-			    path, g_strerror(errno));
+		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT, "cannot open %s '%s': %s; check the path",
+			    role, path, g_strerror(errno));
 		return NULL;
 	}
 	bytes = read_open_file(fd, role, path, max, error);
@@ -121,7 +122,7 @@ static bool open_kernel(const struct mem *mem, const struct bzimage *image, GByt
 	    image->init_end > MEM_HOLE_START) {
 		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
 			    "asks to be loaded where no PC has memory for it: not a Linux kernel, "
-			    "or a damaged one");
+			    "or a damaged one; give a vmlinuz (bzImage) or a vmlinux");
 		return false;
 	}
 	if (!elf_fits(elf, mem))

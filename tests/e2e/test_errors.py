@@ -9,7 +9,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 CASES = [
-    # arguments, what the line must say ({dir} holds: text, empty, short)
+    # arguments, what the line must say ({dir} holds: text, empty, short, large)
     ("frobnicate", ["unknown verb 'frobnicate'", "viv help"]),
     ("help frobnicate", ["unknown verb 'frobnicate'", "viv help"]),
     ("run", ["--kernel"]),
@@ -18,11 +18,12 @@ CASES = [
     ("run vmlinuz", ["vmlinuz", "viv run --help"]),
     ("run --stats=1", ["--stats", "no value"]),
     ("run --kernel a --kernel b", ["--kernel", "twice"]),
-    ("run --kernel {dir}/absent", ["{dir}/absent", "No such file"]),
+    ("run --kernel {dir}/absent", ["{dir}/absent", "No such file", "check the path"]),
     ("run --kernel {dir}", ["{dir}"]),
     ("run --kernel {dir}/text", ["{dir}/text", "kernel"]),
     ("run --kernel {dir}/empty", ["{dir}/empty"]),
     ("run --kernel {kernel} --initrd {dir}/absent", ["{dir}/absent", "No such file"]),
+    ("run --kernel {kernel} -m 16M --initrd {dir}/large", ["{dir}/large", "too large", "-m"]),
     ("run --kernel {kernel} --disk {dir}/absent", ["{dir}/absent", "No such file"]),
     ("run --kernel {kernel} --disk {dir}", ["{dir}"]),
     ("run --kernel {kernel} --disk {dir}/short", ["{dir}/short", "512"]),
@@ -47,6 +48,8 @@ def test_one_line_and_status_2(viv, monitor, tmp_path, arguments, wanted):
     (tmp_path / "text").write_text("#!/bin/sh\necho not a kernel\n" * 100)
     (tmp_path / "empty").touch()
     (tmp_path / "short").write_bytes(b"x" * 100)
+    with open(tmp_path / "large", "wb") as large:
+        large.truncate(17 << 20)
     names = {"dir": tmp_path, "kernel": monitor}
     ran = subprocess.run([viv, *arguments.format(**names).split()], stdin=subprocess.DEVNULL,
                          capture_output=True, text=True, timeout=60)
