@@ -88,6 +88,7 @@ struct cpu {
 	uint32_t mode_key; /* what decoded code depends on besides its bytes: MODE_* */
 	struct tlb *tlb;   /* of the current class */
 	uint64_t seg_base[INSN_SEG_NONE + 1]; /* copies of state.seg[].base; the last is 0 */
+	uint8_t seg_checked; /* a bit each: accesses need mmu_check_segment(); never in 64-bit mode */
 
 	uint64_t cs_limit; /* the last rip that may be fetched from; all ones in 64-bit mode */
 

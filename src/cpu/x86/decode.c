@@ -490,6 +490,10 @@ enum insn_status insn_decode(const uint8_t *bytes, size_t n, enum insn_mode mode
 		insn->opsize = size_of_routine(&d, row);
 		ok &= read_operands(&d, row, insn);
 		finish_segment(&d, insn);
+		if (insn->flags & INSN_EA_SLOW) {
+			insn->mem_size = insn_mem_size(row, insn);
+			insn->mem_written = insn_mem_written(row);
+		}
 	}
 	insn->len = d.pos;
 	insn->next = offset + d.pos;
@@ -504,6 +508,14 @@ enum insn_status insn_decode(const uint8_t *bytes, size_t n, enum insn_mode mode
 			insn->imm += insn->next;
 	insn->exec = row->exec->fn[!!(insn->flags & INSN_MEM)][__builtin_ctz(insn->opsize)];
 	return insn->exec ? INSN_OK : INSN_UD;
+}
+
+bool insn_mem_written(const struct insn_row *row)
+{
+	if (row->flags & (IF_STORE | IF_X87))
+		return row->flags & IF_STORE;
+	return !(row->flags & IF_NODST) && row->operand[0].kind &&
+	       strchr("EMWQ", row->operand[0].kind);
 }
 
 unsigned insn_mem_size(const struct insn_row *row, const struct insn *insn)
@@ -548,6 +560,8 @@ unsigned insn_mem_size(const struct insn_row *row, const struct insn *insn)
 			return insn->addrsize == 8 ? 10 : 6;
 		case 'p':
 			return insn->opsize + 2;
+		case 'a':
+			return 2 * insn->opsize;
 		}
 		return 0;
 	}

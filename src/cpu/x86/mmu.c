@@ -7,6 +7,7 @@
 #include "cpu/x86/code.h"
 #include "cpu/x86/exec.h"
 #include "cpu/x86/paging.h"
+#include "cpu/x86/segment.h"
 
 #define PAGE_ADDRESS 0x000ffffffffff000ull
 
@@ -109,15 +110,36 @@ uint64_t mmu_fetch(struct cpu *cpu, const struct insn *insn, uint64_t address)
 			 cpu->mode_key & MODE_USER ? TLB_USER : TLB_SUPERVISOR);
 }
 
-uint64_t mmu_ea_slow(struct cpu *cpu, const struct insn *insn)
+uint64_t mmu_ea_slow(struct cpu *cpu, const struct insn *insn, int64_t displacement)
 {
 	uint64_t ea = REG(uint64_t, insn->base) + (REG(uint64_t, insn->index) << insn->scale) +
-		      insn->disp;
+		      insn->disp + displacement;
 
 	if (insn->addrsize != 8)
 		ea = insn->addrsize == 4 ? (uint32_t)ea : (uint16_t)ea;
-	ea += cpu->seg_base[insn->seg];
-	return cpu->mode_key & MODE_64 ? ea : (uint32_t)ea;
+	return mmu_linear(cpu, insn, insn->seg, ea, insn->mem_size, insn->mem_written);
+}
+
+/* Real mode checks limits only. */
+static bool may_access(const struct cpu *cpu, const struct x86_segment *s, bool write)
+{
+	if (!(cpu->state.cr0 & CR0_PE))
+		return true;
+	if (!(s->attr & SEG_P))
+		return false;
+	if (s->attr & SEG_TYPE_CODE)
+		return !write && (s->attr & SEG_TYPE_RW);
+	return !write || (s->attr & SEG_TYPE_RW);
+}
+
+void mmu_check_segment(struct cpu *cpu, const struct insn *insn, enum x86_seg seg, uint64_t offset,
+		       unsigned size, bool write)
+{
+	const struct x86_segment *s = &cpu->state.seg[seg];
+
+	/* An operand without a size, as XSAVE's, is checked at its first byte. */
+	if (!may_access(cpu, s, write) || !segment_holds(s, offset, MAX(size, 1)))
+		cpu_fault_code(cpu, insn, seg == X86_SS ? EXC_SS : EXC_GP, 0);
 }
 
 /* The local APIC answers inside its page while it is in xAPIC mode. */

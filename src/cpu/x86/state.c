@@ -146,6 +146,15 @@ static uint32_t mode_key(const struct cpu *cpu)
 	return key;
 }
 
+/* Whether any access through the segment is fine: 4 GiB of data that may be written. A base inside a
+ * page does not count, so that string instructions see offsets wrap at pages' ends only. */
+static bool is_flat(const struct x86_segment *s)
+{
+	return s->limit == ~0u && s->base % 4096 == 0 &&
+	       (s->attr & (SEG_P | SEG_S | SEG_TYPE_CODE | SEG_TYPE_CONF | SEG_TYPE_RW)) ==
+		       (SEG_P | SEG_S | SEG_TYPE_RW);
+}
+
 void cpu_update_mode(struct cpu *cpu)
 {
 	const struct x86_segment *cs = &cpu->state.seg[X86_CS];
@@ -160,10 +169,13 @@ void cpu_update_mode(struct cpu *cpu)
 		cpu->tlb = &cpu->tlbs[TLB_SUPERVISOR_AC];
 	else
 		cpu->tlb = &cpu->tlbs[TLB_SUPERVISOR];
+	cpu->seg_checked = 0;
 	for (unsigned i = 0; i < X86_N_SEGS; i++) {
 		bool has_base = !(key & MODE_64) || i == X86_FS || i == X86_GS;
 
 		cpu->seg_base[i] = has_base ? cpu->state.seg[i].base : 0;
+		if (!(key & MODE_64) && !is_flat(&cpu->state.seg[i]))
+			cpu->seg_checked |= 1u << i;
 	}
 	if (cpu->seg_base[X86_CS] != cs_base || cpu->cs_limit != cs_limit)
 		code_forget_jumps(cpu);
