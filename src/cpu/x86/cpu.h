@@ -71,11 +71,12 @@ enum {
 	MODE_TS = 1 << 4,
 	MODE_NO_SSE = 1 << 5, /* CR4.OSFXSR clear: #UD */
 	MODE_NO_AVX = 1 << 6, /* no OSXSAVE, or not enabled in XCR0: #UD */
-	MODE_STEP = 1 << 7,   /* RFLAGS.TF: blocks of one instruction */
+	MODE_STEP = 1 << 7,   /* RFLAGS.TF or breakpoints: blocks of one instruction */
 	MODE_REAL = 1 << 8,   /* CR0.PE clear or virtual-8086 */
 };
 
-enum tlb_class { TLB_SUPERVISOR, TLB_SUPERVISOR_AC, TLB_USER, TLB_N_CLASSES };
+/* The last is never filled, so that every access comes to the alignment check. */
+enum tlb_class { TLB_SUPERVISOR, TLB_SUPERVISOR_AC, TLB_USER, TLB_USER_AC, TLB_N_CLASSES };
 
 struct cpu {
 	/* First, so that register offsets in struct insn are offsets into struct cpu: the general
@@ -139,6 +140,7 @@ struct cpu {
 		uint32_t error_code;
 	} fault;
 	uint32_t debug_pending; /* bits of DR6 that raise #DB before the next instruction */
+	bool shadow_by_ss; /* interrupt_shadow is from a load of SS, which holds off traps too */
 	uint8_t delivering; /* vector of the event in delivery, for double faults */
 	char error[160]; /* last_error */
 };

@@ -5,6 +5,7 @@
 #include "cpu/x86/mmu.h"
 
 #include "cpu/x86/code.h"
+#include "cpu/x86/debug.h"
 #include "cpu/x86/exec.h"
 #include "cpu/x86/paging.h"
 #include "cpu/x86/segment.h"
@@ -13,7 +14,7 @@
 
 static struct accessor accessor_of(const struct cpu *cpu, enum tlb_class class)
 {
-	return (struct accessor){.user = class == TLB_USER,
+	return (struct accessor){.user = class >= TLB_USER,
 				 .smap = class == TLB_SUPERVISOR && (cpu->state.cr4 & CR4_SMAP)};
 }
 
@@ -91,7 +92,9 @@ static uint64_t translate(struct cpu *cpu, const struct insn *insn, uint64_t add
 			note_large_page(cpu, address, w.page_bits);
 	}
 	host = mem_hva(cpu->env.mem, w.gpa & ~4095ull);
-	if (!host || access == ACCESS_FETCH)
+	if (!host || access == ACCESS_FETCH || class == TLB_USER_AC)
+		return w.gpa;
+	if (G_UNLIKELY(debug_enabled(cpu)) && debug_watches_page(cpu, address))
 		return w.gpa;
 	cpu->tlb_filled[class] = true;
 	*tlb_slot(tlb->read, address) = (struct tlb_entry){address & ~4095ull, host};
@@ -234,6 +237,17 @@ static uint64_t next_page(const struct cpu *cpu, uint64_t address)
 	return (cpu->mode_key & MODE_64) || address >> 32 ? next : (uint32_t)next;
 }
 
+/* #AC(0) at CPL 3 (SDM volume 3, table 6-7), after any page fault. Of operands over 8 bytes only the x87's count. */
+static void check_alignment(struct cpu *cpu, const struct insn *insn, uint64_t address,
+			    unsigned size, enum tlb_class class)
+{
+	static const uint8_t mask[] = {[2] = 1, [4] = 3, [6] = 3, [8] = 7, [10] = 7};
+
+	if (G_UNLIKELY(class == TLB_USER_AC) && size < G_N_ELEMENTS(mask) &&
+	    (address & mask[size]))
+		cpu_fault_code(cpu, insn, EXC_AC, 0);
+}
+
 static void read_class(struct cpu *cpu, const struct insn *insn, uint64_t address, void *buf,
 		       unsigned size, enum tlb_class class)
 {
@@ -242,6 +256,7 @@ static void read_class(struct cpu *cpu, const struct insn *insn, uint64_t addres
 
 	if (first < size)
 		gpa2 = translate(cpu, insn, next_page(cpu, address), ACCESS_READ, class);
+	check_alignment(cpu, insn, address, size, class);
 	physical_read(cpu, gpa, buf, first);
 	if (first < size)
 		physical_read(cpu, gpa2, (uint8_t *)buf + first, size - first);
@@ -255,21 +270,30 @@ static void write_class(struct cpu *cpu, const struct insn *insn, uint64_t addre
 
 	if (first < size)
 		gpa2 = translate(cpu, insn, next_page(cpu, address), ACCESS_WRITE, class);
+	check_alignment(cpu, insn, address, size, class);
 	physical_write(cpu, gpa, buf, first);
 	if (first < size)
 		physical_write(cpu, gpa2, (const uint8_t *)buf + first, size - first);
+}
+
+static void note_access(struct cpu *cpu, uint64_t address, unsigned size, bool write)
+{
+	if (G_UNLIKELY(debug_enabled(cpu)))
+		debug_note_data(cpu, address, size, write);
 }
 
 void mmu_read_slow(struct cpu *cpu, const struct insn *insn, uint64_t address, void *buf,
 		   unsigned size)
 {
 	read_class(cpu, insn, address, buf, size, current_class(cpu));
+	note_access(cpu, address, size, false);
 }
 
 void mmu_write_slow(struct cpu *cpu, const struct insn *insn, uint64_t address, const void *buf,
 		    unsigned size)
 {
 	write_class(cpu, insn, address, buf, size, current_class(cpu));
+	note_access(cpu, address, size, true);
 }
 
 void mem_read_bytes(struct cpu *cpu, const struct insn *insn, uint64_t address, void *buf,
@@ -325,6 +349,7 @@ void mmu_probe(struct cpu *cpu, const struct insn *insn, uint64_t address, unsig
 	translate(cpu, insn, address, access, current_class(cpu));
 	if (first < size)
 		translate(cpu, insn, next_page(cpu, address), access, current_class(cpu));
+	check_alignment(cpu, insn, address, size, current_class(cpu));
 }
 
 void *mmu_rmw_slow(struct cpu *cpu, const struct insn *insn, uint64_t address, unsigned size)
@@ -340,6 +365,8 @@ void *mmu_rmw_slow(struct cpu *cpu, const struct insn *insn, uint64_t address, u
 	if (p && first_part(address, size) == size) {
 		/* A page that holds code: written in place, so that a locked instruction stays one.
 		 */
+		check_alignment(cpu, insn, address, size, current_class(cpu));
+		note_access(cpu, address, size, true);
 		cpu->rmw_address = gpa;
 		return cpu->rmw_pending = p;
 	}

@@ -6,6 +6,7 @@
 
 #include "cpu/x86/code.h"
 #include "cpu/x86/cpu.h"
+#include "cpu/x86/debug.h"
 
 #define FIELD(member) STATE_FIELD(struct x86_state, member)
 #define SEGMENT_FIELDS(s)                                                                          \
@@ -141,7 +142,7 @@ static uint32_t mode_key(const struct cpu *cpu)
 		key |= MODE_NO_SSE;
 	if (!(s->cr4 & CR4_OSXSAVE) || (~s->xcr0 & (XCR0_SSE | XCR0_AVX)))
 		key |= MODE_NO_AVX;
-	if (s->rflags & RFLAGS_TF)
+	if ((s->rflags & RFLAGS_TF) || debug_enabled(cpu))
 		key |= MODE_STEP;
 	return key;
 }
@@ -163,7 +164,9 @@ void cpu_update_mode(struct cpu *cpu)
 
 	cpu->mode_key = key;
 	cpu->cs_limit = key & MODE_64 ? ~0ull : cs->limit;
-	if (key & MODE_USER)
+	if ((key & MODE_USER) && (cpu->state.rflags & RFLAGS_AC) && (cpu->state.cr0 & CR0_AM))
+		cpu->tlb = &cpu->tlbs[TLB_USER_AC];
+	else if (key & MODE_USER)
 		cpu->tlb = &cpu->tlbs[TLB_USER];
 	else if (cpu->state.rflags & RFLAGS_AC)
 		cpu->tlb = &cpu->tlbs[TLB_SUPERVISOR_AC];
