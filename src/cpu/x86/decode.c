@@ -9,8 +9,6 @@
 #include "cpu/x86/insn_int.h"
 #include "cpu/x86/state.h"
 
-#define MAX_LEN 15
-
 struct decoder {
 	const uint8_t *bytes;
 	size_t n, pos;
@@ -468,7 +466,7 @@ enum insn_status insn_decode(const uint8_t *bytes, size_t n, enum insn_mode mode
 			     struct insn *insn)
 {
 	struct decoder d = {
-		.bytes = bytes, .n = MIN(n, MAX_LEN), .mode = mode, .seg = INSN_SEG_NONE};
+		.bytes = bytes, .n = MIN(n, INSN_MAX_LEN), .mode = mode, .seg = INSN_SEG_NONE};
 	const struct insn_row *row;
 	uint16_t number = 0;
 	bool ok;
@@ -498,7 +496,7 @@ enum insn_status insn_decode(const uint8_t *bytes, size_t n, enum insn_mode mode
 	insn->len = d.pos;
 	insn->next = offset + d.pos;
 	if (d.more)
-		return d.n == MAX_LEN ? INSN_TOO_LONG : INSN_MORE;
+		return d.n == INSN_MAX_LEN ? INSN_TOO_LONG : INSN_MORE;
 	if (!row || !ok)
 		return INSN_UD;
 	if (insn->base == INSN_PC)

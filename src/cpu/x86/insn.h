@@ -80,6 +80,7 @@ enum insn_row_flags {
 };
 
 #define INSN_MAX_OPERANDS 4
+#define INSN_MAX_LEN      15 /* bytes; longer ones raise #GP */
 
 struct insn_operand {
 	char kind;    /* addressing letter, 'f' for a fixed one, 0 for none */
