@@ -31,6 +31,39 @@ enum engine_exit {
 	ENGINE_EXIT_KICK,     /* kick() was called; run() again goes on where it stopped */
 	ENGINE_EXIT_SHUTDOWN, /* triple fault: the guest crashed, or asked for a reset this way */
 	ENGINE_EXIT_ERROR,    /* the engine cannot go on; last_error() says why */
+	ENGINE_EXIT_DEBUG,    /* something that set_debug() asked for; debug_stop() says what */
+};
+
+/*
+ * What a debugger wants to be told of; addresses are linear. EXECUTE stops before the instruction
+ * that starts there, the first one of a run() too; the others after the instruction that
+ * touched one of the bytes. The guest's own debug registers are not involved.
+ */
+enum engine_point_kind {
+	ENGINE_POINT_EXECUTE,
+	ENGINE_POINT_WRITE,
+	ENGINE_POINT_READ,
+	ENGINE_POINT_ACCESS, /* either */
+};
+
+struct engine_point {
+	enum engine_point_kind kind;
+	uint64_t address, len;
+};
+
+#define ENGINE_MAX_POINTS 64
+
+struct engine_debug {
+	/* Stop after an instruction or the exception that it raised. External interrupts wait
+	 * meanwhile, but where a halted vCPU waits for one. */
+	bool step;
+	const struct engine_point *points;
+	unsigned n_points;
+};
+
+struct engine_stop {
+	bool is_point; /* a point, and not the end of a step */
+	struct engine_point point;
 };
 
 /* What the vCPUs of one VM share; outlives them. */
@@ -72,6 +105,14 @@ struct engine {
 	 * engine keeps the map at every store. */
 	bool (*log_dirty)(struct engine_env *env, bool on, GError **error);
 	bool (*fetch_dirty)(struct engine_env *env, GError **error);
+	/*
+	 * Debugging: replaces what was asked for before; false, and nothing changes, where the engine
+	 * cannot have so many points of these kinds. While run() is not running. NULL: the engine cannot
+	 * debug.
+	 */
+	bool (*set_debug)(struct vcpu *vcpu, const struct engine_debug *debug);
+	/* Why run() returned ENGINE_EXIT_DEBUG. */
+	void (*debug_stop)(const struct vcpu *vcpu, struct engine_stop *stop);
 };
 
 /* The interpreter, T0. */

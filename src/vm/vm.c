@@ -241,6 +241,7 @@ static void run_vcpu(struct vm_vcpu *vcpu)
 	while (atomic_load(&vm->result) == VM_RUNNING) {
 		switch (vm->engine->run(vcpu->vcpu)) {
 		case ENGINE_EXIT_KICK:
+		case ENGINE_EXIT_DEBUG:
 			break;
 		case ENGINE_EXIT_SHUTDOWN:
 			end_with_reason(vcpu, VM_CRASH);

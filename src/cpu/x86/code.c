@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <sys/mman.h>
 
+#include "cpu/x86/debugger.h"
 #include "cpu/x86/exec.h"
 #include "cpu/x86/mmu.h"
 #include "cpu/x86/vector.h"
@@ -148,13 +149,9 @@ static enum insn_status decode_one(const uint8_t *bytes, size_t n, unsigned offs
 	enum insn_mode mode = key & MODE_64   ? INSN_MODE_64
 			      : key & MODE_32 ? INSN_MODE_32
 					      : INSN_MODE_16;
+	enum insn_status status = insn_decode(bytes, n, mode, offset, insn);
 	const struct insn_row *row;
-	enum insn_status status;
-	uint8_t copy[INSN_MAX_LEN];
 
-	/* Another vCPU may write while we look: all that is decided must be decided by the same bytes. */
-	memcpy(copy, bytes, MIN(n, sizeof(copy)));
-	status = insn_decode(copy, n, mode, offset, insn);
 	if (status == INSN_UD)
 		insn->exec = raise_ud;
 	else if (status == INSN_TOO_LONG)
@@ -162,7 +159,7 @@ static enum insn_status decode_one(const uint8_t *bytes, size_t n, unsigned offs
 	if (status != INSN_OK)
 		return status;
 	row = insn_row_get(insn->row);
-	if ((row->flags & (IF_X87 | IF_MMX | IF_SSE | IF_AVX)) && !vector_prepare(copy, insn))
+	if ((row->flags & (IF_X87 | IF_MMX | IF_SSE | IF_AVX)) && !vector_prepare(bytes, insn))
 		insn->exec = raise_ud;
 	else
 		insn->exec = routine_in_mode(row, insn, key);
@@ -196,7 +193,7 @@ static void serve_protect_requests(struct cpu *cpu)
 }
 
 /* The marks in the code map stay: other vCPUs may have decoded the same lines. */
-static void drop_all(struct cpu *cpu)
+void code_drop_all(struct cpu *cpu)
 {
 	struct code_cache *code = cpu->code;
 
@@ -226,7 +223,7 @@ static void enter_block(struct cpu *cpu, struct block *block)
  */
 static void mark_lines(struct cpu *cpu, uint64_t gpa, uint64_t *marked)
 {
-	uint64_t lines = mem_line_mask(gpa, MIN(INSN_MAX_LEN, 4096 - gpa % 4096));
+	uint64_t lines = mem_line_mask(gpa, MIN(15, 4096 - gpa % 4096));
 
 	if (!(lines & ~*marked))
 		return;
@@ -251,7 +248,7 @@ static struct block *build(struct cpu *cpu, uint64_t gpa)
 	uint64_t marked = 0;
 
 	if (cpu->code->used + worst > ARENA_SIZE)
-		drop_all(cpu);
+		code_drop_all(cpu);
 	block = (struct block *)(cpu->code->arena + cpu->code->used);
 	block->gpa = gpa;
 	block->mode_key = cpu->mode_key;
@@ -265,7 +262,9 @@ static struct block *build(struct cpu *cpu, uint64_t gpa)
 			break;
 		block->n++;
 		offset += insn->len;
-	} while (!ends_block(status, &block->insn[block->n - 1]) && block->n < max && offset < 4096);
+	} while (!ends_block(status, &block->insn[block->n - 1]) && block->n < max &&
+		 offset < 4096 &&
+		 !((cpu->mode_key & MODE_DEBUG) && debugger_splits_at(cpu, offset)));
 	if (!block->n)
 		return NULL;
 	terminate(block, offset);
@@ -281,13 +280,13 @@ static struct block *build_crossing(struct cpu *cpu, uint64_t gpa, uint64_t addr
 	unsigned first = 4096 - gpa % 4096;
 	uint64_t next = cpu->mode_key & MODE_64 ? address + first : (uint32_t)(address + first);
 	uint64_t gpa2 = mmu_fetch(cpu, NULL, next);
-	uint8_t bytes[INSN_MAX_LEN];
+	uint8_t bytes[16];
 
 	if (!mem_read(cpu->env.mem, gpa, bytes, first) ||
 	    !mem_read(cpu->env.mem, gpa2, bytes + first, sizeof(bytes) - first))
 		memset(bytes, 0xff, sizeof(bytes));
 	*block = (struct block){.gpa = gpa, .mode_key = cpu->mode_key, .n = 1};
-	decode_one(bytes, sizeof(bytes), gpa % 4096, cpu->mode_key, &block->insn[0]);
+	decode_one(bytes, 15, gpa % 4096, cpu->mode_key, &block->insn[0]);
 	terminate(block, gpa % 4096 + block->insn[0].len);
 	cpu->stats.decoded++;
 	return block;
@@ -429,7 +428,7 @@ void code_take_written(struct cpu *cpu)
 
 	g_mutex_lock(&cpu->code->requests_lock);
 	if (written->len > REQUESTS_MAX)
-		drop_all(cpu);
+		code_drop_all(cpu);
 	else
 		for (unsigned i = 0; i < written->len; i++)
 			invalidate(cpu, g_array_index(written, struct written_range, i).gpa,

@@ -59,6 +59,8 @@ void code_take_written(struct cpu *cpu);
 void code_set_running(struct cpu *cpu);
 /* The same rip may be another linear address now, or beyond the code segment's limit. */
 void code_forget_jumps(struct cpu *cpu);
+/* Forgets all blocks; the one that runs stays whole. */
+void code_drop_all(struct cpu *cpu);
 /* Linear addresses may mean other pages now. */
 void code_forget_addresses(struct cpu *cpu);
 

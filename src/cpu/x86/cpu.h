@@ -71,12 +71,25 @@ enum {
 	MODE_TS = 1 << 4,
 	MODE_NO_SSE = 1 << 5, /* CR4.OSFXSR clear: #UD */
 	MODE_NO_AVX = 1 << 6, /* no OSXSAVE, or not enabled in XCR0: #UD */
-	MODE_STEP = 1 << 7,   /* RFLAGS.TF or breakpoints: blocks of one instruction */
+	MODE_STEP = 1 << 7,   /* RFLAGS.TF: blocks of one instruction */
 	MODE_REAL = 1 << 8,   /* CR0.PE clear or virtual-8086 */
+	MODE_DEBUG = 1 << 9,  /* a debugger wants something (debugger.h) */
 };
 
-/* The last is never filled, so that every access comes to the alignment check. */
-enum tlb_class { TLB_SUPERVISOR, TLB_SUPERVISOR_AC, TLB_USER, TLB_USER_AC, TLB_N_CLASSES };
+/* What siglongjmp(*cpu->jump) says: deliver cpu->fault, or run the instruction again, alone. */
+enum { JUMP_FAULT = 1, JUMP_ALONE };
+
+/* Of a debugger outside the guest (debugger.h). */
+struct cpu_debugger {
+	struct engine_point points[ENGINE_MAX_POINTS];
+	unsigned n_points, n_watches;
+	bool step;
+	bool alone;	 /* the next instruction is to run in a block of one */
+	bool noted;	 /* `stop` holds, and run() is to return before the next instruction */
+	struct engine_stop stop, reported;
+};
+
+enum tlb_class { TLB_SUPERVISOR, TLB_SUPERVISOR_AC, TLB_USER, TLB_N_CLASSES };
 
 struct cpu {
 	/* First, so that register offsets in struct insn are offsets into struct cpu: the general
@@ -89,7 +102,6 @@ struct cpu {
 	uint32_t mode_key; /* what decoded code depends on besides its bytes: MODE_* */
 	struct tlb *tlb;   /* of the current class */
 	uint64_t seg_base[INSN_SEG_NONE + 1]; /* copies of state.seg[].base; the last is 0 */
-	uint8_t seg_checked; /* a bit each: accesses need mmu_check_segment(); never in 64-bit mode */
 
 	uint64_t cs_limit; /* the last rip that may be fetched from; all ones in 64-bit mode */
 
@@ -140,7 +152,7 @@ struct cpu {
 		uint32_t error_code;
 	} fault;
 	uint32_t debug_pending; /* bits of DR6 that raise #DB before the next instruction */
-	bool shadow_by_ss; /* interrupt_shadow is from a load of SS, which holds off traps too */
+	struct cpu_debugger debugger;
 	uint8_t delivering; /* vector of the event in delivery, for double faults */
 	char error[160]; /* last_error */
 };

@@ -5,6 +5,7 @@
  */
 #include "cpu/x86/code.h"
 #include "cpu/x86/debug.h"
+#include "cpu/x86/debugger.h"
 #include "cpu/x86/exec.h"
 #include "cpu/x86/interrupt.h"
 #include "cpu/x86/mmu.h"
@@ -18,7 +19,7 @@ void cpu_fault(struct cpu *cpu, const struct insn *insn, enum x86_exception vect
 	cpu->fault.vector = vector;
 	cpu->fault.has_error_code = false;
 	cpu->fault.error_code = 0;
-	siglongjmp(*cpu->jump, 1);
+	siglongjmp(*cpu->jump, JUMP_FAULT);
 }
 
 void cpu_fault_code(struct cpu *cpu, const struct insn *insn, enum x86_exception vector,
@@ -28,7 +29,7 @@ void cpu_fault_code(struct cpu *cpu, const struct insn *insn, enum x86_exception
 	cpu->fault.vector = vector;
 	cpu->fault.has_error_code = true;
 	cpu->fault.error_code = error_code;
-	siglongjmp(*cpu->jump, 1);
+	siglongjmp(*cpu->jump, JUMP_FAULT);
 }
 
 void cpu_leave_block(struct cpu *cpu, const struct insn *insn, uint64_t rip)
@@ -44,7 +45,6 @@ static void roll_back(struct cpu *cpu)
 
 	if (!insn)
 		return;
-	cpu->debug_pending = 0;
 	cpu_leave_block(cpu, insn - 1, insn_pc(cpu, insn));
 	if (!(cpu->mode_key & MODE_64))
 		cpu->state.rip = (uint32_t)cpu->state.rip;
@@ -60,9 +60,11 @@ static void wake(void *opaque)
 	g_mutex_unlock(&cpu->halt_lock);
 }
 
+/* A debugger's step is not to end up in a timer's handler. */
 static bool interrupts_enabled(const struct cpu *cpu)
 {
-	return cpu->state.rflags & RFLAGS_IF;
+	return (cpu->state.rflags & RFLAGS_IF) &&
+	       !(cpu->debugger.step && cpu->state.activity == X86_ACTIVE);
 }
 
 static bool nmi_enabled(const struct cpu *cpu)
@@ -109,17 +111,6 @@ static void deliver_taken(struct cpu *cpu)
 	interrupt_event(cpu, event, cpu->state.interrupt_vector);
 }
 
-/* The instruction in an interrupt shadow; no instruction breakpoint stops it (SDM 18.3.1.1). */
-static void run_shadowed(struct cpu *cpu)
-{
-	bool stepped = cpu->state.rflags & RFLAGS_TF;
-
-	cpu->no_step = false;
-	run_one(cpu);
-	if (stepped && !cpu->no_step)
-		debug_pend(cpu, DR6_BS);
-}
-
 /* What waits between blocks. False: run() is to return. */
 static bool attend(struct cpu *cpu)
 {
@@ -127,18 +118,23 @@ static bool attend(struct cpu *cpu)
 
 	for (;;) {
 		atomic_store(&cpu->attention, false);
-		if (cpu->debug_pending && !(cpu->state.interrupt_shadow && cpu->shadow_by_ss))
-			interrupt_debug(cpu);
 		if (atomic_exchange(&cpu->kicked, false))
 			return false;
 		code_take_written(cpu);
 		if (cpu->state.interrupt_shadow) {
-			cpu->state.interrupt_shadow = false;
 			atomic_store(&cpu->attention, true);
+			/* run_debugged() runs the one instruction and ends the shadow. */
+			if (cpu->state.activity == X86_ACTIVE && (cpu->mode_key & MODE_DEBUG))
+				return true;
+			cpu->state.interrupt_shadow = false;
 			if (cpu->state.activity == X86_ACTIVE) {
-				run_shadowed(cpu);
+				run_one(cpu);
 				continue;
 			}
+		}
+		if (cpu->debug_pending) {
+			interrupt_debug(cpu);
+			continue;
 		}
 		if (cpu->state.nmi_taken || cpu->state.interrupt_taken) {
 			deliver_taken(cpu);
@@ -169,21 +165,29 @@ static void run_block(struct cpu *cpu)
 	block->insn[0].exec(cpu, block->insn);
 }
 
-/* One instruction, with RFLAGS.TF set or breakpoints enabled. RF lasts to its end. */
-static void run_stepped(struct cpu *cpu)
+/* As run_block(), for a debugger; false: run() is to tell it something. */
+static bool run_debugged(struct cpu *cpu)
 {
-	uint64_t rf = cpu->state.rflags & RFLAGS_RF, rip = cpu->state.rip;
-	bool stepped = cpu->state.rflags & RFLAGS_TF;
+	bool shadow = cpu->state.interrupt_shadow, trap = cpu->mode_key & MODE_STEP;
 
-	debug_check_fetch(cpu);
-	cpu->state.rflags &= ~(uint64_t)RFLAGS_RF;
+	if (debugger_stops_here(cpu))
+		return false;
+	cpu->state.interrupt_shadow = false;
 	cpu->no_step = false;
-	run_block(cpu);
-	/* A repeated instruction that was left between two elements has not ended. */
-	if (cpu->state.rip == rip && (cpu->block->insn[0].flags & (INSN_REP | INSN_REPNE)))
-		cpu->state.rflags |= rf;
-	if (stepped && !cpu->no_step)
+	if (shadow || trap || cpu->debugger.step || cpu->debugger.alone)
+		run_one(cpu);
+	else
+		run_block(cpu);
+	cpu->debugger.alone = false;
+	if (trap && !cpu->no_step)
 		debug_pend(cpu, DR6_BS);
+	return !debugger_stepped(cpu);
+}
+
+static enum engine_exit stop_for_debugger(struct cpu *cpu)
+{
+	debugger_report(cpu);
+	return ENGINE_EXIT_DEBUG;
 }
 
 static enum engine_exit run_loop(struct cpu *cpu)
@@ -191,19 +195,36 @@ static enum engine_exit run_loop(struct cpu *cpu)
 	sigjmp_buf here;
 
 	cpu->jump = &here;
-	if (sigsetjmp(here, 0)) {
+	switch (sigsetjmp(here, 0)) {
+	case JUMP_FAULT:
 		roll_back(cpu);
 		cpu_update_mode(cpu);
 		if (!interrupt_exception(cpu))
 			return ENGINE_EXIT_SHUTDOWN;
+		if (debugger_stepped(cpu))
+			return stop_for_debugger(cpu);
+		break;
+	case JUMP_ALONE:
+		roll_back(cpu);
+		cpu_update_mode(cpu);
+		cpu->debugger.alone = true;
+		break;
 	}
 	cpu->delivering = DELIVERING_NOTHING;
 	for (;;) {
 		if (G_UNLIKELY(atomic_load_explicit(&cpu->attention, memory_order_relaxed)) &&
 		    !attend(cpu))
 			return ENGINE_EXIT_KICK;
+		if (G_UNLIKELY(cpu->mode_key & MODE_DEBUG)) {
+			if (!run_debugged(cpu))
+				return stop_for_debugger(cpu);
+			continue;
+		}
 		if (G_UNLIKELY(cpu->mode_key & MODE_STEP)) {
-			run_stepped(cpu);
+			cpu->no_step = false;
+			run_block(cpu);
+			if (!cpu->no_step)
+				debug_pend(cpu, DR6_BS);
 			continue;
 		}
 		run_block(cpu);
@@ -340,6 +361,16 @@ static const char *interp_last_error(const struct vcpu *vcpu)
 	return ((const struct cpu *)vcpu)->error;
 }
 
+static bool interp_set_debug(struct vcpu *vcpu, const struct engine_debug *debug)
+{
+	return debugger_set((struct cpu *)vcpu, debug);
+}
+
+static void interp_debug_stop(const struct vcpu *vcpu, struct engine_stop *stop)
+{
+	*stop = ((const struct cpu *)vcpu)->debugger.reported;
+}
+
 const struct engine engine_soft = {
 	.name = "soft",
 	.max_vcpus = 64,
@@ -351,4 +382,6 @@ const struct engine engine_soft = {
 	.set_state = interp_set_state,
 	.stats = interp_stats,
 	.last_error = interp_last_error,
+	.set_debug = interp_set_debug,
+	.debug_stop = interp_debug_stop,
 };
