@@ -154,6 +154,9 @@ static int conclude(const struct run *run)
 	case VM_LEFT:
 		fprintf(stderr, "\nviv: left the guest by Ctrl-]\n");
 		return EXIT_STATUS_OK;
+	case VM_KILLED:
+		fprintf(stderr, "viv: killed by gdb\n");
+		return EXIT_STATUS_OK;
 	case VM_RESET:
 		fprintf(stderr, "viv: the guest asked for a reset; --reboot starts it again\n");
 		return EXIT_STATUS_RESET;

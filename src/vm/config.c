@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "mem/mem.h"
+#include "vm/gdb/server.h"
 
 /* NULL: vm_new() measures and chooses. */
 static const struct {
@@ -136,6 +137,17 @@ static bool set_engine(void *target, const char *value, GError **error)
 	return refuse(error, "'%s' is not an engine; use auto, soft or kvm", value);
 }
 
+static bool set_gdb(void *target, const char *value, GError **error)
+{
+	return gdb_address_check(value, error) &&
+	       set_once(&((struct vm_config *)target)->gdb, value, error);
+}
+
+static bool set_gdb_wait(void *target, const char *value, GError **error)
+{
+	return ((struct vm_config *)target)->gdb_wait = true;
+}
+
 const struct option_row vm_config_options[] = {
 	{"kernel", 0, "FILE", "Linux kernel to boot: bzImage or ELF vmlinux", set_kernel},
 	{"initrd", 0, "FILE", "initial RAM disk for the kernel", set_initrd},
@@ -149,6 +161,8 @@ const struct option_row vm_config_options[] = {
 	 set_disk},
 	{"engine", 0, "ENGINE", "what runs the guest's code: auto, soft or kvm; auto measures",
 	 set_engine},
+	{"gdb", 0, "ADDRESS", "serve gdb at unix:PATH or tcp:127.0.0.1:PORT", set_gdb},
+	{"gdb-wait", 0, NULL, "with --gdb: run nothing before gdb says so", set_gdb_wait},
 };
 const size_t vm_config_n_options = G_N_ELEMENTS(vm_config_options);
 
@@ -167,6 +181,7 @@ void vm_config_fini(struct vm_config *config)
 	g_free(config->kernel);
 	g_free(config->initrd);
 	g_free(config->append);
+	g_free(config->gdb);
 	for (unsigned i = 0; i < config->n_disks; i++)
 		g_free(config->disks[i].path);
 }

@@ -29,6 +29,8 @@ struct vm_config {
 	const struct engine *engine; /* NULL: the one that suits the host */
 	struct vm_disk disks[VM_MAX_DISKS];
 	unsigned n_disks;
+	char *gdb; /* address to serve gdb at; NULL: none */
+	bool gdb_wait;
 };
 
 void vm_config_init(struct vm_config *config);

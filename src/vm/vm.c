@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The result decides everything: whoever sets it first ends the run. The loop thread
- * sees it, kicks the vCPUs and joins their threads; a vCPU thread sees it when
- * run() returns.
+ * sees it and joins the vCPUs' threads.
  */
 #include "vm/vm.h"
 
 #include <glib-unix.h>
-#include <signal.h>
 #include <stdatomic.h>
-#include <time.h>
 
 #include "base/error.h"
 #include "block/block.h"
@@ -19,13 +16,8 @@
 #include "machine/machine.h"
 #include "stream/stream.h"
 #include "vm/boot.h"
-
-struct vm_vcpu {
-	struct vm *vm;
-	struct vcpu *vcpu;
-	GThread *thread;
-	int64_t cpu_ns; /* of its threads so far; written by the thread, read once it is joined */
-};
+#include "vm/gdb/server.h"
+#include "vm/vcpus.h"
 
 struct vm {
 	const struct vm_config *config;
@@ -37,8 +29,11 @@ struct vm {
 	struct block *disks[VM_MAX_DISKS];
 	struct machine *machine;
 	struct engine_env engine_env;
-	struct vm_vcpu *vcpus;
-	unsigned n_vcpus; /* created so far */
+	struct vcpus *vcpus;
+	struct gdb_target gdb_target;
+	struct gdb_server *gdb; /* NULL: none */
+	bool in_run; /* vm_run() */
+	bool held;   /* gdb has the guest stopped, and the clock stands */
 	int64_t wall_ns;
 	_Atomic enum vm_result result;
 	char *reason; /* written by the vCPU thread that set the result, read once it is joined */
@@ -90,6 +85,8 @@ static const struct engine *find_engine(const struct vm_config *config)
 
 	if (config->engine)
 		return config->engine;
+	if (config->gdb)
+		return &engine_soft; /* the one that can be debugged */
 	engine_choose(&choice);
 	g_free(choice.reason);
 	return choice.engine;
@@ -100,6 +97,17 @@ static bool check(const struct vm_config *config, const struct engine *engine, G
 	if (!config->kernel) {
 		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
 			    "no kernel given; name one with --kernel FILE");
+		return false;
+	}
+	if (config->gdb_wait && !config->gdb) {
+		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
+			    "--gdb-wait: nowhere to wait for gdb; add --gdb ADDRESS");
+		return false;
+	}
+	if (config->gdb && !engine->set_debug) {
+		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
+			    "--gdb: the %s engine cannot be debugged; add --engine soft",
+			    engine->name);
 		return false;
 	}
 	if (config->n_vcpus > engine->max_vcpus) {
@@ -145,8 +153,23 @@ static bool build_machine(struct vm *vm, GError **error)
 	return true;
 }
 
+static void on_ended(void *opaque, enum engine_exit exit, const char *why)
+{
+	struct vm *vm = opaque;
+
+	if (end_run(vm, exit == ENGINE_EXIT_SHUTDOWN ? VM_CRASH : VM_FAILED))
+		vm->reason = g_strdup(why);
+}
+
+static void on_stopped(void *opaque)
+{
+	g_main_context_wakeup(((struct vm *)opaque)->context);
+}
+
 static bool create_vcpus(struct vm *vm, GError **error)
 {
+	struct vcpus_owner owner = {on_ended, on_stopped, vm};
+
 	vm->engine_env = (struct engine_env){
 		.mem = vm->machine->env.mem,
 		.bus = vm->machine->env.bus,
@@ -154,16 +177,81 @@ static bool create_vcpus(struct vm *vm, GError **error)
 		.lapics = vm->machine->lapics,
 		.n_vcpus = vm->config->n_vcpus,
 	};
-	vm->vcpus = g_new0(struct vm_vcpu, vm->config->n_vcpus);
-	for (; vm->n_vcpus < vm->config->n_vcpus; vm->n_vcpus++) {
-		struct vm_vcpu *vcpu = &vm->vcpus[vm->n_vcpus];
+	vm->vcpus = vcpus_new(vm->engine, &vm->engine_env, &owner, error);
+	return vm->vcpus != NULL;
+}
 
-		vcpu->vm = vm;
-		vcpu->vcpu = vm->engine->vcpu_new(&vm->engine_env, vm->n_vcpus, error);
-		if (!vcpu->vcpu)
-			return false;
-	}
-	return true;
+static void gdb_get_state(void *opaque, unsigned id, struct x86_state *state)
+{
+	struct vm *vm = opaque;
+
+	vm->engine->get_state(vcpus_get(vm->vcpus, id), state);
+}
+
+static void gdb_set_state(void *opaque, unsigned id, const struct x86_state *state)
+{
+	struct vm *vm = opaque;
+
+	vm->engine->set_state(vcpus_get(vm->vcpus, id), state);
+}
+
+static bool gdb_set_debug(void *opaque, unsigned id, const struct engine_debug *debug)
+{
+	struct vm *vm = opaque;
+
+	return vm->engine->set_debug(vcpus_get(vm->vcpus, id), debug);
+}
+
+/* Time stands still for a guest that is stopped. */
+static void gdb_hold(void *opaque)
+{
+	struct vm *vm = opaque;
+
+	vm->held = true;
+	vcpus_hold(vm->vcpus);
+	clock_stop(vm->clock);
+}
+
+static void gdb_release(void *opaque, unsigned id)
+{
+	struct vm *vm = opaque;
+
+	vm->held = false;
+	if (vm->in_run)
+		clock_start(vm->clock);
+	vcpus_release(vm->vcpus, id);
+}
+
+static bool gdb_take_stop(void *opaque, unsigned *id, struct engine_stop *stop)
+{
+	return vcpus_take_stop(((struct vm *)opaque)->vcpus, id, stop);
+}
+
+static void gdb_kill(void *opaque)
+{
+	vm_stop(opaque, VM_KILLED);
+}
+
+static bool listen_for_gdb(struct vm *vm, GError **error)
+{
+	if (!vm->config->gdb)
+		return true;
+	vm->gdb_target = (struct gdb_target){
+		.n_vcpus = vm->config->n_vcpus,
+		.mem = vm->machine->env.mem,
+		.opaque = vm,
+		.get_state = gdb_get_state,
+		.set_state = gdb_set_state,
+		.set_debug = gdb_set_debug,
+		.hold = gdb_hold,
+		.release = gdb_release,
+		.take_stop = gdb_take_stop,
+		.kill = gdb_kill,
+	};
+	vm->gdb = gdb_server_new(vm->config->gdb, vm->context, &vm->gdb_target, error);
+	if (vm->gdb && vm->config->gdb_wait)
+		gdb_hold(vm);
+	return vm->gdb != NULL;
 }
 
 /* Loads the kernel and gives each vCPU the state it starts with. */
@@ -173,10 +261,10 @@ static bool load(struct vm *vm, GError **error)
 
 	if (!boot_load(vm->machine, vm->config, &state, error))
 		return false;
-	vm->engine->set_state(vm->vcpus[0].vcpu, &state);
-	for (unsigned i = 1; i < vm->n_vcpus; i++) {
+	vm->engine->set_state(vcpus_get(vm->vcpus, 0), &state);
+	for (unsigned i = 1; i < vm->config->n_vcpus; i++) {
 		boot_park(&state, false);
-		vm->engine->set_state(vm->vcpus[i].vcpu, &state);
+		vm->engine->set_state(vcpus_get(vm->vcpus, i), &state);
 	}
 	return true;
 }
@@ -198,7 +286,7 @@ struct vm *vm_new(const struct vm_config *config, const struct vm_console *conso
 	vm->serial = stream_new_fd(context, console->in_fd, console->out_fd, console->escape,
 				   on_escape, vm);
 	if (open_disks(vm, error) && build_machine(vm, error) && create_vcpus(vm, error) &&
-	    load(vm, error))
+	    load(vm, error) && listen_for_gdb(vm, error))
 		return vm;
 	vm_free(vm);
 	return NULL;
@@ -211,9 +299,8 @@ void vm_free(struct vm *vm)
 	/* A disk request that completed later would tell a vCPU of what it wrote. */
 	if (vm->machine)
 		machine_quiesce(vm->machine);
-	for (unsigned i = 0; i < vm->n_vcpus; i++)
-		vm->engine->vcpu_free(vm->vcpus[i].vcpu);
-	g_free(vm->vcpus);
+	gdb_server_free(vm->gdb);
+	vcpus_free(vm->vcpus);
 	machine_free(vm->machine);
 	for (unsigned i = 0; i < vm->config->n_disks; i++)
 		block_close(vm->disks[i]);
@@ -226,86 +313,39 @@ void vm_free(struct vm *vm)
 	g_free(vm);
 }
 
-static void end_with_reason(struct vm_vcpu *vcpu, enum vm_result result)
+/* What gdb is told, as of a process: an exit status, or the signal that ended it. */
+static const char *gdb_end_reply(enum vm_result result)
 {
-	struct vm *vm = vcpu->vm;
-
-	if (end_run(vm, result))
-		vm->reason = g_strdup(vm->engine->last_error(vcpu->vcpu));
-}
-
-static void run_vcpu(struct vm_vcpu *vcpu)
-{
-	struct vm *vm = vcpu->vm;
-
-	while (atomic_load(&vm->result) == VM_RUNNING) {
-		switch (vm->engine->run(vcpu->vcpu)) {
-		case ENGINE_EXIT_KICK:
-		case ENGINE_EXIT_DEBUG:
-			break;
-		case ENGINE_EXIT_SHUTDOWN:
-			end_with_reason(vcpu, VM_CRASH);
-			return;
-		case ENGINE_EXIT_ERROR:
-			end_with_reason(vcpu, VM_FAILED);
-			return;
-		}
+	switch (result) {
+	case VM_CRASH:
+		return "X0b"; /* SIGSEGV */
+	case VM_STOPPED:
+		return "X0f"; /* SIGTERM */
+	case VM_FAILED:
+		return "X06"; /* SIGABRT */
+	default:
+		return "W00";
 	}
-}
-
-static int64_t thread_cpu_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return t.tv_sec * 1000000000ll + t.tv_nsec;
-}
-
-static gpointer vcpu_thread(gpointer opaque)
-{
-	struct vm_vcpu *vcpu = opaque;
-
-	run_vcpu(vcpu);
-	vcpu->cpu_ns += thread_cpu_ns();
-	return NULL;
-}
-
-/* Signals that end the program are the loop thread's to take, never a vCPU's. */
-static void start_threads(struct vm *vm)
-{
-	sigset_t ours, before;
-
-	sigemptyset(&ours);
-	sigaddset(&ours, SIGHUP);
-	sigaddset(&ours, SIGINT);
-	sigaddset(&ours, SIGTERM);
-	pthread_sigmask(SIG_BLOCK, &ours, &before);
-	for (unsigned i = 0; i < vm->n_vcpus; i++) {
-		g_autofree char *name = g_strdup_printf("vcpu%u", i);
-
-		vm->vcpus[i].thread = g_thread_new(name, vcpu_thread, &vm->vcpus[i]);
-	}
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-}
-
-static void join_threads(struct vm *vm)
-{
-	for (unsigned i = 0; i < vm->n_vcpus; i++)
-		vm->engine->kick(vm->vcpus[i].vcpu);
-	for (unsigned i = 0; i < vm->n_vcpus; i++)
-		g_thread_join(vm->vcpus[i].thread);
 }
 
 enum vm_result vm_run(struct vm *vm)
 {
 	int64_t start_us = g_get_monotonic_time();
 
-	clock_start(vm->clock);
-	start_threads(vm);
-	while (atomic_load(&vm->result) == VM_RUNNING)
+	vm->in_run = true;
+	if (!vm->held)
+		clock_start(vm->clock);
+	vcpus_start(vm->vcpus);
+	while (atomic_load(&vm->result) == VM_RUNNING) {
 		g_main_context_iteration(vm->context, TRUE);
-	join_threads(vm);
+		if (vm->gdb)
+			gdb_server_poll(vm->gdb);
+	}
+	vcpus_join(vm->vcpus);
 	clock_stop(vm->clock);
+	vm->in_run = false;
+	if (vm->gdb)
+		gdb_server_end(vm->gdb, gdb_end_reply(atomic_load(&vm->result)));
 	vm->wall_ns += (g_get_monotonic_time() - start_us) * 1000;
 	return atomic_load(&vm->result);
 }
@@ -331,16 +371,5 @@ void vm_get_stats(const struct vm *vm, struct vm_stats *stats)
 		.wall_ns = vm->wall_ns,
 		.console_dropped = stream_dropped(vm->serial),
 	};
-	for (unsigned i = 0; i < vm->n_vcpus; i++) {
-		struct engine_stats one = {0};
-
-		vm->engine->stats(vm->vcpus[i].vcpu, &one);
-		stats->engine.instructions += one.instructions;
-		stats->engine.decoded += one.decoded;
-		stats->engine.tlb_misses += one.tlb_misses;
-		stats->engine.interrupts += one.interrupts;
-		stats->engine.exceptions += one.exceptions;
-		stats->engine.code_writes += one.code_writes;
-		stats->cpu_ns += vm->vcpus[i].cpu_ns;
-	}
+	vcpus_stats(vm->vcpus, &stats->engine, &stats->cpu_ns);
 }

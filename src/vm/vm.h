@@ -24,6 +24,7 @@ enum vm_result {
 	VM_CRASH,    /* triple fault */
 	VM_LEFT,     /* the user typed the escape character */
 	VM_STOPPED,  /* vm_stop() from outside */
+	VM_KILLED,   /* gdb's kill command */
 	VM_FAILED,   /* the host or the engine cannot go on */
 };
 

@@ -40,6 +40,15 @@ CASES = [
     ("run --kernel {kernel} --cpus two", ["--cpus", "'two'"]),
     ("run --kernel {kernel} --cpus 100000", ["--cpus", "100000", "at most"]),
     ("run --kernel {kernel} --engine fast", ["--engine", "'fast'", "soft", "kvm"]),
+    ("run --kernel {kernel} --gdb 1234", ["--gdb", "'1234'", "unix:PATH"]),
+    ("run --kernel {kernel} --gdb tcp:1234", ["--gdb", "tcp:1234", "127.0.0.1"]),
+    ("run --kernel {kernel} --gdb tcp:127.0.0.1:0", ["--gdb", "127.0.0.1:0"]),
+    ("run --kernel {kernel} --gdb tcp:0.0.0.0:1234", ["--gdb", "0.0.0.0", "127.0.0.1"]),
+    ("run --kernel {kernel} --gdb unix:", ["--gdb", "path"]),
+    ("run --kernel {kernel} --gdb unix:{dir}/absent/s", ["--gdb", "{dir}/absent/s", "No such"]),
+    ("run --kernel {kernel} --gdb unix:{dir}/text", ["--gdb", "{dir}/text", "in use"]),
+    ("run --kernel {kernel} --gdb-wait", ["--gdb-wait", "--gdb ADDRESS"]),
+    ("run --kernel {kernel} --gdb unix:{dir}/s --gdb unix:{dir}/t", ["--gdb", "twice"]),
 ]
 
 

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "vm/gdb/server.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <glib-unix.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/error.h"
+
+union address {
+	struct sockaddr any;
+	struct sockaddr_un local;
+	struct sockaddr_in inet;
+};
+
+struct gdb_server {
+	GMainContext *context;
+	const struct gdb_target *target;
+	union address address;
+	int listen_fd, fd; /* -1: none */
+	GSource *listen_source, *source;
+	struct gdb_session *session;
+	GByteArray *out; /* what the socket has not taken yet */
+};
+
+/* A port is reachable by every user of the host at the least, so it stays on the host. */
+static bool parse_tcp(const char *text, struct sockaddr_in *inet, GError **error)
+{
+	const char *colon = strrchr(text, ':');
+	g_autofree char *host = g_strndup(text, colon ? colon - text : 0);
+	guint64 port;
+
+	*inet = (struct sockaddr_in){.sin_family = AF_INET};
+	if (!colon || !g_ascii_string_to_unsigned(colon + 1, 10, 1, 65535, &port, NULL) ||
+	    !inet_aton(host, &inet->sin_addr)) {
+		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
+			    "'tcp:%s' is not an address; write it like tcp:127.0.0.1:1234", text);
+		return false;
+	}
+	if (ntohl(inet->sin_addr.s_addr) >> 24 != IN_LOOPBACKNET) {
+		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
+			    "%s is not this host's own; whoever connects owns the guest, so only "
+			    "127.0.0.1 is served",
+			    host);
+		return false;
+	}
+	inet->sin_port = htons(port);
+	return true;
+}
+
+static bool parse_unix(const char *path, struct sockaddr_un *local, GError **error)
+{
+	*local = (struct sockaddr_un){.sun_family = AF_UNIX};
+	if (!*path || strlen(path) >= sizeof(local->sun_path)) {
+		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
+			    "'unix:%s' needs a path of 1 to %zu bytes", path,
+			    sizeof(local->sun_path) - 1);
+		return false;
+	}
+	strcpy(local->sun_path, path);
+	return true;
+}
+
+static bool parse_address(const char *text, union address *address, GError **error)
+{
+	if (g_str_has_prefix(text, "unix:"))
+		return parse_unix(text + strlen("unix:"), &address->local, error);
+	if (g_str_has_prefix(text, "tcp:"))
+		return parse_tcp(text + strlen("tcp:"), &address->inet, error);
+	g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
+		    "'%s' is not an address; write unix:PATH or tcp:127.0.0.1:PORT", text);
+	return false;
+}
+
+bool gdb_address_check(const char *address, GError **error)
+{
+	union address unused;
+
+	return parse_address(address, &unused, error);
+}
+
+static socklen_t address_len(const union address *address)
+{
+	return address->any.sa_family == AF_UNIX ? sizeof(address->local) : sizeof(address->inet);
+}
+
+/* A socket that nobody listens on any more is what a run that was killed left behind. */
+static void remove_stale(const union address *address)
+{
+	struct stat st;
+	int fd;
+
+	if (address->any.sa_family != AF_UNIX || lstat(address->local.sun_path, &st) ||
+	    !S_ISSOCK(st.st_mode))
+		return;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return;
+	if (connect(fd, &address->any, address_len(address)) && errno == ECONNREFUSED)
+		unlink(address->local.sun_path);
+	close(fd);
+}
+
+static int listen_at(const union address *address, const char *text, GError **error)
+{
+	int fd = socket(address->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int on = 1;
+
+	if (fd >= 0) {
+		remove_stale(address);
+		if (address->any.sa_family == AF_UNIX)
+			fchmod(fd, 0600); /* the socket's file will be the user's alone */
+		else
+			setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+		if (!bind(fd, &address->any, address_len(address)) && !listen(fd, 1))
+			return fd;
+	}
+	g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT, "--gdb: cannot listen at %s: %s", text,
+		    strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
+
+static GSource *watch(struct gdb_server *server, int fd, GIOCondition condition,
+		      GUnixFDSourceFunc callback)
+{
+	GSource *source = g_unix_fd_source_new(fd, condition);
+
+	g_source_set_callback(source, G_SOURCE_FUNC(callback), server, NULL);
+	g_source_attach(source, server->context);
+	return source;
+}
+
+static void unwatch(GSource **source)
+{
+	if (!*source)
+		return;
+	g_source_destroy(*source);
+	g_source_unref(*source);
+	*source = NULL;
+}
+
+static void disconnect(struct gdb_server *server)
+{
+	unwatch(&server->source);
+	g_clear_pointer(&server->session, gdb_session_free);
+	g_byte_array_set_size(server->out, 0);
+	if (server->fd >= 0)
+		close(server->fd);
+	server->fd = -1;
+}
+
+static gboolean on_ready(gint fd, GIOCondition condition, gpointer opaque);
+
+/* Sends what can be sent. As long as something is left, nothing more is read from gdb. */
+static void flush(struct gdb_server *server)
+{
+	ssize_t n = 0;
+
+	while (server->out->len) {
+		n = send(server->fd, server->out->data, server->out->len, MSG_NOSIGNAL);
+		if (n <= 0)
+			break;
+		g_byte_array_remove_range(server->out, 0, n);
+	}
+	if ((n < 0 && errno != EAGAIN && errno != EINTR) ||
+	    (!server->out->len && gdb_session_is_over(server->session))) {
+		disconnect(server);
+		return;
+	}
+	unwatch(&server->source);
+	server->source = watch(server, server->fd, server->out->len ? G_IO_OUT : G_IO_IN, on_ready);
+}
+
+static gboolean on_ready(gint fd, GIOCondition condition, gpointer opaque)
+{
+	struct gdb_server *server = opaque;
+	uint8_t bytes[4096];
+	ssize_t n;
+
+	if (!server->out->len) {
+		n = recv(fd, bytes, sizeof(bytes), 0);
+		if (n > 0) {
+			gdb_session_input(server->session, bytes, n, server->out);
+		} else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
+			disconnect(server);
+			return G_SOURCE_REMOVE;
+		}
+	}
+	flush(server);
+	/* flush() has put another source in this one's place. */
+	return G_SOURCE_REMOVE;
+}
+
+static gboolean on_connection(gint listen_fd, GIOCondition condition, gpointer opaque)
+{
+	struct gdb_server *server = opaque;
+	int fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC), on = 1;
+
+	if (fd < 0)
+		return G_SOURCE_CONTINUE;
+	if (server->session) {
+		close(fd);
+		return G_SOURCE_CONTINUE;
+	}
+	if (server->address.any.sa_family == AF_INET)
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	server->fd = fd;
+	server->target->hold(server->target->opaque);
+	server->session = gdb_session_new(server->target);
+	server->source = watch(server, fd, G_IO_IN, on_ready);
+	return G_SOURCE_CONTINUE;
+}
+
+struct gdb_server *gdb_server_new(const char *address, GMainContext *context,
+				  const struct gdb_target *target, GError **error)
+{
+	struct gdb_server *server = g_new0(struct gdb_server, 1);
+
+	server->context = context;
+	server->target = target;
+	server->fd = -1;
+	server->out = g_byte_array_new();
+	server->listen_fd = -1;
+	if (parse_address(address, &server->address, error))
+		server->listen_fd = listen_at(&server->address, address, error);
+	if (server->listen_fd < 0) {
+		gdb_server_free(server);
+		return NULL;
+	}
+	server->listen_source = watch(server, server->listen_fd, G_IO_IN, on_connection);
+	return server;
+}
+
+void gdb_server_free(struct gdb_server *server)
+{
+	if (!server)
+		return;
+	disconnect(server);
+	unwatch(&server->listen_source);
+	if (server->listen_fd >= 0) {
+		close(server->listen_fd);
+		if (server->address.any.sa_family == AF_UNIX)
+			unlink(server->address.local.sun_path);
+	}
+	g_byte_array_unref(server->out);
+	g_free(server);
+}
+
+void gdb_server_poll(struct gdb_server *server)
+{
+	if (!server->session)
+		return;
+	gdb_session_poll(server->session, server->out);
+	if (server->out->len)
+		flush(server);
+}
+
+void gdb_server_end(struct gdb_server *server, const char *reply)
+{
+	if (!server->session)
+		return;
+	gdb_session_end(server->session, reply, server->out);
+	flush(server);
+}
