@@ -14,6 +14,7 @@ PM1A_CNT = 0x604
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "boot: boots Linux; too slow under sanitizers")
+    config.addinivalue_line("markers", "narrow: little address space; sanitizers need terabytes")
     config.addinivalue_line("markers", "slow: takes minutes; run by ./dev test --slow")
 
 

@@ -3,6 +3,8 @@
 import json
 import subprocess
 
+import pytest
+
 
 def doctor(viv, *options):
     ran = subprocess.run([viv, "doctor", *options], stdin=subprocess.DEVNULL, capture_output=True,
@@ -35,6 +37,7 @@ def test_help(viv):
     assert "doctor" in subprocess.run([viv, "help"], capture_output=True, text=True).stdout
 
 
+@pytest.mark.narrow
 def test_limit_of_address_space_is_told(viv):
     ran = subprocess.run(["sh", "-c", f"ulimit -v 4000000; exec {viv} doctor --json"],
                          capture_output=True, text=True, timeout=60)
