@@ -149,9 +149,13 @@ static enum insn_status decode_one(const uint8_t *bytes, size_t n, unsigned offs
 	enum insn_mode mode = key & MODE_64   ? INSN_MODE_64
 			      : key & MODE_32 ? INSN_MODE_32
 					      : INSN_MODE_16;
-	enum insn_status status = insn_decode(bytes, n, mode, offset, insn);
 	const struct insn_row *row;
+	enum insn_status status;
+	uint8_t copy[INSN_MAX_LEN];
 
+	/* Another vCPU may write while we look: all that is decided must be decided by the same bytes. */
+	memcpy(copy, bytes, MIN(n, sizeof(copy)));
+	status = insn_decode(copy, n, mode, offset, insn);
 	if (status == INSN_UD)
 		insn->exec = raise_ud;
 	else if (status == INSN_TOO_LONG)
@@ -159,7 +163,7 @@ static enum insn_status decode_one(const uint8_t *bytes, size_t n, unsigned offs
 	if (status != INSN_OK)
 		return status;
 	row = insn_row_get(insn->row);
-	if ((row->flags & (IF_X87 | IF_MMX | IF_SSE | IF_AVX)) && !vector_prepare(bytes, insn))
+	if ((row->flags & (IF_X87 | IF_MMX | IF_SSE | IF_AVX)) && !vector_prepare(copy, insn))
 		insn->exec = raise_ud;
 	else
 		insn->exec = routine_in_mode(row, insn, key);
@@ -223,7 +227,7 @@ static void enter_block(struct cpu *cpu, struct block *block)
  */
 static void mark_lines(struct cpu *cpu, uint64_t gpa, uint64_t *marked)
 {
-	uint64_t lines = mem_line_mask(gpa, MIN(15, 4096 - gpa % 4096));
+	uint64_t lines = mem_line_mask(gpa, MIN(INSN_MAX_LEN, 4096 - gpa % 4096));
 
 	if (!(lines & ~*marked))
 		return;
@@ -280,13 +284,13 @@ static struct block *build_crossing(struct cpu *cpu, uint64_t gpa, uint64_t addr
 	unsigned first = 4096 - gpa % 4096;
 	uint64_t next = cpu->mode_key & MODE_64 ? address + first : (uint32_t)(address + first);
 	uint64_t gpa2 = mmu_fetch(cpu, NULL, next);
-	uint8_t bytes[16];
+	uint8_t bytes[INSN_MAX_LEN];
 
 	if (!mem_read(cpu->env.mem, gpa, bytes, first) ||
 	    !mem_read(cpu->env.mem, gpa2, bytes + first, sizeof(bytes) - first))
 		memset(bytes, 0xff, sizeof(bytes));
 	*block = (struct block){.gpa = gpa, .mode_key = cpu->mode_key, .n = 1};
-	decode_one(bytes, 15, gpa % 4096, cpu->mode_key, &block->insn[0]);
+	decode_one(bytes, sizeof(bytes), gpa % 4096, cpu->mode_key, &block->insn[0]);
 	terminate(block, gpa % 4096 + block->insn[0].len);
 	cpu->stats.decoded++;
 	return block;

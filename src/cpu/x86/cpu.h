@@ -71,7 +71,7 @@ enum {
 	MODE_TS = 1 << 4,
 	MODE_NO_SSE = 1 << 5, /* CR4.OSFXSR clear: #UD */
 	MODE_NO_AVX = 1 << 6, /* no OSXSAVE, or not enabled in XCR0: #UD */
-	MODE_STEP = 1 << 7,   /* RFLAGS.TF: blocks of one instruction */
+	MODE_STEP = 1 << 7,   /* RFLAGS.TF or breakpoints: blocks of one instruction */
 	MODE_REAL = 1 << 8,   /* CR0.PE clear or virtual-8086 */
 	MODE_DEBUG = 1 << 9,  /* a debugger wants something (debugger.h) */
 };
@@ -89,7 +89,8 @@ struct cpu_debugger {
 	struct engine_stop stop, reported;
 };
 
-enum tlb_class { TLB_SUPERVISOR, TLB_SUPERVISOR_AC, TLB_USER, TLB_N_CLASSES };
+/* The last is never filled, so that every access comes to the alignment check. */
+enum tlb_class { TLB_SUPERVISOR, TLB_SUPERVISOR_AC, TLB_USER, TLB_USER_AC, TLB_N_CLASSES };
 
 struct cpu {
 	/* First, so that register offsets in struct insn are offsets into struct cpu: the general
@@ -102,6 +103,7 @@ struct cpu {
 	uint32_t mode_key; /* what decoded code depends on besides its bytes: MODE_* */
 	struct tlb *tlb;   /* of the current class */
 	uint64_t seg_base[INSN_SEG_NONE + 1]; /* copies of state.seg[].base; the last is 0 */
+	uint8_t seg_checked; /* a bit each: accesses need mmu_check_segment(); never in 64-bit mode */
 
 	uint64_t cs_limit; /* the last rip that may be fetched from; all ones in 64-bit mode */
 
@@ -153,6 +155,7 @@ struct cpu {
 	} fault;
 	uint32_t debug_pending; /* bits of DR6 that raise #DB before the next instruction */
 	struct cpu_debugger debugger;
+	bool shadow_by_ss; /* interrupt_shadow is from a load of SS, which holds off traps too */
 	uint8_t delivering; /* vector of the event in delivery, for double faults */
 	char error[160]; /* last_error */
 };

@@ -9,8 +9,6 @@
 #include "cpu/x86/insn_int.h"
 #include "cpu/x86/state.h"
 
-#define MAX_LEN 15
-
 struct decoder {
 	const uint8_t *bytes;
 	size_t n, pos;
@@ -468,7 +466,7 @@ enum insn_status insn_decode(const uint8_t *bytes, size_t n, enum insn_mode mode
 			     struct insn *insn)
 {
 	struct decoder d = {
-		.bytes = bytes, .n = MIN(n, MAX_LEN), .mode = mode, .seg = INSN_SEG_NONE};
+		.bytes = bytes, .n = MIN(n, INSN_MAX_LEN), .mode = mode, .seg = INSN_SEG_NONE};
 	const struct insn_row *row;
 	uint16_t number = 0;
 	bool ok;
@@ -490,11 +488,15 @@ enum insn_status insn_decode(const uint8_t *bytes, size_t n, enum insn_mode mode
 		insn->opsize = size_of_routine(&d, row);
 		ok &= read_operands(&d, row, insn);
 		finish_segment(&d, insn);
+		if (insn->flags & INSN_EA_SLOW) {
+			insn->mem_size = insn_mem_size(row, insn);
+			insn->mem_written = insn_mem_written(row);
+		}
 	}
 	insn->len = d.pos;
 	insn->next = offset + d.pos;
 	if (d.more)
-		return d.n == MAX_LEN ? INSN_TOO_LONG : INSN_MORE;
+		return d.n == INSN_MAX_LEN ? INSN_TOO_LONG : INSN_MORE;
 	if (!row || !ok)
 		return INSN_UD;
 	if (insn->base == INSN_PC)
@@ -504,6 +506,14 @@ enum insn_status insn_decode(const uint8_t *bytes, size_t n, enum insn_mode mode
 			insn->imm += insn->next;
 	insn->exec = row->exec->fn[!!(insn->flags & INSN_MEM)][__builtin_ctz(insn->opsize)];
 	return insn->exec ? INSN_OK : INSN_UD;
+}
+
+bool insn_mem_written(const struct insn_row *row)
+{
+	if (row->flags & (IF_STORE | IF_X87))
+		return row->flags & IF_STORE;
+	return !(row->flags & IF_NODST) && row->operand[0].kind &&
+	       strchr("EMWQ", row->operand[0].kind);
 }
 
 unsigned insn_mem_size(const struct insn_row *row, const struct insn *insn)
@@ -548,6 +558,8 @@ unsigned insn_mem_size(const struct insn_row *row, const struct insn *insn)
 			return insn->addrsize == 8 ? 10 : 6;
 		case 'p':
 			return insn->opsize + 2;
+		case 'a':
+			return 2 * insn->opsize;
 		}
 		return 0;
 	}

@@ -86,15 +86,16 @@ static inline bool is_canonical(uint64_t address)
 	return (uint64_t)((int64_t)(address << 16) >> 16) == address;
 }
 
-/* The stack, at the width of `size` bytes, by the stack segment's address size. push and pop in two
- * steps, so that faults come first: stack_top() is where the next push of `size` goes. */
-uint64_t stack_address(struct cpu *cpu, uint64_t rsp);
+/* The stack, by the stack segment's address size: the linear address of `size` bytes at rsp. */
+uint64_t stack_address(struct cpu *cpu, const struct insn *insn, uint64_t rsp, unsigned size);
 void stack_set(struct cpu *cpu, uint64_t rsp);
+/* Faults as `n` pushes of `size` bytes would. */
+void stack_probe(struct cpu *cpu, const struct insn *insn, unsigned n, unsigned size);
 
 static inline void push(struct cpu *cpu, const struct insn *insn, uint64_t v, unsigned size)
 {
 	uint64_t rsp = cpu->gpr[X86_RSP] - size;
-	uint64_t address = stack_address(cpu, rsp);
+	uint64_t address = stack_address(cpu, insn, rsp, size);
 
 	if (G_LIKELY(size == 8))
 		mem_store64(cpu, insn, address, v);
@@ -109,7 +110,7 @@ static inline void push(struct cpu *cpu, const struct insn *insn, uint64_t v, un
 static inline uint64_t stack_peek(struct cpu *cpu, const struct insn *insn, uint64_t offset,
 				  unsigned size)
 {
-	uint64_t address = stack_address(cpu, cpu->gpr[X86_RSP] + offset);
+	uint64_t address = stack_address(cpu, insn, cpu->gpr[X86_RSP] + offset, size);
 
 	if (G_LIKELY(size == 8))
 		return mem_load64(cpu, insn, address);

@@ -488,7 +488,7 @@ EXEC_RM_WIDE(shrd_EGC)
 	{                                                                                          \
 		int##bits##_t s = REG(int##bits##_t, insn->reg);                                   \
 		name##_memory##bits(cpu, insn,                                                     \
-				    insn_ea(cpu, insn) + (int64_t)(s >> BIT_SHIFT##bits) * (bits / 8), s); \
+				    insn_ea_at(cpu, insn, (int64_t)(s >> BIT_SHIFT##bits) * (bits / 8)), s); \
 		NEXT();                                                                            \
 	}                                                                                          \
 	ROUTINE(name##_EI_r##bits)                                                                 \
@@ -536,7 +536,7 @@ EXEC_RM_WIDE(btc_EI)
 	ROUTINE(bt_EG_m##bits)                                                                     \
 	{                                                                                          \
 		int##bits##_t s = REG(int##bits##_t, insn->reg);                                   \
-		uint64_t address = insn_ea(cpu, insn) + (int64_t)(s >> BIT_SHIFT##bits) * (bits / 8); \
+		uint64_t address = insn_ea_at(cpu, insn, (int64_t)(s >> BIT_SHIFT##bits) * (bits / 8)); \
 		bt_value##bits(cpu, mem_load##bits(cpu, insn, address), s);                        \
 		NEXT();                                                                            \
 	}                                                                                          \

@@ -2,6 +2,7 @@
 /* Control and debug registers, MSRs, CPUID, time, TLB, interrupt flag and halt. */
 
 #include "cpu/x86/cpuid.h"
+#include "cpu/x86/debug.h"
 #include "cpu/x86/exec.h"
 #include "cpu/x86/msr.h"
 #include "cpu/x86/paging.h"
@@ -202,7 +203,7 @@ ROUTINE(lmsw)
 }
 EXEC_ONE(lmsw)
 
-/* Debug registers hold what is written; breakpoints do not fire. */
+/* Debug registers (debug.h). */
 #define DR6_FIXED 0xffff0ff0u
 #define DR7_FIXED 0x400u
 
@@ -212,6 +213,7 @@ static unsigned debug_register(struct cpu *cpu, const struct insn *insn)
 
 	if (n >= 8 || ((n == 4 || n == 5) && (cpu->state.cr4 & CR4_DE)))
 		cpu_fault(cpu, insn, EXC_UD);
+	debug_check_guard(cpu, insn);
 	return n == 4 || n == 5 ? n + 2 : n;
 }
 
@@ -238,6 +240,9 @@ ROUTINE(mov_DR)
 		cpu->state.dr7 = (v & 0xffff2bff) | DR7_FIXED;
 	else
 		cpu->state.dr[n] = v;
+	/* Data breakpoints say what may be in the TLB. */
+	mmu_flush(cpu);
+	cpu_update_mode(cpu);
 	finish(cpu, insn);
 }
 EXEC_ONE(mov_DR)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* PUSHF, POPF, CLI and STI, which IOPL, virtual-8086 mode and its extensions have a say in. */
+#include "cpu/x86/debug.h"
 #include "cpu/x86/exec.h"
 #include "cpu/x86/flags.h"
 
@@ -19,6 +20,9 @@ uint64_t flags_writable(const struct cpu *cpu, unsigned opsize)
 
 void flags_load(struct cpu *cpu, uint64_t value, uint64_t mask)
 {
+	/* RF is for instruction breakpoints; without any it would outlive its instruction. */
+	if (!debug_enabled(cpu))
+		value &= ~(uint64_t)RFLAGS_RF;
 	cpu_set_rflags(cpu, (cpu_rflags(cpu) & ~mask) | (value & mask));
 	cpu_update_mode(cpu);
 	/* Interrupts may be enabled now. */
@@ -98,6 +102,7 @@ ROUTINE(sti)
 		cpu_fault_code(cpu, insn, EXC_GP, 0);
 	if (flag == RFLAGS_IF && !(cpu->state.rflags & RFLAGS_IF)) {
 		cpu->state.interrupt_shadow = true;
+		cpu->shadow_by_ss = false;
 		atomic_store(&cpu->attention, true);
 	}
 	cpu->state.rflags |= flag;

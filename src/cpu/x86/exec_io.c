@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* IN and OUT. */
+#include "cpu/x86/debug.h"
 #include "cpu/x86/exec.h"
 #include "cpu/x86/flags.h"
 
@@ -28,6 +29,8 @@ void cpu_check_port(struct cpu *cpu, const struct insn *insn, uint16_t port, uns
 
 	if (by_map && !map_allows(cpu, insn, port, size))
 		cpu_fault_code(cpu, insn, EXC_GP, 0);
+	if (G_UNLIKELY(debug_enabled(cpu)))
+		debug_note_port(cpu, port, size);
 }
 
 static void read_port(struct cpu *cpu, const struct insn *insn, uint16_t port)

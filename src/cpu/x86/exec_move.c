@@ -5,12 +5,19 @@
 #include "cpu/x86/condition.h"
 #include "cpu/x86/exec.h"
 
-uint64_t stack_address(struct cpu *cpu, uint64_t rsp)
+uint64_t stack_address(struct cpu *cpu, const struct insn *insn, uint64_t rsp, unsigned size)
 {
 	if (G_LIKELY(cpu->mode_key & MODE_64))
 		return rsp;
 	rsp = cpu->state.seg[X86_SS].attr & SEG_DB ? (uint32_t)rsp : (uint16_t)rsp;
-	return (uint32_t)(cpu->state.seg[X86_SS].base + rsp);
+	return mmu_linear(cpu, insn, X86_SS, rsp, size, true);
+}
+
+void stack_probe(struct cpu *cpu, const struct insn *insn, unsigned n, unsigned size)
+{
+	for (unsigned i = 1; i <= n; i++)
+		mmu_probe(cpu, insn, stack_address(cpu, insn, cpu->gpr[X86_RSP] - i * size, size),
+			  size, true);
 }
 
 void stack_set(struct cpu *cpu, uint64_t rsp)
@@ -56,13 +63,14 @@ void stack_set(struct cpu *cpu, uint64_t rsp)
 	}                                                                                          \
 	ROUTINE(mov_AO_##bits)                                                                     \
 	{                                                                                          \
-		uint64_t address = insn->imm + cpu->seg_base[insn->seg];                           \
+		uint64_t address =                                                                 \
+			mmu_linear(cpu, insn, insn->seg, insn->imm, bits / 8, false);              \
 		SET_REG##bits(R_RAX, mem_load##bits(cpu, insn, address));                          \
 		NEXT();                                                                            \
 	}                                                                                          \
 	ROUTINE(mov_OA_##bits)                                                                     \
 	{                                                                                          \
-		uint64_t address = insn->imm + cpu->seg_base[insn->seg];                           \
+		uint64_t address = mmu_linear(cpu, insn, insn->seg, insn->imm, bits / 8, true);    \
 		mem_store##bits(cpu, insn, address, REG(uint##bits##_t, R_RAX));                   \
 		NEXT();                                                                            \
 	}                                                                                          \
@@ -231,7 +239,7 @@ ROUTINE(xlat)
 
 	if (insn->addrsize != 8)
 		ea = insn->addrsize == 4 ? (uint32_t)ea : (uint16_t)ea;
-	REG(uint8_t, R_RAX) = mem_load8(cpu, insn, ea + cpu->seg_base[insn->seg]);
+	REG(uint8_t, R_RAX) = mem_load8(cpu, insn, mmu_linear(cpu, insn, insn->seg, ea, 1, false));
 	NEXT();
 }
 EXEC_ONE(xlat)
@@ -348,7 +356,7 @@ ROUTINE(pusha)
 	uint64_t rsp = cpu->gpr[X86_RSP];
 	unsigned size = insn->opsize;
 
-	mmu_probe(cpu, insn, stack_address(cpu, rsp - 8 * size), 8 * size, true);
+	stack_probe(cpu, insn, 8, size);
 	for (unsigned i = 0; i < 8; i++)
 		push(cpu, insn, i == X86_RSP ? rsp : cpu->gpr[i], size);
 	NEXT();
@@ -373,20 +381,20 @@ EXEC_ONE(popa)
 ROUTINE(enter)
 {
 	unsigned size = insn->opsize, level = insn->imm2 % 32;
-	uint64_t rbp = cpu->gpr[X86_RBP], rsp = cpu->gpr[X86_RSP], frame;
+	uint64_t rbp = cpu->gpr[X86_RBP], rsp = cpu->gpr[X86_RSP], frame, last;
 	uint64_t display[32];
 
 	frame = rsp - size;
 	for (unsigned i = 1; i < level; i++) {
-		uint64_t address = stack_address(cpu, rbp - i * size);
+		uint64_t address = stack_address(cpu, insn, rbp - i * size, size);
 
 		display[i] = size == 8	 ? mem_load64(cpu, insn, address)
 			     : size == 4 ? mem_load32(cpu, insn, address)
 					 : mem_load16(cpu, insn, address);
 	}
-	mmu_probe(cpu, insn, stack_address(cpu, frame - level * size), (level + 1) * size, true);
-	mmu_probe(cpu, insn, stack_address(cpu, frame - level * size - (uint16_t)insn->imm), size,
-		  true);
+	stack_probe(cpu, insn, level + 1, size);
+	last = frame - level * size - (uint16_t)insn->imm;
+	mmu_probe(cpu, insn, stack_address(cpu, insn, last, size), size, true);
 	push(cpu, insn, rbp, size);
 	for (unsigned i = 1; i < level; i++)
 		push(cpu, insn, display[i], size);
@@ -401,7 +409,7 @@ EXEC_ONE(enter)
 ROUTINE(leave)
 {
 	unsigned size = insn->opsize;
-	uint64_t rbp = cpu->gpr[X86_RBP], address = stack_address(cpu, rbp), v;
+	uint64_t rbp = cpu->gpr[X86_RBP], address = stack_address(cpu, insn, rbp, size), v;
 
 	v = size == 8 ? mem_load64(cpu, insn, address)
 	    : size == 4 ? mem_load32(cpu, insn, address)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * String instructions. Forward repeats run page by page with the host's own string
- * instruction on host pointers; what cannot be pointed at, and backward ones, go element by element.
- * Registers are up to date after every step, so a fault or an interrupt leaves the
+ * instruction on host pointers; what cannot be pointed at, and backward ones, go element by
+ * element. Registers are up to date after every step, so a fault or an interrupt leaves the
  * instruction restartable as on hardware.
  */
 #include "cpu/x86/exec.h"
@@ -36,21 +36,23 @@ static int64_t step_of(const struct cpu *cpu, const struct insn *insn)
 	return cpu->state.rflags & RFLAGS_DF ? -(int64_t)insn->opsize : insn->opsize;
 }
 
-static uint64_t source(const struct cpu *cpu, const struct insn *insn)
+static uint64_t source(struct cpu *cpu, const struct insn *insn, unsigned size)
 {
-	return get_counted(cpu, insn, X86_RSI) + cpu->seg_base[insn->seg];
+	return mmu_linear(cpu, insn, insn->seg, get_counted(cpu, insn, X86_RSI), size, false);
 }
 
-static uint64_t destination(const struct cpu *cpu, const struct insn *insn)
+/* `write`: not for CMPS and SCAS. In 64-bit mode ES has no base. */
+static uint64_t destination(struct cpu *cpu, const struct insn *insn, unsigned size, bool write)
 {
-	return get_counted(cpu, insn, X86_RDI) + cpu->seg_base[X86_ES];
+	return mmu_linear(cpu, insn, X86_ES, get_counted(cpu, insn, X86_RDI), size, write);
 }
 
 /* Elements from `address` to its page's end that a forward repeat of `count` may take at once. */
 static uint64_t page_run(const struct cpu *cpu, const struct insn *insn, uint64_t address,
 			 uint64_t count)
 {
-	if (!is_repeated(insn) || (cpu->state.rflags & RFLAGS_DF) || insn->addrsize == 2)
+	if (!is_repeated(insn) || (cpu->state.rflags & RFLAGS_DF) || insn->addrsize == 2 ||
+	    (cpu->seg_checked & (1u << insn->seg | 1u << X86_ES)))
 		return 1;
 	return CLAMP((4096 - address % 4096) / insn->opsize, 1, count);
 }
@@ -90,12 +92,12 @@ static inline bool repeat(struct cpu *cpu, const struct insn *insn, step_fn step
 	}
 }
 
-#define STRING_ROUTINE(name)                                                                       \
-	ROUTINE(name)                                                                              \
-	{                                                                                          \
-		if (repeat(cpu, insn, name##_step))                                                \
-			NEXT();                                                                    \
-	}                                                                                          \
+#define STRING_ROUTINE(name)                        \
+	ROUTINE(name)                               \
+	{                                           \
+		if (repeat(cpu, insn, name##_step)) \
+			NEXT();                     \
+	}                                           \
 	EXEC_ONE(name)
 
 static uint64_t load_element(struct cpu *cpu, const struct insn *insn, uint64_t address)
@@ -148,7 +150,8 @@ static void host_movs(void *to, const void *from, uint64_t n, unsigned size)
 
 static struct step movs_step(struct cpu *cpu, const struct insn *insn, uint64_t count)
 {
-	uint64_t from = source(cpu, insn), to = destination(cpu, insn);
+	uint64_t from = source(cpu, insn, insn->opsize),
+		 to = destination(cpu, insn, insn->opsize, true);
 	uint64_t n = MIN(page_run(cpu, insn, from, count), page_run(cpu, insn, to, count));
 	void *read = tlb_read(cpu, from, n * insn->opsize);
 	void *write = tlb_write(cpu, to, n * insn->opsize);
@@ -184,7 +187,8 @@ static void host_stos(void *to, uint64_t v, uint64_t n, unsigned size)
 
 static struct step stos_step(struct cpu *cpu, const struct insn *insn, uint64_t count)
 {
-	uint64_t to = destination(cpu, insn), n = page_run(cpu, insn, to, count);
+	uint64_t to = destination(cpu, insn, insn->opsize, true),
+		 n = page_run(cpu, insn, to, count);
 	void *write = tlb_write(cpu, to, n * insn->opsize);
 
 	if (write) {
@@ -200,7 +204,7 @@ STRING_ROUTINE(stos)
 
 static struct step lods_step(struct cpu *cpu, const struct insn *insn, uint64_t count)
 {
-	uint64_t v = load_element(cpu, insn, source(cpu, insn));
+	uint64_t v = load_element(cpu, insn, source(cpu, insn, insn->opsize));
 
 	if (insn->opsize == 1)
 		SET_REG8(R_RAX, v);
@@ -250,7 +254,8 @@ static uint64_t element(const void *p, unsigned size)
 
 static struct step cmps_step(struct cpu *cpu, const struct insn *insn, uint64_t count)
 {
-	uint64_t a = source(cpu, insn), b = destination(cpu, insn), n = 0;
+	uint64_t a = source(cpu, insn, insn->opsize),
+		 b = destination(cpu, insn, insn->opsize, false), n = 0;
 	uint64_t run = MIN(page_run(cpu, insn, a, count), page_run(cpu, insn, b, count));
 	unsigned size = insn->opsize;
 	const uint8_t *pa = tlb_read(cpu, a, run * size), *pb = tlb_read(cpu, b, run * size);
@@ -278,7 +283,8 @@ STRING_ROUTINE(cmps)
 
 static struct step scas_step(struct cpu *cpu, const struct insn *insn, uint64_t count)
 {
-	uint64_t b = destination(cpu, insn), n = 0, run = page_run(cpu, insn, b, count);
+	uint64_t b = destination(cpu, insn, insn->opsize, false), n = 0,
+		 run = page_run(cpu, insn, b, count);
 	unsigned size = insn->opsize;
 	const uint8_t *p = tlb_read(cpu, b, run * size);
 
@@ -302,8 +308,8 @@ STRING_ROUTINE(scas)
 /* Port strings: the permission check (exec_io.c) has been made by the step's first line. */
 static struct step ins_step(struct cpu *cpu, const struct insn *insn, uint64_t count)
 {
-	uint64_t to = destination(cpu, insn);
 	unsigned size = MIN(insn->opsize, 4);
+	uint64_t to = destination(cpu, insn, size, true);
 	uint16_t port = REG(uint16_t, R_RDX);
 	uint32_t v;
 
@@ -324,7 +330,7 @@ static struct step outs_step(struct cpu *cpu, const struct insn *insn, uint64_t 
 	uint32_t v = 0;
 
 	cpu_check_port(cpu, insn, port, size);
-	mem_read_bytes(cpu, insn, source(cpu, insn), &v, size);
+	mem_read_bytes(cpu, insn, source(cpu, insn, size), &v, size);
 	bus_write(cpu->env.bus, BUS_PIO, port, v, size);
 	add_counted(cpu, insn, X86_RSI, cpu->state.rflags & RFLAGS_DF ? -(int64_t)size : size);
 	return (struct step){1, false};

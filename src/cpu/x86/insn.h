@@ -26,7 +26,7 @@
  * Operand notation, size
  *   b w d q 1..8 bytes; v 16, 32 or 64 by operand size; z 16 or 32; y 32 or 64; t 10 bytes;
  *   dq 16, qq 32, x 16 or 32 by VEX.L, h half of x, f quarter of x, e eighth of x;  s: GDT pseudo-descriptor;
- *   p: far pointer in memory; n: no size (LEA, INVLPG, FXSAVE...)
+ *   p: far pointer in memory; a: BOUND's two; n: no size (LEA, INVLPG, FXSAVE...)
  *   Fixed operands are written in lower case or as numbers: al, ax, eax, rax, cl, dx, 1, xmm0, st0.
  *   The first operand is the destination unless IF_NODST says that it is only read.
  */
@@ -80,6 +80,7 @@ enum insn_row_flags {
 };
 
 #define INSN_MAX_OPERANDS 4
+#define INSN_MAX_LEN      15 /* bytes; longer ones raise #GP */
 
 struct insn_operand {
 	char kind;    /* addressing letter, 'f' for a fixed one, 0 for none */
@@ -140,7 +141,9 @@ struct insn {
 	exec_fn exec;
 	int64_t imm;   /* immediate; for branches the target, from the code page's start */
 	const void *stub; /* vector rows: host code (vector.h) */
-	int64_t disp;
+	int32_t disp;
+	uint8_t mem_size; /* bytes of the memory operand, where INSN_EA_SLOW */
+	bool mem_written; /* and whether it is written */
 	uint16_t next; /* where the next instruction starts, from the code page's start */
 	uint16_t row;
 	uint8_t reg, rm, vvvv;
@@ -171,6 +174,8 @@ const struct insn_row *insn_row_get(size_t n);
 enum insn_status insn_decode(const uint8_t *bytes, size_t n, enum insn_mode mode, unsigned offset,
 			     struct insn *insn);
 
+/* Whether the instruction writes its memory operand. */
+bool insn_mem_written(const struct insn_row *row);
 /* Bytes of the memory operand the row names, 0 for none or no size. */
 unsigned insn_mem_size(const struct insn_row *row, const struct insn *insn);
 

@@ -45,6 +45,7 @@ static void roll_back(struct cpu *cpu)
 
 	if (!insn)
 		return;
+	cpu->debug_pending = 0;
 	cpu_leave_block(cpu, insn - 1, insn_pc(cpu, insn));
 	if (!(cpu->mode_key & MODE_64))
 		cpu->state.rip = (uint32_t)cpu->state.rip;
@@ -111,6 +112,17 @@ static void deliver_taken(struct cpu *cpu)
 	interrupt_event(cpu, event, cpu->state.interrupt_vector);
 }
 
+/* The instruction in an interrupt shadow; no instruction breakpoint stops it (SDM 18.3.1.1). */
+static void run_shadowed(struct cpu *cpu)
+{
+	bool stepped = cpu->state.rflags & RFLAGS_TF;
+
+	cpu->no_step = false;
+	run_one(cpu);
+	if (stepped && !cpu->no_step)
+		debug_pend(cpu, DR6_BS);
+}
+
 /* What waits between blocks. False: run() is to return. */
 static bool attend(struct cpu *cpu)
 {
@@ -118,6 +130,8 @@ static bool attend(struct cpu *cpu)
 
 	for (;;) {
 		atomic_store(&cpu->attention, false);
+		if (cpu->debug_pending && !(cpu->state.interrupt_shadow && cpu->shadow_by_ss))
+			interrupt_debug(cpu);
 		if (atomic_exchange(&cpu->kicked, false))
 			return false;
 		code_take_written(cpu);
@@ -128,13 +142,9 @@ static bool attend(struct cpu *cpu)
 				return true;
 			cpu->state.interrupt_shadow = false;
 			if (cpu->state.activity == X86_ACTIVE) {
-				run_one(cpu);
+				run_shadowed(cpu);
 				continue;
 			}
-		}
-		if (cpu->debug_pending) {
-			interrupt_debug(cpu);
-			continue;
 		}
 		if (cpu->state.nmi_taken || cpu->state.interrupt_taken) {
 			deliver_taken(cpu);
@@ -165,22 +175,40 @@ static void run_block(struct cpu *cpu)
 	block->insn[0].exec(cpu, block->insn);
 }
 
+/* One instruction, with RFLAGS.TF set or breakpoints enabled. RF lasts to its end. */
+static void run_stepped(struct cpu *cpu)
+{
+	uint64_t rf = cpu->state.rflags & RFLAGS_RF, rip = cpu->state.rip;
+	bool stepped = cpu->state.rflags & RFLAGS_TF;
+
+	debug_check_fetch(cpu);
+	cpu->state.rflags &= ~(uint64_t)RFLAGS_RF;
+	cpu->no_step = false;
+	run_block(cpu);
+	/* A repeated instruction that was left between two elements has not ended. */
+	if (cpu->state.rip == rip && (cpu->block->insn[0].flags & (INSN_REP | INSN_REPNE)))
+		cpu->state.rflags |= rf;
+	if (stepped && !cpu->no_step)
+		debug_pend(cpu, DR6_BS);
+}
+
 /* As run_block(), for a debugger; false: run() is to tell it something. */
 static bool run_debugged(struct cpu *cpu)
 {
-	bool shadow = cpu->state.interrupt_shadow, trap = cpu->mode_key & MODE_STEP;
+	bool shadow = cpu->state.interrupt_shadow;
 
 	if (debugger_stops_here(cpu))
 		return false;
 	cpu->state.interrupt_shadow = false;
-	cpu->no_step = false;
-	if (shadow || trap || cpu->debugger.step || cpu->debugger.alone)
+	if (shadow)
+		run_shadowed(cpu);
+	else if (cpu->mode_key & MODE_STEP)
+		run_stepped(cpu);
+	else if (cpu->debugger.step || cpu->debugger.alone)
 		run_one(cpu);
 	else
 		run_block(cpu);
 	cpu->debugger.alone = false;
-	if (trap && !cpu->no_step)
-		debug_pend(cpu, DR6_BS);
 	return !debugger_stepped(cpu);
 }
 
@@ -221,10 +249,7 @@ static enum engine_exit run_loop(struct cpu *cpu)
 			continue;
 		}
 		if (G_UNLIKELY(cpu->mode_key & MODE_STEP)) {
-			cpu->no_step = false;
-			run_block(cpu);
-			if (!cpu->no_step)
-				debug_pend(cpu, DR6_BS);
+			run_stepped(cpu);
 			continue;
 		}
 		run_block(cpu);

@@ -193,6 +193,10 @@ static void deliver_protected(struct cpu *cpu, const struct insn *insn, const st
 static void deliver(struct cpu *cpu, const struct insn *insn, const struct event *event)
 {
 	cpu->state.activity = X86_ACTIVE;
+	cpu->state.interrupt_shadow = false;
+	cpu->no_step = true;
+	if (event->vector == EXC_DB)
+		cpu->state.dr7 &= ~(uint64_t)DR7_GD;
 	if (G_LIKELY(cpu->state.efer & EFER_LMA))
 		deliver_long(cpu, insn, event);
 	else if (cpu->state.cr0 & CR0_PE)
@@ -234,8 +238,6 @@ bool interrupt_exception(struct cpu *cpu)
 	if (cpu->delivering != DELIVERING_NOTHING &&
 	    makes_double_fault(cpu->delivering, event.vector))
 		event = (struct event){.vector = EXC_DF, .has_error_code = true};
-	if (event.vector == EXC_DB)
-		event.is_fault = false;
 	cpu->stats.exceptions++;
 	cpu->delivering = event.vector;
 	deliver(cpu, NULL, &event);
@@ -260,7 +262,6 @@ void interrupt_software(struct cpu *cpu, const struct insn *insn, uint8_t vector
 
 	cpu->state.rip = insn_next_pc(cpu, insn);
 	deliver(cpu, insn, &event);
-	cpu->no_step = true;
 }
 
 /* The state that INIT or SIPI left replaces what ran. */
@@ -301,6 +302,7 @@ void interrupt_to_v86(struct cpu *cpu, const struct insn *insn, uint8_t vector)
 			(flags & RFLAGS_VIF ? RFLAGS_IF : 0);
 	}
 	cpu->state.rip = insn_next_pc(cpu, insn);
+	cpu->no_step = true;
 	deliver_vector(cpu, insn, 0, vector, flags, interrupt_flag | RFLAGS_TF | RFLAGS_NT);
 }
 

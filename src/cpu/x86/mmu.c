@@ -5,15 +5,17 @@
 #include "cpu/x86/mmu.h"
 
 #include "cpu/x86/code.h"
+#include "cpu/x86/debug.h"
 #include "cpu/x86/debugger.h"
 #include "cpu/x86/exec.h"
 #include "cpu/x86/paging.h"
+#include "cpu/x86/segment.h"
 
 #define PAGE_ADDRESS 0x000ffffffffff000ull
 
 static struct accessor accessor_of(const struct cpu *cpu, enum tlb_class class)
 {
-	return (struct accessor){.user = class == TLB_USER,
+	return (struct accessor){.user = class >= TLB_USER,
 				 .smap = class == TLB_SUPERVISOR && (cpu->state.cr4 & CR4_SMAP)};
 }
 
@@ -91,7 +93,9 @@ static uint64_t translate(struct cpu *cpu, const struct insn *insn, uint64_t add
 			note_large_page(cpu, address, w.page_bits);
 	}
 	host = mem_hva(cpu->env.mem, w.gpa & ~4095ull);
-	if (!host || access == ACCESS_FETCH)
+	if (!host || access == ACCESS_FETCH || class == TLB_USER_AC)
+		return w.gpa;
+	if (G_UNLIKELY(debug_enabled(cpu)) && debug_watches_page(cpu, address))
 		return w.gpa;
 	if (G_UNLIKELY(cpu->debugger.n_watches) && debugger_watches_page(cpu, address))
 		return w.gpa;
@@ -112,15 +116,36 @@ uint64_t mmu_fetch(struct cpu *cpu, const struct insn *insn, uint64_t address)
 			 cpu->mode_key & MODE_USER ? TLB_USER : TLB_SUPERVISOR);
 }
 
-uint64_t mmu_ea_slow(struct cpu *cpu, const struct insn *insn)
+uint64_t mmu_ea_slow(struct cpu *cpu, const struct insn *insn, int64_t displacement)
 {
 	uint64_t ea = REG(uint64_t, insn->base) + (REG(uint64_t, insn->index) << insn->scale) +
-		      insn->disp;
+		      insn->disp + displacement;
 
 	if (insn->addrsize != 8)
 		ea = insn->addrsize == 4 ? (uint32_t)ea : (uint16_t)ea;
-	ea += cpu->seg_base[insn->seg];
-	return cpu->mode_key & MODE_64 ? ea : (uint32_t)ea;
+	return mmu_linear(cpu, insn, insn->seg, ea, insn->mem_size, insn->mem_written);
+}
+
+/* Real mode checks limits only. */
+static bool may_access(const struct cpu *cpu, const struct x86_segment *s, bool write)
+{
+	if (!(cpu->state.cr0 & CR0_PE))
+		return true;
+	if (!(s->attr & SEG_P))
+		return false;
+	if (s->attr & SEG_TYPE_CODE)
+		return !write && (s->attr & SEG_TYPE_RW);
+	return !write || (s->attr & SEG_TYPE_RW);
+}
+
+void mmu_check_segment(struct cpu *cpu, const struct insn *insn, enum x86_seg seg, uint64_t offset,
+		       unsigned size, bool write)
+{
+	const struct x86_segment *s = &cpu->state.seg[seg];
+
+	/* An operand without a size, as XSAVE's, is checked at its first byte. */
+	if (!may_access(cpu, s, write) || !segment_holds(s, offset, MAX(size, 1)))
+		cpu_fault_code(cpu, insn, seg == X86_SS ? EXC_SS : EXC_GP, 0);
 }
 
 /* The local APIC answers inside its page while it is in xAPIC mode. */
@@ -222,6 +247,17 @@ static inline void watch(struct cpu *cpu, const struct insn *insn, uint64_t addr
 		debugger_watch_access(cpu, insn, address, size, write);
 }
 
+/* #AC(0) at CPL 3 (SDM volume 3, table 6-7), after any page fault. Of operands over 8 bytes only the x87's count. */
+static void check_alignment(struct cpu *cpu, const struct insn *insn, uint64_t address,
+			    unsigned size, enum tlb_class class)
+{
+	static const uint8_t mask[] = {[2] = 1, [4] = 3, [6] = 3, [8] = 7, [10] = 7};
+
+	if (G_UNLIKELY(class == TLB_USER_AC) && size < G_N_ELEMENTS(mask) &&
+	    (address & mask[size]))
+		cpu_fault_code(cpu, insn, EXC_AC, 0);
+}
+
 static void read_class(struct cpu *cpu, const struct insn *insn, uint64_t address, void *buf,
 		       unsigned size, enum tlb_class class)
 {
@@ -230,6 +266,7 @@ static void read_class(struct cpu *cpu, const struct insn *insn, uint64_t addres
 
 	if (first < size)
 		gpa2 = translate(cpu, insn, next_page(cpu, address), ACCESS_READ, class);
+	check_alignment(cpu, insn, address, size, class);
 	watch(cpu, insn, address, size, false);
 	physical_read(cpu, gpa, buf, first);
 	if (first < size)
@@ -244,22 +281,31 @@ static void write_class(struct cpu *cpu, const struct insn *insn, uint64_t addre
 
 	if (first < size)
 		gpa2 = translate(cpu, insn, next_page(cpu, address), ACCESS_WRITE, class);
+	check_alignment(cpu, insn, address, size, class);
 	watch(cpu, insn, address, size, true);
 	physical_write(cpu, gpa, buf, first);
 	if (first < size)
 		physical_write(cpu, gpa2, (const uint8_t *)buf + first, size - first);
 }
 
+static void note_access(struct cpu *cpu, uint64_t address, unsigned size, bool write)
+{
+	if (G_UNLIKELY(debug_enabled(cpu)))
+		debug_note_data(cpu, address, size, write);
+}
+
 void mmu_read_slow(struct cpu *cpu, const struct insn *insn, uint64_t address, void *buf,
 		   unsigned size)
 {
 	read_class(cpu, insn, address, buf, size, current_class(cpu));
+	note_access(cpu, address, size, false);
 }
 
 void mmu_write_slow(struct cpu *cpu, const struct insn *insn, uint64_t address, const void *buf,
 		    unsigned size)
 {
 	write_class(cpu, insn, address, buf, size, current_class(cpu));
+	note_access(cpu, address, size, true);
 }
 
 void mem_read_bytes(struct cpu *cpu, const struct insn *insn, uint64_t address, void *buf,
@@ -315,6 +361,7 @@ void mmu_probe(struct cpu *cpu, const struct insn *insn, uint64_t address, unsig
 	translate(cpu, insn, address, access, current_class(cpu));
 	if (first < size)
 		translate(cpu, insn, next_page(cpu, address), access, current_class(cpu));
+	check_alignment(cpu, insn, address, size, current_class(cpu));
 	watch(cpu, insn, address, size, write);
 }
 
@@ -331,8 +378,10 @@ void *mmu_rmw_slow(struct cpu *cpu, const struct insn *insn, uint64_t address, u
 	if (p && first_part(address, size) == size) {
 		/* A page that holds code or is watched: written in place, so that a locked
 		 * instruction stays one. */
+		check_alignment(cpu, insn, address, size, current_class(cpu));
 		watch(cpu, insn, address, size, true);
 		watch(cpu, insn, address, size, false);
+		note_access(cpu, address, size, true);
 		cpu->rmw_address = gpa;
 		return cpu->rmw_pending = p;
 	}

@@ -9,15 +9,34 @@
 
 #include "cpu/x86/cpu.h"
 
-uint64_t mmu_ea_slow(struct cpu *cpu, const struct insn *insn);
+/* Segmentation outside 64-bit mode: #SS(0) or #GP(0) where `size` bytes at `offset` are not the
+ * segment's, or may not be written, or it may not be read. */
+void mmu_check_segment(struct cpu *cpu, const struct insn *insn, enum x86_seg seg, uint64_t offset,
+		       unsigned size, bool write);
 
-/* Linear address of the memory operand. */
-static inline uint64_t insn_ea(struct cpu *cpu, const struct insn *insn)
+/* Linear address of `size` bytes in a segment. */
+static inline uint64_t mmu_linear(struct cpu *cpu, const struct insn *insn, enum x86_seg seg,
+				  uint64_t offset, unsigned size, bool write)
+{
+	if (G_UNLIKELY(cpu->seg_checked >> seg & 1))
+		mmu_check_segment(cpu, insn, seg, offset, size, write);
+	offset += cpu->seg_base[seg];
+	return cpu->mode_key & MODE_64 ? offset : (uint32_t)offset;
+}
+
+uint64_t mmu_ea_slow(struct cpu *cpu, const struct insn *insn, int64_t displacement);
+
+/* Linear address of the memory operand, `displacement` bytes further on. */
+static inline uint64_t insn_ea_at(struct cpu *cpu, const struct insn *insn, int64_t displacement)
 {
 	if (G_UNLIKELY(insn->flags & INSN_EA_SLOW))
-		return mmu_ea_slow(cpu, insn);
+		return mmu_ea_slow(cpu, insn, displacement);
 	return REG(uint64_t, insn->base) + (REG(uint64_t, insn->index) << insn->scale) + insn->disp +
-	       cpu->seg_base[insn->seg];
+	       cpu->seg_base[insn->seg] + displacement;
+}
+static inline uint64_t insn_ea(struct cpu *cpu, const struct insn *insn)
+{
+	return insn_ea_at(cpu, insn, 0);
 }
 
 static inline struct tlb_entry *tlb_slot(struct tlb_entry *table, uint64_t address)

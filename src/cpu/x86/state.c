@@ -6,6 +6,7 @@
 
 #include "cpu/x86/code.h"
 #include "cpu/x86/cpu.h"
+#include "cpu/x86/debug.h"
 
 #define FIELD(member) STATE_FIELD(struct x86_state, member)
 #define SEGMENT_FIELDS(s)                                                                          \
@@ -141,11 +142,20 @@ static uint32_t mode_key(const struct cpu *cpu)
 		key |= MODE_NO_SSE;
 	if (!(s->cr4 & CR4_OSXSAVE) || (~s->xcr0 & (XCR0_SSE | XCR0_AVX)))
 		key |= MODE_NO_AVX;
-	if (s->rflags & RFLAGS_TF)
+	if ((s->rflags & RFLAGS_TF) || debug_enabled(cpu))
 		key |= MODE_STEP;
 	if (cpu->debugger.n_points || cpu->debugger.step)
 		key |= MODE_DEBUG;
 	return key;
+}
+
+/* Whether any access through the segment is fine: 4 GiB of data that may be written. A base inside a
+ * page does not count, so that string instructions see offsets wrap at pages' ends only. */
+static bool is_flat(const struct x86_segment *s)
+{
+	return s->limit == ~0u && s->base % 4096 == 0 &&
+	       (s->attr & (SEG_P | SEG_S | SEG_TYPE_CODE | SEG_TYPE_CONF | SEG_TYPE_RW)) ==
+		       (SEG_P | SEG_S | SEG_TYPE_RW);
 }
 
 void cpu_update_mode(struct cpu *cpu)
@@ -156,16 +166,21 @@ void cpu_update_mode(struct cpu *cpu)
 
 	cpu->mode_key = key;
 	cpu->cs_limit = key & MODE_64 ? ~0ull : cs->limit;
-	if (key & MODE_USER)
+	if ((key & MODE_USER) && (cpu->state.rflags & RFLAGS_AC) && (cpu->state.cr0 & CR0_AM))
+		cpu->tlb = &cpu->tlbs[TLB_USER_AC];
+	else if (key & MODE_USER)
 		cpu->tlb = &cpu->tlbs[TLB_USER];
 	else if (cpu->state.rflags & RFLAGS_AC)
 		cpu->tlb = &cpu->tlbs[TLB_SUPERVISOR_AC];
 	else
 		cpu->tlb = &cpu->tlbs[TLB_SUPERVISOR];
+	cpu->seg_checked = 0;
 	for (unsigned i = 0; i < X86_N_SEGS; i++) {
 		bool has_base = !(key & MODE_64) || i == X86_FS || i == X86_GS;
 
 		cpu->seg_base[i] = has_base ? cpu->state.seg[i].base : 0;
+		if (!(key & MODE_64) && !is_flat(&cpu->state.seg[i]))
+			cpu->seg_checked |= 1u << i;
 	}
 	if (cpu->seg_base[X86_CS] != cs_base || cpu->cs_limit != cs_limit)
 		code_forget_jumps(cpu);

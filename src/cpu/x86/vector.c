@@ -249,14 +249,17 @@ static void maskmov_bytes(struct cpu *cpu, const struct insn *insn, const uint8_
 {
 	static const uint64_t address_mask[] = {[2] = 0xffff, [4] = 0xffffffff, [8] = ~0ull};
 	uint64_t offset = cpu->gpr[X86_RDI], limit = address_mask[insn->addrsize];
-	uint64_t base = cpu->seg_base[insn->seg];
+	uint64_t address[16];
 
+	for (unsigned i = 0; i < size; i++) {
+		if (!(mask[i] & 0x80))
+			continue;
+		address[i] = mmu_linear(cpu, insn, insn->seg, (offset + i) & limit, 1, true);
+		mmu_probe(cpu, insn, address[i], 1, true);
+	}
 	for (unsigned i = 0; i < size; i++)
 		if (mask[i] & 0x80)
-			mmu_probe(cpu, insn, base + ((offset + i) & limit), 1, true);
-	for (unsigned i = 0; i < size; i++)
-		if (mask[i] & 0x80)
-			mem_store8(cpu, insn, base + ((offset + i) & limit), data[i]);
+			mem_store8(cpu, insn, address[i], data[i]);
 }
 
 static void maskmovdqu(struct cpu *cpu, const struct insn *insn)
