@@ -325,6 +325,7 @@ static void interp_set_state(struct vcpu *vcpu, const struct x86_state *state)
 	struct cpu *cpu = (struct cpu *)vcpu;
 
 	cpu->state = *state;
+	cpu->debug_pending = 0;
 	memcpy(cpu->gpr, state->gpr, sizeof(cpu->gpr));
 	cpu_set_rflags(cpu, state->rflags);
 	lapic_set_tsc_offset(cpu->lapic, state->tsc_offset);

@@ -269,6 +269,7 @@ static void restart(struct cpu *cpu)
 {
 	memcpy(cpu->gpr, cpu->state.gpr, sizeof(cpu->gpr));
 	cpu_set_rflags(cpu, cpu->state.rflags);
+	cpu->debug_pending = 0;
 	mmu_flush(cpu);
 	cpu_update_mode(cpu);
 }
