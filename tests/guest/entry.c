@@ -5,18 +5,6 @@
 enum { MSR_SYSENTER_CS = 0x174, MSR_STAR = 0xc0000081, MSR_LSTAR = 0xc0000082, MSR_SFMASK = 0xc0000084,
        MSR_GS_BASE = 0xc0000101, MSR_KERNEL_GS_BASE = 0xc0000102 };
 
-static void allow_user(void)
-{
-	uint64_t *pml4 = (uint64_t *)(read_cr3() & ~0xfffull);
-	uint64_t *pdpt = (uint64_t *)(pml4[0] & ~0xfffull);
-	uint64_t *directory = (uint64_t *)(pdpt[0] & ~0xfffull);
-
-	pml4[0] |= PTE_U;
-	pdpt[0] |= PTE_U;
-	directory[0] |= PTE_U;
-	write_cr3(read_cr3());
-}
-
 /* At CPL 0 again on the user's stack: what SYSCALL left in registers, then an exception to end. */
 extern char syscall_target[];
 asm("syscall_target: mov %cs, %eax\n\tmov %ss, %edx\n\tpushfq\n\tpop %rbx\n\tud2");

@@ -101,15 +101,7 @@ static void user_ud(void)
 
 static void from_user(void)
 {
-	/* The code must be reachable from CPL 3: give the low GiB to the user. */
-	uint64_t *pml4 = (uint64_t *)(read_cr3() & ~0xfffull);
-	uint64_t *pdpt = (uint64_t *)(pml4[0] & ~0xfffull);
-	uint64_t *directory = (uint64_t *)(pdpt[0] & ~0xfffull);
-
-	pml4[0] |= PTE_U;
-	pdpt[0] |= PTE_U;
-	directory[0] |= PTE_U;
-	write_cr3(read_cr3());
+	allow_user();
 	call_user64(user_ud);
 	check_equal(last.vector, 6);
 	check_equal(last.cs, SEL_USER64);

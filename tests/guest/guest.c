@@ -125,6 +125,18 @@ uint64_t *window_entry(unsigned page)
 	return &window_table[page];
 }
 
+void allow_user(void)
+{
+	uint64_t *pml4 = (uint64_t *)(read_cr3() & ~0xfffull);
+	uint64_t *pdpt = (uint64_t *)(pml4[0] & ~0xfffull);
+	uint64_t *directory = (uint64_t *)(pdpt[0] & ~0xfffull);
+
+	pml4[0] |= PTE_U;
+	pdpt[0] |= PTE_U;
+	directory[0] |= PTE_U;
+	write_cr3(read_cr3());
+}
+
 void call_user64(void (*fn)(void))
 {
 	try_asm("push %%rbx\n\tpush %%rbp\n\tmov %%rsp, resume_rsp(%%rip)\n\t"

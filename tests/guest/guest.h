@@ -68,6 +68,8 @@ void test_main(void);
 uint64_t *window_entry(unsigned page);
 #define WINDOW 0x40000000ull
 
+/* Gives CPL 3 the low 2 MiB, where the program is. */
+void allow_user(void);
 /* Calls fn at CPL 3, in 64-bit or compatibility mode; it comes back by any exception. */
 void call_user64(void (*fn)(void));
 

@@ -182,14 +182,18 @@ EXEC_RM(neg_E)
 EXEC_RM(inc_E)
 EXEC_RM(dec_E)
 
+/* An instruction that works on rAX, with the flags in and out of CX around it. */
+#define ACCUMULATOR(instruction)                                                                   \
+	"xchgq %%rax, %%rcx\n\t" FLAGS_IN "xchgq %%rax, %%rcx\n\t" instruction " %[s]\n\t"         \
+	"movq %%rax, %%rcx" FLAGS_OUT "\n\txchgq %%rax, %%rcx"
+
 /* MUL and IMUL of the accumulator: rDX:rAX, or AX for bytes. */
 #define MUL_VALUE(name, bits, sfx)                                                                 \
 	static inline void name##_value##bits(struct cpu *cpu, uint##bits##_t s)                   \
 	{                                                                                          \
 		uint##bits##_t lo = REG(uint##bits##_t, R_RAX), hi;                                \
 		uint16_t f = cpu->flags;                                                           \
-		asm("xchgq %%rax, %%rcx\n\t" FLAGS_IN "xchgq %%rax, %%rcx\n\t" #name #sfx " %[s]\n\t" \
-		    "movq %%rax, %%rcx" FLAGS_OUT "\n\txchgq %%rax, %%rcx"                          \
+		asm(ACCUMULATOR(#name #sfx)                                                  \
 		    : "+&a"(lo), "=&d"(hi), "+&c"(f)                                                 \
 		    : [s] "r"(s)                                                                   \
 		    : "cc");                                                                       \
@@ -201,8 +205,7 @@ EXEC_RM(dec_E)
 	static inline void name##_value8(struct cpu *cpu, uint8_t s)                               \
 	{                                                                                          \
 		uint16_t ax = REG(uint8_t, R_RAX), f = cpu->flags;                                 \
-		asm("xchgq %%rax, %%rcx\n\t" FLAGS_IN "xchgq %%rax, %%rcx\n\t" #name "b %[s]\n\t"  \
-		    "movq %%rax, %%rcx" FLAGS_OUT "\n\txchgq %%rax, %%rcx"                          \
+		asm(ACCUMULATOR(#name "b")                                                  \
 		    : "+&a"(ax), "+&c"(f)                                                            \
 		    : [s] "r"(s)                                                                   \
 		    : "cc");                                                                       \
@@ -303,8 +306,7 @@ static bool idiv_fits(__int128 n, int64_t d, unsigned bits)
 		sign __int128 n = (sign __int128)(sign##_##bits)hi << bits | lo;                   \
 		if (!fits(n, (sign##_##bits)s, bits))                                              \
 			cpu_fault(cpu, insn, EXC_DE);                                              \
-		asm("xchgq %%rax, %%rcx\n\t" FLAGS_IN "xchgq %%rax, %%rcx\n\t" #name #sfx " %[s]\n\t" \
-		    "movq %%rax, %%rcx" FLAGS_OUT "\n\txchgq %%rax, %%rcx"                          \
+		asm(ACCUMULATOR(#name #sfx)                                                  \
 		    : "+&a"(lo), "+d"(hi), "+&c"(f)                                                  \
 		    : [s] "r"(s)                                                                   \
 		    : "cc");                                                                       \
@@ -318,8 +320,7 @@ static bool idiv_fits(__int128 n, int64_t d, unsigned bits)
 		uint16_t ax = REG(uint16_t, R_RAX), f = cpu->flags;                                \
 		if (!fits((sign##_16)ax, (sign##_8)s, 8))                                          \
 			cpu_fault(cpu, insn, EXC_DE);                                              \
-		asm("xchgq %%rax, %%rcx\n\t" FLAGS_IN "xchgq %%rax, %%rcx\n\t" #name "b %[s]\n\t"  \
-		    "movq %%rax, %%rcx" FLAGS_OUT "\n\txchgq %%rax, %%rcx"                          \
+		asm(ACCUMULATOR(#name "b")                                                  \
 		    : "+&a"(ax), "+&c"(f)                                                            \
 		    : [s] "r"(s)                                                                   \
 		    : "cc");                                                                       \
