@@ -9,6 +9,9 @@
  * from the vCPU's local APIC, and it sleeps in HLT. So run() returns only for
  * what concerns the VM.
  *
+ * Hand-over: get_state() of every vCPU, the old engine's vCPUs freed, the new one's made, set_state().
+ * A vCPU that was not there cannot know what the other engine wrote over code it has decoded.
+ *
  * Threads: a vCPU belongs to the thread that calls run() on it. kick() comes from any
  * thread. get_state() and set_state() only while run() is not running.
  */

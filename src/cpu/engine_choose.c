@@ -17,6 +17,7 @@ static const uint8_t program[] = {
 	0xff, 0xc9, /* 1: dec ecx */
 	0x75, 0xfc, /* jnz 1b */
 	0xe6, PORT, /* out PORT, al */
+	0xeb, 0xfe, /* jmp ., until the kick is seen */
 };
 #define INSTRUCTIONS_PER_LOOP 2
 

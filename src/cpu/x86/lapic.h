@@ -5,7 +5,8 @@
  * They serve every engine; which one runs the processor they do not know.
  *
  * The guest's TSC counts the nanoseconds of the VM's clock plus an offset that WRMSR
- * moves, so it runs at exactly 1 GHz whatever the host's does.
+ * moves, so it runs at exactly 1 GHz whatever the host's does. An engine whose
+ * guest has another TSC converts (docs/adr/0012).
  *
  * Threads: register accesses on the vCPU's own thread, messages and lines from any. Each
  * APIC has a lock, last in the order device -> interrupt controller -> APIC, and

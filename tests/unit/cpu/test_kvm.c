@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The KVM engine behind its contract; every test is skipped where KVM does not run. */
+/* The KVM engine behind its contract, and what the software one takes over from it; KVM's tests are
+ * skipped where it does not run. */
 #include <fcntl.h>
 #include <linux/kvm.h>
 #include <string.h>
@@ -19,7 +20,17 @@ enum {
 	PORT = 0xf4
 };
 
+struct fixture;
+
+struct row {
+	const char *path;
+	const struct engine *engine;
+	void (*test)(struct fixture *f, gconstpointer row);
+	unsigned n_vcpus;
+};
+
 struct fixture {
+	const struct engine *engine;
 	struct engine_env env;
 	struct vcpu *vcpus[2];
 	GMutex lock;
@@ -37,10 +48,10 @@ static void write_port(void *opaque, uint64_t offset, uint64_t value, unsigned s
 	struct fixture *f = opaque;
 
 	f->port_value = value;
-	engine_kvm.kick(f->vcpus[0]);
+	f->engine->kick(f->vcpus[0]);
 }
 
-static void set_up(struct fixture *f, gconstpointer n_vcpus)
+static void set_up(struct fixture *f, gconstpointer row)
 {
 	static const struct bus_ops ops = {read_port, write_port, 4, 4};
 	static const uint64_t tables[][2] = {
@@ -48,16 +59,17 @@ static void set_up(struct fixture *f, gconstpointer n_vcpus)
 	g_autoptr(GError) error = NULL;
 
 	g_mutex_init(&f->lock);
+	f->engine = ((const struct row *)row)->engine;
 	f->env = (struct engine_env){.mem = mem_new(MEM_MIN_SIZE, NULL),
 				     .bus = bus_new(),
 				     .clock = clock_new(),
-				     .n_vcpus = GPOINTER_TO_UINT(n_vcpus)};
+				     .n_vcpus = ((const struct row *)row)->n_vcpus};
 	f->env.lapics = lapic_set_new(f->env.bus, f->env.clock, f->env.n_vcpus);
 	bus_map(f->env.bus, BUS_PIO, PORT, 4, &ops, f, &f->lock);
 	for (size_t i = 0; i < G_N_ELEMENTS(tables); i++)
 		g_assert_true(mem_write(f->env.mem, tables[i][0], &tables[i][1], 8));
 	for (unsigned i = 0; i < f->env.n_vcpus; i++) {
-		f->vcpus[i] = engine_kvm.vcpu_new(&f->env, i, &error);
+		f->vcpus[i] = f->engine->vcpu_new(&f->env, i, &error);
 		if (!f->vcpus[i]) {
 			g_test_skip(error->message);
 			return;
@@ -66,10 +78,10 @@ static void set_up(struct fixture *f, gconstpointer n_vcpus)
 	clock_start(f->env.clock);
 }
 
-static void tear_down(struct fixture *f, gconstpointer n_vcpus)
+static void tear_down(struct fixture *f, gconstpointer row)
 {
 	for (unsigned i = 0; i < f->env.n_vcpus; i++)
-		engine_kvm.vcpu_free(f->vcpus[i]);
+		f->engine->vcpu_free(f->vcpus[i]);
 	g_assert_null(f->env.engine_vm);
 	lapic_set_free(f->env.lapics);
 	clock_free(f->env.clock);
@@ -106,8 +118,8 @@ static enum engine_exit run_code(struct fixture *f, const struct x86_state *s, c
 				 size_t len)
 {
 	g_assert_true(mem_write(f->env.mem, CODE, code, len));
-	engine_kvm.set_state(f->vcpus[0], s);
-	return engine_kvm.run(f->vcpus[0]);
+	f->engine->set_state(f->vcpus[0], s);
+	return f->engine->run(f->vcpus[0]);
 }
 
 static GByteArray *saved(const struct x86_state *s)
@@ -163,25 +175,25 @@ static void fill(struct x86_state *s)
 		memset(s->ymm[i], 0x30 + i, 16);
 }
 
-static void test_state(struct fixture *f, gconstpointer n_vcpus)
+static void test_state(struct fixture *f, gconstpointer row)
 {
 	struct x86_state in, out;
 
 	if (skipped(f))
 		return;
 	fill(&in);
-	engine_kvm.set_state(f->vcpus[0], &in);
-	engine_kvm.get_state(f->vcpus[0], &out);
+	f->engine->set_state(f->vcpus[0], &in);
+	f->engine->get_state(f->vcpus[0], &out);
 	assert_same(&out, &in);
 	in.activity = X86_HALTED;
 	in.interrupt_shadow = true;
 	in.nmi_masked = true;
-	engine_kvm.set_state(f->vcpus[0], &in);
-	engine_kvm.get_state(f->vcpus[0], &out);
+	f->engine->set_state(f->vcpus[0], &in);
+	f->engine->get_state(f->vcpus[0], &out);
 	assert_same(&out, &in);
 }
 
-static void test_taken_interrupt(struct fixture *f, gconstpointer n_vcpus)
+static void test_taken_interrupt(struct fixture *f, gconstpointer row)
 {
 	struct x86_state in = long_mode(), out;
 
@@ -189,15 +201,46 @@ static void test_taken_interrupt(struct fixture *f, gconstpointer n_vcpus)
 		return;
 	in.interrupt_taken = true;
 	in.interrupt_vector = 0x77;
-	engine_kvm.set_state(f->vcpus[0], &in);
-	engine_kvm.get_state(f->vcpus[0], &out);
+	f->engine->set_state(f->vcpus[0], &in);
+	f->engine->get_state(f->vcpus[0], &out);
 	g_assert_true(out.interrupt_taken);
 	g_assert_cmpuint(out.interrupt_vector, ==, 0x77);
 }
 
+/* An interrupt that another engine took from the APIC enters its handler, before anything else
+ * runs. */
+static void test_taken_is_delivered(struct fixture *f, gconstpointer row)
+{
+	enum { GDT = 0x5000, IDT = 0x6000, HANDLER = 0x7000, VECTOR = 0x77 };
+	static const uint64_t code_segment = 0x00af9b000000ffff;
+	static const uint64_t gate[2] = {HANDLER | 8 << 16 | 0x8eull << 40};
+	static const uint8_t handler[] = {0xe7, PORT, 0xeb, 0xfe}, code[] = {0xeb, 0xfe};
+	struct x86_state s = long_mode();
+
+	if (skipped(f))
+		return;
+	g_assert_true(mem_write(f->env.mem, GDT + 8, &code_segment, 8));
+	g_assert_true(mem_write(f->env.mem, IDT + 16 * VECTOR, gate, 16));
+	g_assert_true(mem_write(f->env.mem, HANDLER, handler, sizeof(handler)));
+	s.seg[X86_CS].selector = 8;
+	s.gdtr = (struct x86_table){GDT, 15};
+	s.idtr = (struct x86_table){IDT, 4095};
+	s.gpr[X86_RSP] = DATA;
+	s.gpr[X86_RAX] = 0x77777777;
+	s.interrupt_taken = true;
+	s.interrupt_vector = VECTOR;
+	s.rflags |= RFLAGS_IF;
+	g_assert_cmpint(run_code(f, &s, code, sizeof(code)), ==, ENGINE_EXIT_KICK);
+	g_assert_cmphex(f->port_value, ==, 0x77777777);
+	f->engine->get_state(f->vcpus[0], &s);
+	g_assert_false(s.interrupt_taken);
+	g_assert_cmphex(s.rip, ==, HANDLER + 2);
+	g_assert_cmphex(s.gpr[X86_RSP], ==, DATA - 40);
+}
+
 /* A state that no processor can be in, or that this host's cannot: said by run(), once, and undone
  * by another state. */
-static void test_refused_state(struct fixture *f, gconstpointer n_vcpus)
+static void test_refused_state(struct fixture *f, gconstpointer row)
 {
 	static const uint8_t code[] = {0xe7, PORT}; /* out PORT, eax */
 	struct x86_state s = long_mode();
@@ -206,13 +249,13 @@ static void test_refused_state(struct fixture *f, gconstpointer n_vcpus)
 		return;
 	s.cr4 |= 1ull << 50;
 	g_assert_cmpint(run_code(f, &s, code, sizeof(code)), ==, ENGINE_EXIT_ERROR);
-	g_assert_nonnull(strstr(engine_kvm.last_error(f->vcpus[0]), "control and segment"));
+	g_assert_nonnull(strstr(f->engine->last_error(f->vcpus[0]), "control and segment"));
 	s = long_mode();
 	g_assert_cmpint(run_code(f, &s, code, sizeof(code)), ==, ENGINE_EXIT_KICK);
 }
 
 /* The access that asked for the kick is complete. */
-static void test_port(struct fixture *f, gconstpointer n_vcpus)
+static void test_port(struct fixture *f, gconstpointer row)
 {
 	static const uint8_t code[] = {0xe7, PORT}; /* out PORT, eax */
 	struct x86_state s = long_mode();
@@ -222,11 +265,11 @@ static void test_port(struct fixture *f, gconstpointer n_vcpus)
 	s.gpr[X86_RAX] = 0x12345678;
 	g_assert_cmpint(run_code(f, &s, code, sizeof(code)), ==, ENGINE_EXIT_KICK);
 	g_assert_cmphex(f->port_value, ==, 0x12345678);
-	engine_kvm.get_state(f->vcpus[0], &s);
+	f->engine->get_state(f->vcpus[0], &s);
 	g_assert_cmphex(s.rip, ==, CODE + 2);
 }
 
-static void test_triple_fault(struct fixture *f, gconstpointer n_vcpus)
+static void test_triple_fault(struct fixture *f, gconstpointer row)
 {
 	static const uint8_t code[] = {0x0f, 0x0b}; /* ud2, without an IDT */
 	struct x86_state s = long_mode();
@@ -235,7 +278,7 @@ static void test_triple_fault(struct fixture *f, gconstpointer n_vcpus)
 		return;
 	s.idtr.limit = 0;
 	g_assert_cmpint(run_code(f, &s, code, sizeof(code)), ==, ENGINE_EXIT_SHUTDOWN);
-	g_assert_nonnull(strstr(engine_kvm.last_error(f->vcpus[0]), "triple fault"));
+	g_assert_nonnull(strstr(f->engine->last_error(f->vcpus[0]), "triple fault"));
 }
 
 /* Waits for the guest to be well on its way. */
@@ -247,11 +290,11 @@ static gpointer kick_running(gpointer opaque)
 	while (!*flag)
 		g_thread_yield();
 	*flag = 0;
-	engine_kvm.kick(f->vcpus[0]);
+	f->engine->kick(f->vcpus[0]);
 	return NULL;
 }
 
-static void test_kick(struct fixture *f, gconstpointer n_vcpus)
+static void test_kick(struct fixture *f, gconstpointer row)
 {
 	static const uint8_t loop[] = {0xc6, 0x04, 0x25, 0, 0, 1, 0, 1, 0xeb, 0xfe},
 			     halt[] = {0xc6, 0x04, 0x25, 0, 0, 1, 0, 1, 0xfa, 0xf4};
@@ -259,7 +302,7 @@ static void test_kick(struct fixture *f, gconstpointer n_vcpus)
 
 	if (skipped(f))
 		return;
-	engine_kvm.kick(f->vcpus[0]);
+	f->engine->kick(f->vcpus[0]);
 	g_assert_cmpint(run_code(f, &s, loop, sizeof(loop)), ==, ENGINE_EXIT_KICK);
 	for (unsigned i = 0; i < 50; i++) {
 		GThread *thread = g_thread_new("kick", kick_running, f);
@@ -270,7 +313,7 @@ static void test_kick(struct fixture *f, gconstpointer n_vcpus)
 	}
 }
 
-static void test_dirty_log(struct fixture *f, gconstpointer n_vcpus)
+static void test_dirty_log(struct fixture *f, gconstpointer row)
 {
 	static const uint8_t code[] = {
 		0xc6, 0x04, 0x25, 0, 0, 1, 0, 1, /* mov byte [DATA], 1 */
@@ -281,13 +324,13 @@ static void test_dirty_log(struct fixture *f, gconstpointer n_vcpus)
 
 	if (skipped(f))
 		return;
-	g_assert_true(engine_kvm.log_dirty(&f->env, true, NULL));
+	g_assert_true(f->engine->log_dirty(&f->env, true, NULL));
 	mem_fetch_dirty(f->env.mem, 0, &word, 1);
 	g_assert_cmpint(run_code(f, &s, code, sizeof(code)), ==, ENGINE_EXIT_KICK);
-	g_assert_true(engine_kvm.fetch_dirty(&f->env, NULL));
+	g_assert_true(f->engine->fetch_dirty(&f->env, NULL));
 	g_assert_true(mem_is_dirty(f->env.mem, DATA));
 	g_assert_false(mem_is_dirty(f->env.mem, DATA + 0x2000));
-	g_assert_true(engine_kvm.log_dirty(&f->env, false, NULL));
+	g_assert_true(f->engine->log_dirty(&f->env, false, NULL));
 }
 
 /* CPUID(eax, ecx) into eax, then out. */
@@ -302,7 +345,7 @@ static uint32_t guest_cpuid(struct fixture *f, uint32_t leaf, unsigned reg)
 	return f->port_value;
 }
 
-static void test_cpuid(struct fixture *f, gconstpointer n_vcpus)
+static void test_cpuid(struct fixture *f, gconstpointer row)
 {
 	uint32_t khz;
 
@@ -343,12 +386,12 @@ static uint64_t guest_tsc(struct fixture *f, uint64_t offset)
 
 	s.tsc_offset = offset;
 	g_assert_cmpint(run_code(f, &s, code, sizeof(code)), ==, ENGINE_EXIT_KICK);
-	engine_kvm.get_state(f->vcpus[0], &s);
+	f->engine->get_state(f->vcpus[0], &s);
 	return s.gpr[X86_RDX] << 32 | s.gpr[X86_RAX];
 }
 
 /* Offsets are honoured, up and down, and time that the VM does not see goes by unseen. */
-static void test_tsc(struct fixture *f, gconstpointer n_vcpus)
+static void test_tsc(struct fixture *f, gconstpointer row)
 {
 	static const uint64_t offsets[] = {1ull << 40, 1ull << 45, 1ull << 41};
 	static const uint8_t code[] = {0x0f, 0x31, 0xe7, PORT};
@@ -371,17 +414,17 @@ static void test_tsc(struct fixture *f, gconstpointer n_vcpus)
 	clock_stop(f->env.clock);
 	clock_set_ns(f->env.clock, clock_now_ns(f->env.clock) + 7200 * 1000000000ll);
 	clock_start(f->env.clock);
-	engine_kvm.get_state(f->vcpus[0], &s);
+	f->engine->get_state(f->vcpus[0], &s);
 	g_assert_true(mem_write(f->env.mem, s.rip, code, sizeof(code)));
-	g_assert_cmpint(engine_kvm.run(f->vcpus[0]), ==, ENGINE_EXIT_KICK);
-	engine_kvm.get_state(f->vcpus[0], &s);
+	g_assert_cmpint(f->engine->run(f->vcpus[0]), ==, ENGINE_EXIT_KICK);
+	f->engine->get_state(f->vcpus[0], &s);
 	tsc = s.gpr[X86_RDX] << 32 | s.gpr[X86_RAX];
 	g_assert_cmpuint(tsc, >=, offsets[2] + 7200 * 1000000000ull);
 	g_assert_cmpuint(tsc, <, offsets[2] + 7200 * 1000000000ull + 2 * minute);
 }
 
 /* A deadline's distance on the VM's clock is the same when the state has been taken. */
-static void test_deadline(struct fixture *f, gconstpointer n_vcpus)
+static void test_deadline(struct fixture *f, gconstpointer row)
 {
 	static const uint8_t code[] =
 		{
@@ -406,7 +449,7 @@ static void test_deadline(struct fixture *f, gconstpointer n_vcpus)
 	g_assert_cmpint(run_code(f, &in, code, sizeof(code)), ==, ENGINE_EXIT_KICK);
 	before = lapic_tsc_deadline(lapic);
 	g_assert_cmpuint(before, !=, 0);
-	engine_kvm.get_state(f->vcpus[0], &out);
+	f->engine->get_state(f->vcpus[0], &out);
 	g_assert_cmpuint(lapic_tsc_deadline(lapic) - out.tsc_offset, ==, before - in.tsc_offset);
 }
 
@@ -415,11 +458,11 @@ static gpointer run_second(gpointer opaque)
 {
 	struct fixture *f = opaque;
 
-	g_assert_cmpint(engine_kvm.run(f->vcpus[1]), ==, ENGINE_EXIT_KICK);
+	g_assert_cmpint(f->engine->run(f->vcpus[1]), ==, ENGINE_EXIT_KICK);
 	return NULL;
 }
 
-static void test_startup(struct fixture *f, gconstpointer n_vcpus)
+static void test_startup(struct fixture *f, gconstpointer row)
 {
 	static const uint8_t real_code[] = {
 		0x66, 0xb8, 0x44, 0x33, 0x22, 0x11, /* mov eax, 0x11223344 */
@@ -448,33 +491,31 @@ static void test_startup(struct fixture *f, gconstpointer n_vcpus)
 	second = g_thread_new("second", run_second, f);
 	g_assert_cmpint(run_code(f, &s, code, sizeof(code)), ==, ENGINE_EXIT_KICK);
 	g_assert_cmphex(f->port_value, ==, 0x11223344);
-	engine_kvm.kick(f->vcpus[1]);
+	f->engine->kick(f->vcpus[1]);
 	g_thread_join(second);
 }
 
 int main(int argc, char **argv)
 {
-	static const struct {
-		const char *path;
-		void (*test)(struct fixture *f, gconstpointer n_vcpus);
-		unsigned n_vcpus;
-	} tests[] = {
-		{"/kvm/state", test_state, 1},
-		{"/kvm/taken-interrupt", test_taken_interrupt, 1},
-		{"/kvm/refused-state", test_refused_state, 1},
-		{"/kvm/port", test_port, 1},
-		{"/kvm/triple-fault", test_triple_fault, 1},
-		{"/kvm/kick", test_kick, 1},
-		{"/kvm/dirty-log", test_dirty_log, 1},
-		{"/kvm/cpuid", test_cpuid, 1},
-		{"/kvm/tsc", test_tsc, 1},
-		{"/kvm/deadline", test_deadline, 1},
-		{"/kvm/startup", test_startup, 2},
+	static const struct row tests[] = {
+		{"/kvm/state", &engine_kvm, test_state, 1},
+		{"/kvm/taken-interrupt", &engine_kvm, test_taken_interrupt, 1},
+		{"/kvm/taken-is-delivered", &engine_kvm, test_taken_is_delivered, 1},
+		{"/soft/taken-is-delivered", &engine_soft, test_taken_is_delivered, 1},
+		{"/kvm/refused-state", &engine_kvm, test_refused_state, 1},
+		{"/kvm/port", &engine_kvm, test_port, 1},
+		{"/kvm/triple-fault", &engine_kvm, test_triple_fault, 1},
+		{"/kvm/kick", &engine_kvm, test_kick, 1},
+		{"/kvm/dirty-log", &engine_kvm, test_dirty_log, 1},
+		{"/kvm/cpuid", &engine_kvm, test_cpuid, 1},
+		{"/kvm/tsc", &engine_kvm, test_tsc, 1},
+		{"/kvm/deadline", &engine_kvm, test_deadline, 1},
+		{"/kvm/startup", &engine_kvm, test_startup, 2},
 	};
 
 	g_test_init(&argc, &argv, NULL);
 	for (size_t i = 0; i < G_N_ELEMENTS(tests); i++)
-		g_test_add(tests[i].path, struct fixture, GUINT_TO_POINTER(tests[i].n_vcpus),
-			   set_up, tests[i].test, tear_down);
+		g_test_add(tests[i].path, struct fixture, &tests[i], set_up, tests[i].test,
+			   tear_down);
 	return g_test_run();
 }
