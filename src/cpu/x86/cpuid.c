@@ -231,7 +231,7 @@ static struct cpuid extended_leaf(uint32_t leaf)
 {
 	switch (leaf) {
 	case 0x80000000:
-		return vendor_leaf(0x80000008);
+		return vendor_leaf(cpu_is_amd() ? 0x80000021 : 0x80000008);
 	case 0x80000001:
 		return (struct cpuid){.eax = cpu_is_amd() ? signature() : 0,
 				      .ecx = feature_word(leaf, 0, ECX),
@@ -246,6 +246,10 @@ static struct cpuid extended_leaf(uint32_t leaf)
 		return (struct cpuid){.edx = feature_word(leaf, 0, EDX)};
 	case 0x80000008:
 		return (struct cpuid){.eax = 48 << 8 | CPU_PHYS_BITS};
+	case 0x80000021:
+		/* AMD APM volume 3, E.4.24: LFENCE serializes, null selectors clear the base, no
+		 * speculative return stack overflow. */
+		return (struct cpuid){.eax = cpu_is_amd() ? BIT(2) | BIT(6) | BIT(29) : 0};
 	}
 	return (struct cpuid){0};
 }

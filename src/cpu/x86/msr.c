@@ -215,6 +215,9 @@ static const struct msr_row {
 	{0xce, IGNORED},   /* platform info */
 	{0x140, IGNORED},  /* MISC_FEATURES_ENABLES */
 	{0x1d9, IGNORED},  /* DEBUGCTL */
+	{0xc0010010, IGNORED}, /* SYSCFG: no extended fixed-range types, no memory encryption */
+	{0xc001001a, IGNORED}, /* TOP_MEM */
+	{0xc001001d, IGNORED}, /* TOP_MEM2 */
 	{0xc001001f, IGNORED}, /* NB_CFG */
 	{0xc0010015, IGNORED}, /* HWCR */
 	{0xc0011029, IGNORED, 0, 2}, /* DE_CFG: LFENCE serializes */
