@@ -86,6 +86,10 @@ struct engine_stats {
 	uint64_t interrupts; /* external ones delivered */
 	uint64_t exceptions;
 	uint64_t code_writes; /* stores that hit decoded code */
+	uint64_t translated;  /* instructions, by the translator */
+	uint64_t flushes;     /* of its cache */
+	uint64_t steps;	      /* instructions that translated code left to T0 */
+	uint64_t slow_accesses;
 };
 
 struct engine {
@@ -118,8 +122,10 @@ struct engine {
 	void (*debug_stop)(const struct vcpu *vcpu, struct engine_stop *stop);
 };
 
-/* The interpreter, T0. */
+/* The software CPU: the interpreter, T0, and the translator, T1. */
 extern const struct engine engine_soft;
+/* T0 alone. */
+extern const struct engine engine_interp;
 /* The host's processor, by /dev/kvm. */
 extern const struct engine engine_kvm;
 

@@ -15,6 +15,7 @@ static const struct {
 } engines[] = {
 	{"auto", NULL},
 	{"soft", &engine_soft},
+	{"interp", &engine_interp},
 	{"kvm", &engine_kvm},
 };
 

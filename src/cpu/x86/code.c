@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <sys/mman.h>
 
+#include "cpu/jit/jit.h"
 #include "cpu/x86/debugger.h"
 #include "cpu/x86/exec.h"
 #include "cpu/x86/mmu.h"
@@ -90,6 +91,14 @@ void code_forget_addresses(struct cpu *cpu)
 {
 	code_forget_jumps(cpu);
 	memset(cpu->code->itlb, 0xff, sizeof(cpu->code->itlb));
+	jit_forget_addresses(cpu);
+}
+
+void code_forget_page(struct cpu *cpu, uint64_t address)
+{
+	code_forget_jumps(cpu);
+	cpu->code->itlb[address / 4096 % ITLB_SIZE].page = ~0ull;
+	jit_forget_page(cpu, address);
 }
 
 /* Routines that stand in place of an instruction's own. */
@@ -123,7 +132,7 @@ static void look_again(struct cpu *cpu, const struct insn *insn)
 }
 
 /* What the mode makes of an instruction (SDM volume 2: the exceptions tables). */
-static exec_fn routine_in_mode(const struct insn_row *row, const struct insn *insn, uint32_t key)
+exec_fn code_routine_in_mode(const struct insn_row *row, const struct insn *insn, uint32_t key)
 {
 	bool x87_or_mmx = row->flags & (IF_X87 | IF_MMX);
 
@@ -166,7 +175,7 @@ static enum insn_status decode_one(const uint8_t *bytes, size_t n, unsigned offs
 	if ((row->flags & (IF_X87 | IF_MMX | IF_SSE | IF_AVX)) && !vector_prepare(copy, insn))
 		insn->exec = raise_ud;
 	else
-		insn->exec = routine_in_mode(row, insn, key);
+		insn->exec = code_routine_in_mode(row, insn, key);
 	return status;
 }
 
@@ -225,7 +234,7 @@ static void enter_block(struct cpu *cpu, struct block *block)
  * Marks the lines an instruction at gpa may lie in, before they are read. `marked` has those that
  * this block has marked already.
  */
-static void mark_lines(struct cpu *cpu, uint64_t gpa, uint64_t *marked)
+void code_mark_lines(struct cpu *cpu, uint64_t gpa, uint64_t *marked)
 {
 	uint64_t lines = mem_line_mask(gpa, MIN(INSN_MAX_LEN, 4096 - gpa % 4096));
 
@@ -257,10 +266,11 @@ static struct block *build(struct cpu *cpu, uint64_t gpa)
 	block->gpa = gpa;
 	block->mode_key = cpu->mode_key;
 	block->n = 0;
+	block->heat = 0;
 	do {
 		struct insn *insn = &block->insn[block->n];
 
-		mark_lines(cpu, (gpa & ~4095ull) + offset, &marked);
+		code_mark_lines(cpu, (gpa & ~4095ull) + offset, &marked);
 		status = decode_one(page + offset, 4096 - offset, offset, cpu->mode_key, insn);
 		if (status == INSN_MORE)
 			break;
@@ -275,6 +285,14 @@ static struct block *build(struct cpu *cpu, uint64_t gpa)
 	cpu->stats.decoded += block->n;
 	enter_block(cpu, block);
 	return block;
+}
+
+void code_decode_alone(struct cpu *cpu, struct block *block, const uint8_t *bytes, unsigned len,
+		       unsigned offset, uint64_t gpa)
+{
+	*block = (struct block){.gpa = gpa, .mode_key = cpu->mode_key, .n = 1};
+	decode_one(bytes, len, offset, cpu->mode_key, &block->insn[0]);
+	terminate(block, offset + len);
 }
 
 /* An instruction that lies on two pages: put together, decoded, not kept. */
@@ -374,7 +392,7 @@ struct block *code_find_slow(struct cpu *cpu)
 	}
 	if (G_UNLIKELY(block_bytes(block) - 1 > cpu->cs_limit - rip))
 		return first_alone(cpu, block);
-	*jump_slot(cpu, rip) = (struct jump_entry){rip, jump_stamp(cpu), block};
+	*jump_slot(cpu, rip) = (struct jump_entry){rip, jump_stamp(cpu), block, NULL};
 	return block;
 }
 
@@ -398,6 +416,7 @@ static void invalidate(struct cpu *cpu, uint64_t gpa, uint64_t len)
 
 	cpu->stats.code_writes++;
 	code_forget_jumps(cpu);
+	jit_invalidate(cpu, gpa, lines);
 	while ((block = *link)) {
 		if (block->gpa / 4096 != gpa / 4096 || !(block_lines(block) & lines)) {
 			link = &block->page_next;
@@ -431,12 +450,14 @@ void code_take_written(struct cpu *cpu)
 	GArray *written = cpu->code->written;
 
 	g_mutex_lock(&cpu->code->requests_lock);
-	if (written->len > REQUESTS_MAX)
+	if (written->len > REQUESTS_MAX) {
 		code_drop_all(cpu);
-	else
+		jit_flush(cpu);
+	} else {
 		for (unsigned i = 0; i < written->len; i++)
 			invalidate(cpu, g_array_index(written, struct written_range, i).gpa,
 				   g_array_index(written, struct written_range, i).len);
+	}
 	g_array_set_size(written, 0);
 	g_mutex_unlock(&cpu->code->requests_lock);
 	serve_protect_requests(cpu);

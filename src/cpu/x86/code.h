@@ -19,6 +19,7 @@ struct block {
 	uint64_t gpa;
 	uint32_t mode_key;
 	uint16_t n; /* instructions, without the last one that leaves the block */
+	int heat;   /* runs, until it is translated */
 	struct block *hash_next, *page_next;
 	struct insn insn[];
 };
@@ -48,6 +49,16 @@ static inline struct block *code_find(struct cpu *cpu)
 	cpu->pc_base = rip - e->block->gpa % 4096;
 	return e->block;
 }
+
+/* What the translator needs of this. Marks the lines of an instruction at gpa before its bytes are
+ * looked at; `marked` has those that were marked before. */
+void code_mark_lines(struct cpu *cpu, uint64_t gpa, uint64_t *marked);
+/* What the mode makes of an instruction's routine. */
+exec_fn code_routine_in_mode(const struct insn_row *row, const struct insn *insn, uint32_t mode_key);
+/* Makes a block of one instruction, at `offset` of its page, in the caller's storage. */
+void code_decode_alone(struct cpu *cpu, struct block *block, const uint8_t *bytes, unsigned len,
+		       unsigned offset, uint64_t gpa);
+
 /*
  * Writes to decoded code. The vCPU's own are seen before its next instruction; those of other
  * threads are queued and taken between blocks by code_take_written().
@@ -61,7 +72,8 @@ void code_set_running(struct cpu *cpu);
 void code_forget_jumps(struct cpu *cpu);
 /* Forgets all blocks; the one that runs stays whole. */
 void code_drop_all(struct cpu *cpu);
-/* Linear addresses may mean other pages now. */
+/* Linear addresses may mean other pages now: all, or those of one page. */
 void code_forget_addresses(struct cpu *cpu);
+void code_forget_page(struct cpu *cpu, uint64_t address);
 
 #endif

@@ -17,6 +17,7 @@
 
 #include <glib.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -47,7 +48,7 @@ enum { PF_P = 1, PF_W = 2, PF_U = 4, PF_RSVD = 8, PF_I = 16 };
  * so that no address can hit it. A page may be in the read table and not in the write table: clean
  * pages and pages that hold decoded code stay out of it.
  */
-#define TLB_SIZE      512
+#define TLB_SIZE      1024
 #define N_LARGE_SIZES 3
 #define LARGE_HASHES  1024
 
@@ -74,6 +75,7 @@ enum {
 	MODE_STEP = 1 << 7,   /* RFLAGS.TF or breakpoints: blocks of one instruction */
 	MODE_REAL = 1 << 8,   /* CR0.PE clear or virtual-8086 */
 	MODE_DEBUG = 1 << 9,  /* a debugger wants something (debugger.h) */
+	MODE_AC = 1 << 10,    /* RFLAGS.AC: which TLB class translated code looks into */
 };
 
 /* What siglongjmp(*cpu->jump) says: deliver cpu->fault, or run the instruction again, alone. */
@@ -91,6 +93,32 @@ struct cpu_debugger {
 
 /* The last is never filled, so that every access comes to the alignment check. */
 enum tlb_class { TLB_SUPERVISOR, TLB_SUPERVISOR_AC, TLB_USER, TLB_USER_AC, TLB_N_CLASSES };
+
+#define JIT_N_PAGES   16384
+#define JIT_N_TARGETS 8192
+
+/* What translated code addresses besides the processor's state (cpu/jit). */
+struct cpu_jit {
+	struct jit_cache *cache; /* NULL: this vCPU has no translator */
+	struct cpu *self;
+	void *host_rsp;		/* while translated code runs */
+	const void *resume;	/* host address to go on at */
+	uint64_t address;	/* guest address of a slow access, then its host address */
+	uint64_t target, scratch;
+	uint32_t site;		/* what was left or called from; a reference or SITE_* */
+	uint32_t flags_fix;	/* offset in the cache of what brings the flags home */
+	uint32_t host_mxcsr;
+	uint16_t host_flags;
+	bool vectors_live;	/* the guest's vector registers and MXCSR are in the host's */
+	bool vectors_wanted;	/* and are to be again */
+	uint64_t mappings;	/* counts changes of what linear addresses mean */
+	const uint8_t *fault_pc;
+	void *signal_stack;
+	stack_t stack_before;
+	sigset_t signals_before;
+	uint8_t page_ok[JIT_N_PAGES]; /* the code page is still mapped where it was */
+	const void *targets[TLB_USER_AC][JIT_N_TARGETS]; /* entries by rip, for indirect branches */
+};
 
 struct cpu {
 	/* First, so that register offsets in struct insn are offsets into struct cpu: the general
@@ -134,10 +162,12 @@ struct cpu {
 	GCond halt_cond;
 
 	struct code_cache *code;
+	struct cpu_jit jit;
 	/* Blocks by rip, good while `stamp` (code.h) is the present one. */
 	struct jump_entry {
 		uint64_t rip, stamp;
 		struct block *block;
+		struct jit_region *region; /* NULL: none known */
 	} jumps[JUMP_CACHE_SIZE];
 	uint32_t jump_generation;
 	struct tlb tlbs[TLB_N_CLASSES];

@@ -3,6 +3,7 @@
  * T0, the interpreter: the loop that runs blocks, and what happens between them
  * (interrupts, exceptions, single step, halt, requests from outside).
  */
+#include "cpu/jit/jit.h"
 #include "cpu/x86/code.h"
 #include "cpu/x86/debug.h"
 #include "cpu/x86/debugger.h"
@@ -168,8 +169,13 @@ static bool attend(struct cpu *cpu)
 
 static void run_block(struct cpu *cpu)
 {
-	struct block *block = code_find(cpu);
+	struct block *block;
 
+	if (cpu->jit.cache) {
+		jit_run_block(cpu);
+		return;
+	}
+	block = code_find(cpu);
 	cpu->block = block;
 	cpu->stats.instructions += block->n;
 	block->insn[0].exec(cpu, block->insn);
@@ -259,6 +265,7 @@ static enum engine_exit run_loop(struct cpu *cpu)
 static void leave(struct cpu *cpu)
 {
 	vector_leave(cpu);
+	jit_leave_thread(cpu);
 	code_set_running(NULL);
 	atomic_store(&cpu->in_guest, false);
 	cpu->jump = NULL;
@@ -270,6 +277,7 @@ static enum engine_exit interp_run(struct vcpu *vcpu)
 	enum engine_exit exit;
 
 	code_set_running(cpu);
+	jit_enter_thread(cpu);
 	/* Requests that came before this are seen in the loop's first look. */
 	atomic_store(&cpu->in_guest, true);
 	atomic_store(&cpu->attention, true);
@@ -298,6 +306,7 @@ int cpu_step(struct cpu *cpu)
 	bool done;
 
 	code_set_running(cpu);
+	jit_enter_thread(cpu);
 	done = try_one(cpu);
 	leave(cpu);
 	return done ? -1 : cpu->fault.vector;
@@ -338,7 +347,7 @@ static void interp_set_state(struct vcpu *vcpu, const struct x86_state *state)
 	atomic_store(&cpu->attention, true);
 }
 
-static struct vcpu *interp_new(struct engine_env *env, unsigned id, GError **error)
+static struct vcpu *cpu_new(struct engine_env *env, unsigned id, bool translates, GError **error)
 {
 	struct cpu *cpu = g_aligned_alloc0(1, sizeof(*cpu), 64);
 	struct x86_state reset;
@@ -350,6 +359,10 @@ static struct vcpu *interp_new(struct engine_env *env, unsigned id, GError **err
 	}
 	cpu->env = *env;
 	cpu->id = id;
+	if (translates && !jit_new(cpu, error)) {
+		g_aligned_free(cpu);
+		return NULL;
+	}
 	cpu->lapic = lapic_get(env->lapics, id);
 	cpu->code = code_new();
 	g_mutex_init(&cpu->halt_lock);
@@ -363,6 +376,16 @@ static struct vcpu *interp_new(struct engine_env *env, unsigned id, GError **err
 	return (struct vcpu *)cpu;
 }
 
+static struct vcpu *soft_new(struct engine_env *env, unsigned id, GError **error)
+{
+	return cpu_new(env, id, true, error);
+}
+
+static struct vcpu *interp_new(struct engine_env *env, unsigned id, GError **error)
+{
+	return cpu_new(env, id, false, error);
+}
+
 static void interp_free(struct vcpu *vcpu)
 {
 	struct cpu *cpu = (struct cpu *)vcpu;
@@ -372,6 +395,7 @@ static void interp_free(struct vcpu *vcpu)
 	lapic_set_wake(cpu->lapic, NULL, NULL);
 	code_unlisten(cpu);
 	code_free(cpu->code);
+	jit_free(cpu);
 	g_mutex_clear(&cpu->halt_lock);
 	g_cond_clear(&cpu->halt_cond);
 	g_aligned_free(cpu);
@@ -397,17 +421,21 @@ static void interp_debug_stop(const struct vcpu *vcpu, struct engine_stop *stop)
 	*stop = ((const struct cpu *)vcpu)->debugger.reported;
 }
 
-const struct engine engine_soft = {
-	.name = "soft",
-	.max_vcpus = 64,
-	.vcpu_new = interp_new,
-	.vcpu_free = interp_free,
-	.run = interp_run,
-	.kick = interp_kick,
-	.get_state = interp_get_state,
-	.set_state = interp_set_state,
-	.stats = interp_stats,
-	.last_error = interp_last_error,
-	.set_debug = interp_set_debug,
-	.debug_stop = interp_debug_stop,
-};
+#define ENGINE(variable, its_name, its_new)     \
+	const struct engine variable = {           \
+		.name = its_name,                \
+		.max_vcpus = 64,                 \
+		.vcpu_new = its_new,             \
+		.vcpu_free = interp_free,        \
+		.run = interp_run,               \
+		.kick = interp_kick,             \
+		.get_state = interp_get_state,   \
+		.set_state = interp_set_state,   \
+		.stats = interp_stats,           \
+		.last_error = interp_last_error, \
+		.set_debug = interp_set_debug,   \
+		.debug_stop = interp_debug_stop, \
+	};
+
+ENGINE(engine_soft, "soft", soft_new)
+ENGINE(engine_interp, "interp", interp_new)

@@ -72,11 +72,34 @@ static bool may_be_large_page(const struct cpu *cpu, uint64_t address)
 	return false;
 }
 
+/* Enters a page that was walked to into the TLB. */
+static void fill(struct cpu *cpu, uint64_t address, const struct walk *w, uint8_t *host,
+		 enum access access, enum tlb_class class)
+{
+	bool writable = w->writable;
+
+	cpu->tlb_filled[class] = true;
+	*tlb_slot(cpu->tlbs[class].read, address) = (struct tlb_entry){address & ~4095ull, host};
+	if (access == ACCESS_WRITE)
+		mem_set_dirty(cpu->env.mem, w->gpa);
+	else if (writable)
+		writable = mem_is_dirty(cpu->env.mem, w->gpa);
+	if (writable && !mem_code_lines(cpu->env.mem, w->gpa))
+		*tlb_slot(cpu->tlbs[class].write, address) =
+			(struct tlb_entry){address & ~4095ull, host};
+}
+
+static bool is_watched(const struct cpu *cpu, uint64_t address)
+{
+	if (G_UNLIKELY(debug_enabled(cpu)) && debug_watches_page(cpu, address))
+		return true;
+	return G_UNLIKELY(cpu->debugger.n_watches) && debugger_watches_page(cpu, address);
+}
+
 /* Translates one address, or faults. The page is entered into the TLB where it is RAM. */
 static uint64_t translate(struct cpu *cpu, const struct insn *insn, uint64_t address,
 			  enum access access, enum tlb_class class)
 {
-	struct tlb *tlb = &cpu->tlbs[class];
 	struct walk w = {.writable = true};
 	uint8_t *host;
 
@@ -93,21 +116,33 @@ static uint64_t translate(struct cpu *cpu, const struct insn *insn, uint64_t add
 			note_large_page(cpu, address, w.page_bits);
 	}
 	host = mem_hva(cpu->env.mem, w.gpa & ~4095ull);
-	if (!host || access == ACCESS_FETCH || class == TLB_USER_AC)
-		return w.gpa;
-	if (G_UNLIKELY(debug_enabled(cpu)) && debug_watches_page(cpu, address))
-		return w.gpa;
-	if (G_UNLIKELY(cpu->debugger.n_watches) && debugger_watches_page(cpu, address))
-		return w.gpa;
-	cpu->tlb_filled[class] = true;
-	*tlb_slot(tlb->read, address) = (struct tlb_entry){address & ~4095ull, host};
-	if (access == ACCESS_WRITE)
-		mem_set_dirty(cpu->env.mem, w.gpa);
-	else if (w.writable)
-		w.writable = mem_is_dirty(cpu->env.mem, w.gpa);
-	if (w.writable && !mem_code_lines(cpu->env.mem, w.gpa))
-		*tlb_slot(tlb->write, address) = (struct tlb_entry){address & ~4095ull, host};
+	if (host && access != ACCESS_FETCH && class != TLB_USER_AC && !is_watched(cpu, address))
+		fill(cpu, address, &w, host, access, class);
 	return w.gpa;
+}
+
+uint8_t *mmu_point(struct cpu *cpu, uint64_t address, unsigned size, bool write)
+{
+	enum tlb_class class = current_class(cpu);
+	enum access access = write ? ACCESS_WRITE : ACCESS_READ;
+	struct walk w = {.writable = true};
+	uint8_t *host;
+
+	if (address % 4096 > 4096 - size || !is_canonical(address) || is_watched(cpu, address))
+		return NULL;
+	cpu->stats.tlb_misses++;
+	if (!paging_walk(cpu, address, access, accessor_of(cpu, class), &w))
+		return NULL;
+	if (w.page_bits > 12)
+		note_large_page(cpu, address, w.page_bits);
+	host = mem_hva(cpu->env.mem, w.gpa & ~4095ull);
+	if (!host)
+		return NULL;
+	fill(cpu, address, &w, host, access, class);
+	/* A page may hold code and data. */
+	if (write && (mem_code_lines(cpu->env.mem, w.gpa) & mem_line_mask(w.gpa, size)))
+		return NULL;
+	return host + address % 4096;
 }
 
 uint64_t mmu_fetch(struct cpu *cpu, const struct insn *insn, uint64_t address)
@@ -431,7 +466,7 @@ void mmu_flush_page(struct cpu *cpu, uint64_t address)
 	for (unsigned c = 0; c < TLB_N_CLASSES; c++)
 		tlb_slot(cpu->tlbs[c].read, address)->tag =
 			tlb_slot(cpu->tlbs[c].write, address)->tag = empty_tag(address);
-	code_forget_addresses(cpu);
+	code_forget_page(cpu, address);
 }
 
 void mmu_protect_page(struct cpu *cpu, uint64_t gpa)

@@ -66,6 +66,10 @@ static inline void *tlb_write(struct cpu *cpu, uint64_t address, unsigned size)
 	return G_LIKELY(offset <= 4096 - size) ? e->host + offset : NULL;
 }
 
+/* As tlb_read() or tlb_write() after a walk of the page tables. NULL: the access faults, crosses
+ * pages, is to a device or to decoded code, or is watched. */
+uint8_t *mmu_point(struct cpu *cpu, uint64_t address, unsigned size, bool write);
+
 #define MEM_ACCESSORS(bits)                                                                        \
 	static inline uint##bits##_t mem_load##bits(struct cpu *cpu, const struct insn *insn,      \
 						    uint64_t address)                              \

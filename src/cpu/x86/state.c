@@ -146,6 +146,8 @@ static uint32_t mode_key(const struct cpu *cpu)
 		key |= MODE_STEP;
 	if (cpu->debugger.n_points || cpu->debugger.step)
 		key |= MODE_DEBUG;
+	if (s->rflags & RFLAGS_AC)
+		key |= MODE_AC;
 	return key;
 }
 

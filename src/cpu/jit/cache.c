@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The code cache of one vCPU: regions, how they are found, linked and dropped. Code and records are
+ * handed out from the front and taken back all at once, by cache_make_room() or jit_flush(), which only
+ * run outside of translated code. A region that is invalidated meanwhile is unlinked and stays as it is.
+ */
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "cpu/jit/jit_int.h"
+#include "cpu/x86/insn_int.h"
+
+static unsigned hash_key(uint64_t rip, uint64_t gpa, uint32_t mode_key)
+{
+	return (rip ^ rip >> 15 ^ gpa >> 12 ^ mode_key * 0x9e5u) % JIT_HASH_SIZE;
+}
+
+static unsigned hash_page(uint64_t page)
+{
+	return (page / 4096 ^ page >> 24) % JIT_HASH_SIZE;
+}
+
+static void reset_targets(struct cpu *cpu)
+{
+	const void **targets = &cpu->jit.targets[0][0];
+
+	for (size_t i = 0; i < sizeof(cpu->jit.targets) / sizeof(*targets); i++)
+		targets[i] = cpu->jit.cache->thunk.miss;
+}
+
+static void *map(int fd, int prot)
+{
+	void *p = mmap(NULL, JIT_CODE_SIZE, prot, MAP_SHARED | MAP_NORESERVE, fd, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+/* The same pages twice, so that none is writable and executable. */
+static bool map_code(struct jit_cache *cache)
+{
+	int fd = memfd_create("viv-code", MFD_CLOEXEC);
+
+	if (fd >= 0 && ftruncate(fd, JIT_CODE_SIZE) == 0) {
+		cache->rw = map(fd, PROT_READ | PROT_WRITE);
+		cache->rx = map(fd, PROT_READ | PROT_EXEC);
+	}
+	if (fd >= 0)
+		close(fd);
+	cache->meta = mmap(NULL, JIT_META_SIZE, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (cache->meta == MAP_FAILED)
+		cache->meta = NULL;
+	return cache->rw && cache->rx && cache->meta;
+}
+
+bool jit_new(struct cpu *cpu, GError **error)
+{
+	struct jit_cache *cache;
+
+	if (!insn_host_has(F_BMI2))
+		return true;
+	effects_init();
+	cpu->jit.cache = cache = g_new0(struct jit_cache, 1);
+	cache->regions = g_ptr_array_new();
+	if (!map_code(cache)) {
+		g_set_error(error, VIV_ERROR, VIV_ERROR_HOST,
+			    "cannot map %u MiB for translated code: %s; does the host allow "
+			    "executable shared memory?",
+			    JIT_CODE_SIZE >> 20, g_strerror(errno));
+		jit_free(cpu);
+		return false;
+	}
+	thunks_emit(cache);
+	cpu->jit.self = cpu;
+	cpu->jit.host_mxcsr = 0x1f80;
+	jit_flush(cpu);
+	return true;
+}
+
+void jit_free(struct cpu *cpu)
+{
+	struct jit_cache *cache = cpu->jit.cache;
+
+	if (!cache)
+		return;
+	if (cache->rw)
+		munmap(cache->rw, JIT_CODE_SIZE);
+	if (cache->rx)
+		munmap(cache->rx, JIT_CODE_SIZE);
+	if (cache->meta)
+		munmap(cache->meta, JIT_META_SIZE);
+	g_ptr_array_unref(cache->regions);
+	g_free(cache);
+	cpu->jit.cache = NULL;
+}
+
+void jit_flush(struct cpu *cpu)
+{
+	struct jit_cache *cache = cpu->jit.cache;
+
+	if (!cache)
+		return;
+	cache->used = cache->code_start;
+	cache->meta_used = 64; /* references below are SITE_* */
+	memset(cache->by_key, 0, sizeof(cache->by_key));
+	memset(cache->by_page, 0, sizeof(cache->by_page));
+	memset(cache->page_hash, 0, sizeof(cache->page_hash));
+	cache->n_pages = 1; /* 0 ends a list */
+	g_ptr_array_set_size(cache->regions, 0);
+	cpu->jit.site = SITE_NONE;
+	jit_forget_addresses(cpu);
+	reset_targets(cpu);
+	code_forget_jumps(cpu);
+	cpu->stats.flushes++;
+}
+
+void cache_make_room(struct cpu *cpu)
+{
+	struct jit_cache *cache = cpu->jit.cache;
+
+	if (cache->used + JIT_CODE_WORST > JIT_CODE_SIZE ||
+	    cache->meta_used + JIT_META_WORST > JIT_META_SIZE || cache->n_pages == JIT_N_PAGES)
+		jit_flush(cpu);
+}
+
+void jit_forget_addresses(struct cpu *cpu)
+{
+	if (!cpu->jit.cache)
+		return;
+	memset(cpu->jit.page_ok, 0, cpu->jit.cache->n_pages);
+	cpu->jit.mappings++;
+}
+
+static uint32_t *page_list(struct jit_cache *cache, uint64_t page)
+{
+	return &cache->page_hash[(page / 4096 ^ page >> 24) % JIT_N_PAGES];
+}
+
+void jit_forget_page(struct cpu *cpu, uint64_t address)
+{
+	struct jit_cache *cache = cpu->jit.cache;
+	uint64_t page = address & ~4095ull;
+
+	if (!cache)
+		return;
+	for (uint32_t i = *page_list(cache, page); i; i = cache->pages[i].next)
+		if (cache->pages[i].page == page)
+			cpu->jit.page_ok[i] = 0;
+	cpu->jit.mappings++;
+}
+
+uint32_t cache_page_slot(struct cpu *cpu, uint64_t page, uint64_t gpa)
+{
+	struct jit_cache *cache = cpu->jit.cache;
+	uint32_t *list = page_list(cache, page), i;
+
+	for (i = *list; i; i = cache->pages[i].next)
+		if (cache->pages[i].page == page && cache->pages[i].gpa == gpa)
+			return i;
+	i = cache->n_pages++;
+	cache->pages[i] = (struct jit_page){page, gpa, *list};
+	cpu->jit.page_ok[i] = 0;
+	return *list = i;
+}
+
+void cache_enter(struct cpu *cpu, struct jit_region *region)
+{
+	struct jit_cache *cache = cpu->jit.cache;
+	struct jit_region **by_key =
+		&cache->by_key[hash_key(region->rip, region->gpa, region->mode_key)];
+	struct jit_region **by_page = &cache->by_page[hash_page(region->gpa)];
+
+	region->hash_next = *by_key;
+	*by_key = region;
+	region->page_next = *by_page;
+	*by_page = region;
+	g_ptr_array_add(cache->regions, region);
+}
+
+struct jit_region *cache_find(const struct cpu *cpu, uint64_t gpa)
+{
+	uint64_t rip = cpu->state.rip;
+	struct jit_region *region =
+		cpu->jit.cache->by_key[hash_key(rip, gpa, cpu->mode_key)];
+
+	while (region && (region->rip != rip || region->gpa != gpa ||
+			  region->mode_key != cpu->mode_key))
+		region = region->hash_next;
+	return region;
+}
+
+struct jit_region *cache_region_at(const struct jit_cache *cache, const uint8_t *host)
+{
+	unsigned low = 0, high = cache->regions->len;
+
+	while (low < high) {
+		unsigned middle = (low + high) / 2;
+		struct jit_region *region = cache->regions->pdata[middle];
+
+		if (host < region->code)
+			high = middle;
+		else if (host >= region->code_end)
+			low = middle + 1;
+		else
+			return region;
+	}
+	return NULL;
+}
+
+void cache_link(struct jit_exit *exit, struct jit_region *to)
+{
+	const uint8_t *entry = exit->other_page ? to->cross_entry : to->entry;
+
+	if (to->flags_live && !exit->flags_in_host)
+		emit_patch(exit->fixed, exit->from->to_rx, entry);
+	else
+		emit_patch(exit->jump, exit->from->to_rx, entry);
+	exit->to = to;
+	exit->to_next = to->incoming;
+	to->incoming = exit;
+}
+
+static void unlink_exit(struct jit_exit *exit)
+{
+	emit_patch(exit->jump, exit->from->to_rx, exit->stub);
+	/* On to the next instruction. */
+	emit_patch(exit->fixed, exit->from->to_rx, exit->fixed + exit->from->to_rx + 4);
+	exit->to = NULL;
+}
+
+static void remove_incoming(struct jit_exit *exit)
+{
+	struct jit_exit **link;
+
+	if (!exit->to)
+		return;
+	for (link = &exit->to->incoming; *link != exit; link = &(*link)->to_next)
+		;
+	*link = exit->to_next;
+}
+
+static enum tlb_class class_of(const struct jit_region *region)
+{
+	bool ac = region->mode_key & MODE_AC;
+
+	return region->mode_key & MODE_USER ? TLB_USER : ac ? TLB_SUPERVISOR_AC : TLB_SUPERVISOR;
+}
+
+static const void **target_slot(struct cpu *cpu, const struct jit_region *region)
+{
+	return &cpu->jit.targets[class_of(region)][region->rip % JIT_N_TARGETS];
+}
+
+void cache_set_target(struct cpu *cpu, struct jit_region *region)
+{
+	if (region->indirect_entry)
+		*target_slot(cpu, region) = region->indirect_entry;
+}
+
+static void kill_region(struct cpu *cpu, struct jit_region *region)
+{
+	struct jit_cache *cache = cpu->jit.cache;
+	struct jit_region **link =
+		&cache->by_key[hash_key(region->rip, region->gpa, region->mode_key)];
+
+	for (; *link != region; link = &(*link)->hash_next)
+		;
+	*link = region->hash_next;
+	for (struct jit_exit *exit = region->incoming; exit; exit = exit->to_next)
+		unlink_exit(exit);
+	region->incoming = NULL;
+	for (struct jit_exit *exit = region->exits; exit; exit = exit->from_next) {
+		remove_incoming(exit);
+		unlink_exit(exit);
+	}
+	if (*target_slot(cpu, region) == region->indirect_entry)
+		*target_slot(cpu, region) = cache->thunk.miss;
+	region->dead = true;
+}
+
+void jit_invalidate(struct cpu *cpu, uint64_t gpa, uint64_t lines)
+{
+	struct jit_region **link, *region;
+
+	if (!cpu->jit.cache)
+		return;
+	link = &cpu->jit.cache->by_page[hash_page(gpa)];
+	while ((region = *link)) {
+		if (region->gpa / 4096 != gpa / 4096 || !(region->lines & lines)) {
+			link = &region->page_next;
+			continue;
+		}
+		*link = region->page_next;
+		kill_region(cpu, region);
+	}
+}

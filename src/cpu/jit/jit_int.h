@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the translator's files share. */
+#ifndef VIV_CPU_JIT_JIT_INT_H
+#define VIV_CPU_JIT_JIT_INT_H
+
+#include "cpu/jit/emit.h"
+#include "cpu/jit/jit.h"
+#include "cpu/x86/code.h"
+#include "cpu/x86/cpu.h"
+#include "cpu/x86/mmu.h"
+
+#define JIT_MAX_INSNS	64
+#define JIT_MAX_EXITS	12
+#define JIT_CODE_SIZE	(64u << 20)
+#define JIT_META_SIZE	(64u << 20)
+#define JIT_HASH_SIZE	(1u << 15)
+/* Room that one region may take. */
+#define JIT_CODE_WORST	(JIT_MAX_INSNS * 800u)
+#define JIT_META_WORST	(64u << 10)
+
+/* Arithmetic flags as a set. */
+enum { FL_CF = 1, FL_PF = 2, FL_AF = 4, FL_ZF = 8, FL_SF = 16, FL_OF = 32, FL_ALL = 63 };
+
+/* Where the guest's arithmetic flags are. */
+enum flags_place {
+	FLAGS_HOST,   /* in the host's */
+	FLAGS_MEMORY, /* in cpu->flags */
+	FLAGS_DEAD,   /* nobody will read them */
+	FLAGS_RECIPE, /* to be had by running an earlier instruction again */
+};
+
+/* How an instruction is translated. */
+enum jit_class {
+	JIT_STEP,     /* T0 runs it */
+	JIT_COPY,     /* the same instruction, operands redirected */
+	JIT_NOP,
+	JIT_LEA,
+	JIT_PUSH, JIT_POP, JIT_LEAVE,
+	JIT_JCC, JIT_JMP, JIT_CALL, JIT_RET, JIT_JMP_IND, JIT_CALL_IND,
+	JIT_END,      /* T0 runs it, and the region ends */
+};
+
+/* What the translator knows of a row (effects.c). */
+struct jit_effects {
+	uint8_t class;
+	uint8_t flags_read, flags_changed, flags_killed; /* killed: changed whatever they were */
+	bool by_condition;   /* reads what the opcode's condition code does */
+	bool shift;	     /* flags depend on the count */
+	bool writes_second;  /* the second operand, too */
+	bool vector;
+	uint16_t regs;	     /* general registers written without being an operand, a bit each */
+};
+
+void effects_init(void);
+const struct jit_effects *effects_get(unsigned row);
+uint8_t effects_condition_flags(unsigned cc);
+
+struct jit_region;
+
+/* What a slow path needs to know of its instruction. */
+struct jit_insn {
+	uint8_t bytes[INSN_MAX_LEN];
+	uint8_t len;
+	uint16_t offset; /* in the page */
+	uint8_t size;	 /* bytes of the access */
+	bool write;
+	uint16_t bias; /* what the instruction adds to SCRATCH0 */
+	uint8_t flags; /* enum flags_place, when the slow path is entered */
+	uint8_t fault_flags; /* and where the host may fault */
+	struct jit_region *region;
+	struct block *alone; /* the instruction for T0, made when first needed */
+	const uint8_t *resume;	 /* after the check, with the host address in SCRATCH0 */
+	const uint8_t *next;	 /* behind the instruction; NULL: the region ends with it */
+};
+
+/* A way out of a region to a known address. */
+struct jit_exit {
+	struct jit_region *from, *to;
+	struct jit_exit *from_next, *to_next;
+	uint8_t *jump;		/* its displacement, writable */
+	const uint8_t *stub;	/* where it goes while not linked */
+	uint8_t *fixed;		/* the stub's jump once flags are in the host's */
+	uint64_t rip;
+	bool other_page;
+	bool flags_in_host;
+};
+
+/* Translated code for one entry point, in one page. */
+struct jit_region {
+	struct jit_region *hash_next, *page_next;
+	uint64_t gpa, rip;
+	uint32_t mode_key;
+	uint32_t page_slot;
+	uint64_t lines;
+	const uint8_t *entry, *cross_entry, *indirect_entry; /* the latter two NULL with live flags */
+	const uint8_t *code, *code_end;
+	uint8_t flags_live; /* on entry */
+	bool dead;
+	uint16_t n_insns;
+	ptrdiff_t to_rx;
+	struct jit_exit *exits, *incoming;
+	struct jit_insn *insns;
+	/* For host faults: where each instruction's code starts. */
+	uint32_t *starts;
+};
+
+struct jit_page {
+	uint64_t page; /* linear */
+	uint64_t gpa;
+	uint32_t next; /* with the same hash */
+};
+
+struct jit_cache {
+	uint8_t *rw, *rx;
+	size_t used, code_start; /* the thunks lie before code_start */
+	uint8_t *meta;
+	size_t meta_used;
+	struct jit_region *by_key[JIT_HASH_SIZE];
+	struct jit_region *by_page[JIT_HASH_SIZE];
+	GPtrArray *regions; /* in order of their code */
+	struct jit_page pages[JIT_N_PAGES];
+	uint32_t page_hash[JIT_N_PAGES], n_pages;
+	unsigned generation;
+	struct {
+		void (*enter)(struct cpu *cpu, const void *target);
+		const uint8_t *exit, *exit_keep;	 /* site is set; flags in host, or cpu->flags */
+		const uint8_t *exit_at, *exit_at_keep;	 /* to the rip in SCRATCH0 */
+		const uint8_t *indirect, *indirect_keep; /* the same, for an unknown target */
+		const uint8_t *miss;			 /* of the target table */
+		const uint8_t *access, *step;		 /* slow paths; site is set */
+		const uint8_t *load_vectors;		 /* then to SCRATCH1 */
+		const uint8_t *fault;
+	} thunk;
+};
+
+/* cpu->jit.site besides references to records. */
+enum { SITE_NONE = 0, SITE_INDIRECT = 1 };
+
+#define GS(field) ((int32_t)offsetof(struct cpu, field))
+#define GS_GPR(n) ((int32_t)(8 * (n)))
+
+/* References to records, that fit in 32 bits. */
+static inline uint32_t meta_ref(const struct jit_cache *cache, const void *record)
+{
+	return ((const uint8_t *)record - cache->meta) / 8;
+}
+static inline void *meta_at(const struct jit_cache *cache, uint32_t ref)
+{
+	return cache->meta + (size_t)ref * 8;
+}
+static inline void *meta_alloc(struct jit_cache *cache, size_t size)
+{
+	void *p = cache->meta + cache->meta_used;
+
+	cache->meta_used += (size + 15) & ~(size_t)15;
+	g_assert(cache->meta_used <= JIT_META_SIZE);
+	return p;
+}
+
+/* thunks.c */
+void thunks_emit(struct jit_cache *cache);
+/* Loads or stores all vector registers and MXCSR. */
+void thunks_emit_vectors(struct emit *e, bool store);
+
+/* cache.c. Room for a region, all others being dropped if need be. */
+void cache_make_room(struct cpu *cpu);
+uint32_t cache_page_slot(struct cpu *cpu, uint64_t page, uint64_t gpa);
+void cache_enter(struct cpu *cpu, struct jit_region *region);
+struct jit_region *cache_find(const struct cpu *cpu, uint64_t gpa);
+/* The region whose code holds a host address, or NULL. */
+struct jit_region *cache_region_at(const struct jit_cache *cache, const uint8_t *host);
+/* Lets an exit, or the table of indirect targets, lead to a region. */
+void cache_link(struct jit_exit *exit, struct jit_region *to);
+void cache_set_target(struct cpu *cpu, struct jit_region *region);
+
+/* translate.c: NULL where the place does not suit translation. */
+struct jit_region *region_translate(struct cpu *cpu, uint64_t gpa);
+
+/* run.c: called by thunks; the host address to go on at, NULL to leave translated code. */
+const void *jit_slow_access(struct cpu *cpu);
+const void *jit_slow_step(struct cpu *cpu);
+const void *jit_host_fault(struct cpu *cpu);
+
+#endif

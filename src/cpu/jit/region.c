@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Which instructions make a region: from its entry on, over branches that are not taken and along
+ * jumps that go forward, in one page; and which flags each of them must leave intact.
+ */
+#include "cpu/jit/region.h"
+
+#include "cpu/x86/insn_int.h"
+
+/* How far beyond a branch's target is looked for who reads flags. */
+#define PEEK_MAX 6
+
+/* Decodes at `offset` of the page. False: the instruction does not lie in it, or is none. */
+static bool decode_at(struct jit_ctx *c, unsigned offset, struct decoded *d)
+{
+	const uint8_t *page = mem_hva(c->cpu->env.mem, c->gpa);
+	unsigned n = MIN(4096 - offset, INSN_MAX_LEN);
+
+	code_mark_lines(c->cpu, c->gpa + offset, &c->lines);
+	memset(d->bytes, 0, sizeof(d->bytes));
+	memcpy(d->bytes, page + offset, n);
+	d->offset = offset;
+	if (insn_decode(d->bytes, n, INSN_MODE_64, offset, &d->insn) != INSN_OK)
+		return false;
+	d->row = insn_row_get(d->insn.row);
+	return true;
+}
+
+/* The count of a shift by an immediate, or -1. */
+static int shift_count(const struct decoded *d)
+{
+	const struct insn_operand *last = NULL;
+
+	for (unsigned i = 0; i < INSN_MAX_OPERANDS && d->row->operand[i].kind; i++)
+		last = &d->row->operand[i];
+	if (last->kind == 'I' || (last->kind == 'f' && last->size[0] == '1'))
+		return d->insn.imm & (d->insn.opsize == 8 ? 63 : 31);
+	return -1;
+}
+
+static void shift_effects(struct decoded *d)
+{
+	int count = shift_count(d);
+
+	if (count == 0)
+		d->fx.flags_changed = d->fx.flags_killed = d->fx.flags_read = 0;
+	else if (count < 0)
+		d->fx.flags_killed = 0;
+	else if (count == 1 || d->fx.flags_killed == FL_ALL)
+		d->fx.flags_killed = d->fx.flags_changed;
+}
+
+static uint16_t register_bit(const struct decoded *d, const struct insn_operand *op)
+{
+	switch (op->kind) {
+	case 'G':
+		return 1 << d->insn.reg / 8;
+	case 'B':
+		return 1 << d->insn.vvvv / 8;
+	case 'E':
+		return d->insn.flags & INSN_MEM ? 0 : 1 << d->insn.rm / 8;
+	case 'R':
+	case 'Z':
+		return 1 << d->insn.rm / 8;
+	case 'f':
+		return op->size[0] == 'a' || op->size[0] == 'r' || op->size[0] == 'e' ? 1 << RAX : 0;
+	}
+	return 0;
+}
+
+static uint16_t registers_written(const struct decoded *d)
+{
+	uint16_t written = d->fx.regs;
+
+	if (!(d->row->flags & IF_NODST) && d->fx.class != JIT_PUSH)
+		written |= register_bit(d, &d->row->operand[0]);
+	if (d->fx.writes_second)
+		written |= register_bit(d, &d->row->operand[1]);
+	return written;
+}
+
+/* Distinct registers among the operands that do not stand in the host's. */
+static unsigned displaced_operands(const struct decoded *d)
+{
+	uint16_t regs = 0;
+
+	for (unsigned i = 0; i < INSN_MAX_OPERANDS; i++)
+		if (d->row->operand[i].kind && strchr("GBERZ", d->row->operand[i].kind))
+			regs |= register_bit(d, &d->row->operand[i]);
+	return (regs >> SCRATCH0 & 1) + (regs >> SCRATCH1 & 1);
+}
+
+static bool is_memory(const struct decoded *d)
+{
+	return d->insn.flags & INSN_MEM;
+}
+
+/* Forms that the general ways do not cover. */
+static bool is_special(const struct decoded *d)
+{
+	const struct insn *insn = &d->insn;
+
+	switch (d->fx.class) {
+	case JIT_COPY:
+		/* The bit may lie anywhere in memory. */
+		if (is_memory(d) && d->row->name[0] == 'b' && d->row->name[1] == 't' &&
+		    d->row->operand[1].kind == 'G')
+			return true;
+		if (is_memory(d) && (insn_mem_size(d->row, insn) == 0 || displaced_operands(d) > 1))
+			return true;
+		return insn->flags & (INSN_REP | INSN_REPNE) && d->row->prefix <= INSN_PREFIX_NFX &&
+		       d->row->vex == INSN_VEX_NONE && (d->row->flags & IF_REP);
+	case JIT_PUSH:
+	case JIT_POP:
+	case JIT_LEAVE:
+		return insn->opsize != 8;
+	default:
+		return false;
+	}
+}
+
+static void specialise(struct jit_ctx *c, struct decoded *d)
+{
+	d->fx = *effects_get(d->insn.row);
+	if (code_routine_in_mode(d->row, &d->insn, c->cpu->mode_key) != d->insn.exec)
+		d->fx = (struct jit_effects){JIT_END, .regs = 0xffff};
+	if (d->fx.by_condition)
+		d->fx.flags_read = effects_condition_flags(d->row->opcode & 0xf);
+	if (d->fx.shift)
+		shift_effects(d);
+	if (is_special(d))
+		d->fx = (struct jit_effects){JIT_STEP, .regs = 0xffff};
+	if (d->fx.class == JIT_STEP || d->fx.class == JIT_END)
+		d->fx.flags_read = FL_ALL;
+	d->written = registers_written(d);
+}
+
+/* Flags that the code at `offset` reads before it sets them, all of them in doubt. */
+static uint8_t peek(struct jit_ctx *c, unsigned offset)
+{
+	uint8_t open = FL_ALL, read = 0;
+	struct decoded d;
+
+	for (unsigned i = 0; i < PEEK_MAX && open; i++) {
+		if (offset >= 4096 || !decode_at(c, offset, &d))
+			return read | open;
+		specialise(c, &d);
+		read |= d.fx.flags_read & open;
+		if (d.fx.class >= JIT_JCC || d.fx.class == JIT_STEP)
+			return read | open;
+		open &= ~d.fx.flags_killed;
+		offset = d.insn.next;
+	}
+	return read | open;
+}
+
+static uint64_t target_of(const struct jit_ctx *c, const struct decoded *d)
+{
+	return c->page + d->insn.imm;
+}
+
+static bool in_page(const struct jit_ctx *c, uint64_t rip)
+{
+	return (rip & ~4095ull) == c->page;
+}
+
+static uint8_t live_at(struct jit_ctx *c, uint64_t rip)
+{
+	return in_page(c, rip) ? peek(c, rip % 4096) : FL_ALL;
+}
+
+static bool ends(const struct decoded *d)
+{
+	return d->fx.class > JIT_JCC;
+}
+
+/* A jump that the region goes along. */
+static bool follows(const struct jit_ctx *c, const struct decoded *d)
+{
+	uint64_t target = target_of(c, d);
+
+	return d->fx.class == JIT_JMP && in_page(c, target) && target > c->page + d->offset &&
+	       c->n < JIT_MAX_INSNS - 1;
+}
+
+static void collect(struct jit_ctx *c, unsigned offset)
+{
+	unsigned exits = 0;
+
+	while (c->n < JIT_MAX_INSNS && offset < 4096) {
+		struct decoded *d = &c->in[c->n];
+
+		if (!decode_at(c, offset, d))
+			break;
+		specialise(c, d);
+		c->n++;
+		offset = d->insn.next;
+		c->uses_vectors |= d->fx.vector;
+		if (d->fx.class == JIT_JCC && ++exits == JIT_MAX_EXITS - 1)
+			break;
+		if (follows(c, d)) {
+			d->fx.class = JIT_NOP;
+			offset = target_of(c, d) - c->page;
+		} else if (ends(d)) {
+			break;
+		}
+	}
+	c->end = c->page + offset;
+}
+
+static void find_live(struct jit_ctx *c)
+{
+	uint8_t live = c->n && ends(&c->in[c->n - 1]) ? 0 : live_at(c, c->end);
+
+	for (unsigned i = c->n; i-- > 0;) {
+		struct decoded *d = &c->in[i];
+
+		if (d->fx.class == JIT_JCC || d->fx.class == JIT_JMP) {
+			d->live_target = live_at(c, target_of(c, d));
+			live |= d->live_target;
+		} else if (ends(d)) {
+			live = FL_ALL;
+		}
+		d->live_out = live;
+		live = (live & ~d->fx.flags_killed) | d->fx.flags_read;
+		d->live_in = live;
+	}
+}
+
+bool region_form(struct jit_ctx *c, uint64_t gpa)
+{
+	collect(c, gpa % 4096);
+	if (!c->n)
+		return false;
+	find_live(c);
+	return c->in[0].fx.class != JIT_END || c->n > 1;
+}

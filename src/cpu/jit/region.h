@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A region while it is being translated. */
+#ifndef VIV_CPU_JIT_REGION_H
+#define VIV_CPU_JIT_REGION_H
+
+#include "cpu/jit/jit_int.h"
+
+struct decoded {
+	struct insn insn;
+	const struct insn_row *row;
+	struct jit_effects fx; /* of this instruction: condition and count are known */
+	uint8_t bytes[INSN_MAX_LEN];
+	uint16_t offset;   /* of its first byte in the page */
+	uint8_t live_in;   /* flags that it or a later one reads */
+	uint8_t live_out;
+	uint8_t live_target; /* of a branch: flags that are read where it goes */
+	uint16_t written;  /* general registers, a bit each */
+};
+
+/* Where the flags are at a point of the code. */
+struct flags_now {
+	enum flags_place place;
+	int producer;	  /* the instruction that set all of them last, -1 if none did */
+	int32_t rsp_moved; /* since, by pushes and pops */
+};
+
+enum cold_kind { COLD_ACCESS, COLD_EXIT, COLD_INDIRECT, COLD_LEAVE, COLD_VECTORS };
+
+/* Code out of line, emitted when the region's own is complete. */
+struct cold {
+	enum cold_kind kind;
+	struct flags_now flags;
+	uint8_t *jump; /* comes here; for COLD_INDIRECT the immediate that names it */
+	const uint8_t *back;
+	void *record; /* struct jit_insn or jit_exit */
+	bool constant; /* COLD_ACCESS: the address is `address`, not in SCRATCH0 XOR a tag */
+	uint64_t address;
+	int32_t tags; /* offset of the TLB's tags from gs */
+};
+
+#define MAX_COLD (4 * JIT_MAX_INSNS)
+
+struct jit_ctx {
+	struct cpu *cpu;
+	struct jit_cache *cache;
+	struct jit_region *region;
+	struct emit e;
+	uint64_t page;	/* linear address of the code page */
+	uint64_t gpa;	/* guest-physical address of the page */
+	uint64_t lines; /* of it, that the translation depends on */
+	enum tlb_class class;
+	unsigned n;
+	bool uses_vectors;
+	struct decoded in[JIT_MAX_INSNS];
+	uint64_t end; /* rip after the last instruction, where the region runs on */
+
+	struct flags_now flags;
+	unsigned n_cold;
+	struct cold cold[MAX_COLD];
+};
+
+/* Decodes from cpu->state.rip on and finds out which flags matter. False: nothing to translate. */
+bool region_form(struct jit_ctx *c, uint64_t gpa);
+
+/* flags.c: what must be called before code that overwrites the host's flags ahead of instruction i,
+ * and before code that needs the guest's there. */
+void flags_clobber(struct jit_ctx *c, unsigned i);
+void flags_need(struct jit_ctx *c);
+/* After instruction i has run in the host. */
+void flags_ran(struct jit_ctx *c, unsigned i);
+/* All are in cpu->flags and in the host's, as after T0 ran an instruction. */
+void flags_reloaded(struct jit_ctx *c);
+/* Cold code: brings them from where they were to the host's. */
+void flags_restore(struct jit_ctx *c, const struct flags_now *from);
+
+#endif

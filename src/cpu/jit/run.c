@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What runs between regions, and what they call: the choice between T0 and T1, slow paths. */
+#include "cpu/jit/jit_int.h"
+
+/* A block has to run so often before it is translated. */
+#define HOT 8
+
+/* Executions of one instruction on T0 */
+
+static struct block *alone_new(struct cpu *cpu, struct jit_insn *in)
+{
+	struct block *block =
+		meta_alloc(cpu->jit.cache, sizeof(*block) + 2 * sizeof(block->insn[0]));
+
+	code_decode_alone(cpu, block, in->bytes, in->len, in->offset,
+			  (in->region->gpa & ~4095ull) + in->offset);
+	return block;
+}
+
+/* Runs the instruction; where translated code can go on behind it, that place. */
+static const void *step(struct cpu *cpu, struct jit_insn *in)
+{
+	struct jit_region *region = in->region;
+	uint64_t mappings = cpu->jit.mappings;
+	uint64_t page = region->rip & ~4095ull;
+
+	if (!in->alone)
+		in->alone = alone_new(cpu, in);
+	cpu->pc_base = page;
+	cpu->block = in->alone;
+	cpu->jit.site = SITE_NONE; /* a fault does not come back here */
+	cpu->stats.instructions++;
+	in->alone->insn[0].exec(cpu, in->alone->insn);
+	if (!in->next || region->dead || cpu->jit.mappings != mappings ||
+	    cpu->mode_key != region->mode_key || cpu->state.rip != page + in->offset + in->len ||
+	    atomic_load_explicit(&cpu->attention, memory_order_relaxed))
+		return NULL;
+	return in->next;
+}
+
+static void take_flags(struct cpu *cpu, uint8_t place)
+{
+	if (place == FLAGS_HOST)
+		cpu->flags = cpu->jit.host_flags;
+}
+
+const void *jit_slow_access(struct cpu *cpu)
+{
+	struct jit_insn *in = meta_at(cpu->jit.cache, cpu->jit.site);
+	uint8_t *host;
+
+	take_flags(cpu, in->flags);
+	host = mmu_point(cpu, cpu->jit.address, in->size, in->write);
+	if (!host) {
+		cpu->stats.slow_accesses++;
+		return step(cpu, in);
+	}
+	cpu->jit.address = (uint64_t)(host - in->bias);
+	return in->resume;
+}
+
+const void *jit_slow_step(struct cpu *cpu)
+{
+	struct jit_insn *in = meta_at(cpu->jit.cache, cpu->jit.site);
+
+	take_flags(cpu, in->flags);
+	cpu->stats.steps++;
+	return step(cpu, in);
+}
+
+/* The instruction had no effect in the host: T0 raises for the guest what the host has raised. */
+const void *jit_host_fault(struct cpu *cpu)
+{
+	struct jit_region *region = cache_region_at(cpu->jit.cache, cpu->jit.fault_pc);
+	uint32_t offset = cpu->jit.fault_pc - region->code;
+	unsigned i = 0;
+
+	while (i + 1 < region->n_insns && region->starts[i + 1] <= offset)
+		i++;
+	take_flags(cpu, region->insns[i].fault_flags);
+	return step(cpu, &region->insns[i]);
+}
+
+/* What to run */
+
+static bool suits(const struct cpu *cpu)
+{
+	return cpu->jit.cache &&
+	       (cpu->mode_key & (MODE_64 | MODE_STEP | MODE_DEBUG | MODE_REAL)) == MODE_64 &&
+	       cpu->tlb != &cpu->tlbs[TLB_USER_AC];
+}
+
+static struct jit_region *find_region(struct cpu *cpu, struct block *block)
+{
+	struct jit_region *region = cache_find(cpu, block->gpa);
+
+	if (region || ++block->heat < HOT)
+		return region;
+	region = region_translate(cpu, block->gpa);
+	if (!region)
+		block->heat = INT_MIN;
+	return region;
+}
+
+/* Connects what was left last with where it led. */
+static void connect(struct cpu *cpu, uint32_t site, struct jit_region *region)
+{
+	struct jit_exit *exit;
+
+	if (site == SITE_NONE)
+		return;
+	if (site == SITE_INDIRECT) {
+		cache_set_target(cpu, region);
+		return;
+	}
+	exit = meta_at(cpu->jit.cache, site);
+	if (!exit->from->dead && !exit->to && exit->rip == region->rip &&
+	    exit->from->mode_key == region->mode_key)
+		cache_link(exit, region);
+}
+
+static void run_region(struct cpu *cpu, struct jit_region *region)
+{
+	cpu->jit.page_ok[region->page_slot] = 1;
+	cpu->jit.cache->thunk.enter(cpu, region->entry);
+	if (cpu->jit.site > SITE_INDIRECT)
+		cpu->state.rip =
+			((struct jit_exit *)meta_at(cpu->jit.cache, cpu->jit.site))->rip;
+}
+
+void jit_run_block(struct cpu *cpu)
+{
+	uint32_t site = cpu->jit.site;
+	struct jump_entry *e = jump_slot(cpu, cpu->state.rip);
+	struct jit_region *region = NULL;
+	struct block *block;
+
+	cpu->jit.site = SITE_NONE;
+	block = code_find(cpu);
+	if (suits(cpu) && e->rip == cpu->state.rip && e->stamp == jump_stamp(cpu)) {
+		region = e->region ? e->region : find_region(cpu, block);
+		/* Translation may have made all entries stale. */
+		if (e->stamp == jump_stamp(cpu))
+			e->region = region;
+	}
+	if (region) {
+		connect(cpu, site, region);
+		run_region(cpu, region);
+		return;
+	}
+	cpu->block = block;
+	cpu->stats.instructions += block->n;
+	block->insn[0].exec(cpu, block->insn);
+}

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The ways between C and translated code. Translated code has the guest's registers in the
+ * host's, RSP included; C finds them in struct cpu.
+ */
+#include "cpu/jit/jit_int.h"
+#include "cpu/x86/insn_int.h"
+
+#define HOST_MXCSR 0x1f80
+
+#define FIELD(field) MEM_GS(GS(field))
+#define JIT(field)   MEM_GS(GS(jit.field))
+
+static bool is_displaced(unsigned reg)
+{
+	return reg == SCRATCH0 || reg == SCRATCH1;
+}
+
+/* RAX is overwritten: lahf; seto al. */
+static void emit_flags_out(struct emit *e, int32_t to)
+{
+	EMIT(e, 0x9f, 0x0f, 0x90, 0xc0);
+	EMIT(e, 0x65, 0x66, 0x89, 0x04, 0x25); /* mov gs:[to], ax */
+	emit32(e, to);
+}
+
+/* RAX is overwritten: add al, 0x7f; sahf. */
+static void emit_flags_in(struct emit *e, int32_t from)
+{
+	EMIT(e, 0x65, 0x0f, 0xb7, 0x04, 0x25); /* movzx eax, word gs:[from] */
+	emit32(e, from);
+	EMIT(e, 0x04, 0x7f, 0x9e);
+}
+
+void thunks_emit_vectors(struct emit *e, bool store)
+{
+	bool avx = insn_host_has(F_AVX);
+
+	for (unsigned i = 0; i < 16; i++) {
+		uint8_t opcode = store ? (avx ? 0x7f : 0x11) : (avx ? 0x6f : 0x10);
+
+		EMIT(e, 0x65);
+		if (avx) /* vmovdqu ymm */
+			EMIT(e, 0xc5, i > 7 ? 0x7e : 0xfe, opcode);
+		else if (i > 7) /* movups */
+			EMIT(e, 0x44, 0x0f, opcode);
+		else
+			EMIT(e, 0x0f, opcode);
+		EMIT(e, 0x04 | (i & 7) << 3, 0x25);
+		emit32(e, GS(state.ymm) + 32 * i);
+	}
+	EMIT(e, 0x65, 0x0f, 0xae, store ? 0x1c : 0x14, 0x25); /* stmxcsr or ldmxcsr gs:[mxcsr] */
+	emit32(e, GS(state.mxcsr));
+}
+
+/* All registers to struct cpu, and onto the host's stack. */
+static void emit_spill(struct emit *e, bool flags, int32_t flags_to)
+{
+	uint8_t *skip;
+
+	emit_store64(e, MEM_GS(GS_GPR(RAX)), RAX);
+	if (flags)
+		emit_flags_out(e, flags_to);
+	for (unsigned i = 1; i < 16; i++)
+		if (!is_displaced(i))
+			emit_store64(e, MEM_GS(GS_GPR(i)), i);
+	emit_load64(e, RSP, JIT(host_rsp));
+	emit_cmp8_imm(e, JIT(vectors_live), 0);
+	skip = emit_jcc(e, CC_E);
+	thunks_emit_vectors(e, true);
+	if (insn_host_has(F_AVX))
+		EMIT(e, 0xc5, 0xf8, 0x77); /* vzeroupper */
+	EMIT(e, 0x65, 0x0f, 0xae, 0x14, 0x25); /* ldmxcsr gs:[host_mxcsr] */
+	emit32(e, GS(jit.host_mxcsr));
+	emit_store8_imm(e, JIT(vectors_live), 0);
+	emit_store8_imm(e, JIT(vectors_wanted), 1);
+	emit_patch_here(e, skip);
+}
+
+/* Back to the C that called enter(). */
+static void emit_leave(struct emit *e)
+{
+	EMIT(e, 0x48, 0x83, 0xc4, 8); /* add rsp, 8 */
+	EMIT(e, 0x41, 0x5f, 0x41, 0x5e, 0x41, 0x5d, 0x41, 0x5c, 0x5d, 0x5b, 0xc3);
+}
+
+/* All registers from struct cpu, then to jit.resume. */
+static void emit_resume(struct emit *e)
+{
+	uint8_t *skip;
+
+	emit_cmp8_imm(e, JIT(vectors_wanted), 0);
+	skip = emit_jcc(e, CC_E);
+	thunks_emit_vectors(e, false);
+	emit_store8_imm(e, JIT(vectors_live), 1);
+	emit_store8_imm(e, JIT(vectors_wanted), 0);
+	emit_patch_here(e, skip);
+	emit_flags_in(e, GS(flags));
+	for (unsigned i = 1; i < 16; i++)
+		if (!is_displaced(i))
+			emit_load64(e, i, MEM_GS(GS_GPR(i)));
+	emit_load64(e, SCRATCH0, JIT(address));
+	emit_load64(e, RAX, MEM_GS(GS_GPR(RAX)));
+	emit_rm(e, false, 0xff, 4, JIT(resume));
+}
+
+/* rbx, rbp, r12 to r15 are the caller's; 8 more bytes align the stack for calls. */
+static void emit_enter(struct emit *e)
+{
+	EMIT(e, 0x53, 0x55, 0x41, 0x54, 0x41, 0x55, 0x41, 0x56, 0x41, 0x57);
+	EMIT(e, 0x48, 0x83, 0xec, 8); /* sub rsp, 8 */
+	emit_store64(e, JIT(host_rsp), RSP);
+	emit_store64(e, JIT(resume), RSI);
+	emit_store8_imm(e, JIT(vectors_wanted), 0);
+	emit_resume(e);
+}
+
+static void emit_exit(struct emit *e, bool keep)
+{
+	emit_spill(e, !keep, GS(flags));
+	emit_leave(e);
+}
+
+static void emit_exit_at(struct emit *e, uint32_t site, bool keep)
+{
+	emit_store64(e, FIELD(state.rip), SCRATCH0);
+	emit_store32_imm(e, JIT(site), site);
+	emit_exit(e, keep);
+}
+
+static void emit_call(struct emit *e, const void *(*function)(struct cpu *cpu))
+{
+	uint8_t *leave;
+
+	emit_store64(e, JIT(address), SCRATCH0);
+	emit_store8_imm(e, JIT(vectors_wanted), 0);
+	emit_spill(e, true, GS(jit.host_flags));
+	emit_load64(e, RDI, JIT(self));
+	emit_mov_imm(e, RAX, (uint64_t)function);
+	EMIT(e, 0xff, 0xd0);	   /* call rax */
+	EMIT(e, 0x48, 0x85, 0xc0); /* test rax, rax */
+	leave = emit_jcc(e, CC_E);
+	emit_store64(e, JIT(resume), RAX);
+	emit_resume(e);
+	emit_patch_here(e, leave);
+	emit_leave(e);
+}
+
+static void emit_miss(struct emit *e, const struct jit_cache *cache)
+{
+	EMIT(e, 0x65, 0x44, 0x8b, 0x1c, 0x25); /* mov r11d, gs:[flags_fix] */
+	emit32(e, GS(jit.flags_fix));
+	emit_store64(e, JIT(address), SCRATCH0);
+	emit_mov_imm(e, SCRATCH0, (uint64_t)cache->rx);
+	emit_rr(e, true, 0x03, SCRATCH1, SCRATCH0);
+	emit_load64(e, SCRATCH0, JIT(address));
+	EMIT(e, 0x41, 0xff, 0xe3); /* jmp r11 */
+}
+
+static void emit_load_vectors(struct emit *e)
+{
+	thunks_emit_vectors(e, false);
+	emit_store8_imm(e, JIT(vectors_live), 1);
+	EMIT(e, 0x41, 0xff, 0xe3); /* jmp r11 */
+}
+
+void thunks_emit(struct jit_cache *cache)
+{
+	struct emit e = {.p = cache->rw, .to_rx = cache->rx - cache->rw};
+
+#define THUNK(name, code)                 \
+	cache->thunk.name = emit_here(&e); \
+	code
+
+	cache->thunk.enter = (void (*)(struct cpu *, const void *))emit_here(&e);
+	emit_enter(&e);
+	THUNK(exit, emit_exit(&e, false));
+	THUNK(exit_keep, emit_exit(&e, true));
+	THUNK(exit_at, emit_exit_at(&e, SITE_NONE, false));
+	THUNK(exit_at_keep, emit_exit_at(&e, SITE_NONE, true));
+	THUNK(indirect, emit_exit_at(&e, SITE_INDIRECT, false));
+	THUNK(indirect_keep, emit_exit_at(&e, SITE_INDIRECT, true));
+	THUNK(miss, emit_miss(&e, cache));
+	THUNK(access, emit_call(&e, jit_slow_access));
+	THUNK(step, emit_call(&e, jit_slow_step));
+	THUNK(fault, emit_call(&e, jit_host_fault));
+	THUNK(load_vectors, emit_load_vectors(&e));
+#undef THUNK
+	cache->code_start = (e.p - cache->rw + 63) & ~(size_t)63;
+}

@@ -1,0 +1,706 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Translates a region, instruction by instruction. README.md says what holds between two of them.
+ */
+#include "cpu/jit/recode.h"
+#include "cpu/jit/region.h"
+
+#define GPR(n) MEM_GS(GS_GPR(n))
+#define JIT(field) MEM_GS(GS(jit.field))
+
+static bool is_displaced(unsigned reg)
+{
+	return reg == SCRATCH0 || reg == SCRATCH1;
+}
+
+static struct cold *cold_new(struct jit_ctx *c, enum cold_kind kind, uint8_t *jump)
+{
+	struct cold *cold = &c->cold[c->n_cold++];
+
+	g_assert(c->n_cold <= MAX_COLD);
+	*cold = (struct cold){.kind = kind, .flags = c->flags, .jump = jump};
+	return cold;
+}
+
+/* Addresses */
+
+static int32_t tlb_offset(const struct jit_ctx *c, bool write)
+{
+	return GS(tlbs) + c->class * sizeof(struct tlb) +
+	       (write ? offsetof(struct tlb, write) : offsetof(struct tlb, read));
+}
+
+/* A register that an address is computed from, loaded to `scratch` where it is displaced. */
+static unsigned address_reg(struct jit_ctx *c, unsigned offset, unsigned scratch)
+{
+	unsigned reg = offset / 8;
+
+	if (!is_displaced(reg))
+		return reg;
+	emit_load64(&c->e, scratch, GPR(reg));
+	return scratch;
+}
+
+static bool is_constant(const struct insn *insn)
+{
+	return (insn->base == INSN_PC || insn->base == INSN_ZERO) && insn->index == INSN_ZERO &&
+	       insn->seg == INSN_SEG_NONE;
+}
+
+static uint64_t constant_address(const struct jit_ctx *c, const struct insn *insn)
+{
+	uint64_t address = (insn->base == INSN_PC ? c->page : 0) + insn->disp;
+
+	return insn->addrsize == 8 ? address : (uint32_t)address;
+}
+
+/* The effective address to SCRATCH0, without the segment's base. */
+static void emit_ea(struct jit_ctx *c, const struct insn *insn)
+{
+	struct host_mem m = {.base = NO_REG, .index = NO_REG, .scale = insn->scale};
+	bool wide = insn->addrsize == 8;
+
+	if (insn->base == INSN_PC) {
+		uint64_t address = c->page + insn->disp;
+
+		emit_mov_imm(&c->e, SCRATCH0, wide ? address : (uint32_t)address);
+		return;
+	}
+	m.disp = insn->disp;
+	if (insn->base != INSN_ZERO)
+		m.base = address_reg(c, insn->base, SCRATCH0);
+	if (insn->index != INSN_ZERO)
+		m.index = address_reg(c, insn->index, SCRATCH1);
+	if (m.base != NO_REG && m.index == NO_REG && !m.disp && wide)
+		emit_mov64(&c->e, SCRATCH0, m.base);
+	else
+		emit_rm(&c->e, wide, 0x8d, SCRATCH0, m);
+}
+
+static void emit_segment(struct jit_ctx *c, const struct insn *insn)
+{
+	struct host_mem sum = {.base = SCRATCH0, .index = SCRATCH1};
+
+	if (insn->seg == INSN_SEG_NONE)
+		return;
+	emit_load64(&c->e, SCRATCH1, MEM_GS(GS(seg_base) + 8 * insn->seg));
+	emit_lea64(&c->e, SCRATCH0, sum);
+}
+
+static struct jit_insn *insn_record(struct jit_ctx *c, unsigned i)
+{
+	return &c->region->insns[i];
+}
+
+/* A second access of an instruction has a record of its own. */
+static struct jit_insn *access_record(struct jit_ctx *c, unsigned i, unsigned size, bool write)
+{
+	struct jit_insn *r = insn_record(c, i);
+
+	if (r->resume) {
+		struct jit_insn *second = meta_alloc(c->cache, sizeof(*second));
+
+		*second = *r;
+		r = second;
+	}
+	r->size = size;
+	r->write = write;
+	/* What the recipe gives, the stub has put into the host's. */
+	r->flags = c->flags.place == FLAGS_RECIPE ? FLAGS_HOST : c->flags.place;
+	return r;
+}
+
+/* Checks the address in SCRATCH0 and makes it the host's. */
+static void emit_check(struct jit_ctx *c, unsigned i, unsigned size, bool write)
+{
+	int32_t tags = tlb_offset(c, write) + offsetof(struct tlb_entry, tag);
+	int32_t hosts = tlb_offset(c, write) + offsetof(struct tlb_entry, host);
+	struct emit *e = &c->e;
+	struct cold *cold;
+
+	G_STATIC_ASSERT(sizeof(struct tlb_entry) == 16);
+	EMIT(e, 0xc4, 0x43, 0xfb, 0xf0, 0xda, 8); /* rorx r11, r10, 8 */
+	EMIT(e, 0x41, 0x81, 0xe3);		  /* and r11d, (TLB_SIZE - 1) * 16 */
+	emit32(e, (TLB_SIZE - 1) * 16);
+	emit_rm(e, true, 0x33, SCRATCH0, MEM_GS_AT(SCRATCH1, tags)); /* xor */
+	EMIT(e, 0x49, 0x81, 0xfa);				     /* cmp r10, 4096 - size */
+	emit32(e, 4096 - size);
+	cold = cold_new(c, COLD_ACCESS, emit_jcc(e, CC_A));
+	cold->record = access_record(c, i, size, write);
+	cold->tags = tags;
+	emit_rm(e, true, 0x03, SCRATCH0, MEM_GS_AT(SCRATCH1, hosts)); /* add */
+	((struct jit_insn *)cold->record)->resume = emit_here(e);
+}
+
+/* The same for an address known now: its slot in the TLB is known, too. */
+static struct host_mem emit_constant_check(struct jit_ctx *c, unsigned i, uint64_t address,
+					   unsigned size, bool write)
+{
+	int32_t entry = tlb_offset(c, write) + address / 4096 % TLB_SIZE * 16;
+	uint64_t page = address & ~4095ull;
+	struct host_mem m = MEM_AT(SCRATCH0);
+	struct emit *e = &c->e;
+	struct cold *cold;
+
+	if (page == (uint64_t)(int32_t)page) {
+		emit_rm(e, true, 0x81, 7, MEM_GS(entry)); /* cmp */
+		emit32(e, page);
+	} else {
+		emit_mov_imm(e, SCRATCH1, page);
+		emit_rm(e, true, 0x39, SCRATCH1, MEM_GS(entry));
+	}
+	cold = cold_new(c, COLD_ACCESS, emit_jcc(e, CC_NE));
+	cold->record = access_record(c, i, size, write);
+	cold->constant = true;
+	cold->address = address;
+	emit_load64(e, SCRATCH0, MEM_GS(entry + offsetof(struct tlb_entry, host)));
+	((struct jit_insn *)cold->record)->resume = emit_here(e);
+	((struct jit_insn *)cold->record)->bias = address % 4096;
+	m.disp = address % 4096;
+	return m;
+}
+
+/* The memory operand of instruction i, where the host has it. */
+static struct host_mem emit_operand(struct jit_ctx *c, unsigned i, unsigned size, bool write)
+{
+	const struct insn *insn = &c->in[i].insn;
+
+	flags_clobber(c, i);
+	if (is_constant(insn) && constant_address(c, insn) % 4096 <= 4096 - size)
+		return emit_constant_check(c, i, constant_address(c, insn), size, write);
+	emit_ea(c, insn);
+	emit_segment(c, insn);
+	emit_check(c, i, size, write);
+	return MEM_AT(SCRATCH0);
+}
+
+/* `size` bytes at [reg + disp]. */
+static struct host_mem emit_stack(struct jit_ctx *c, unsigned i, unsigned reg, int disp, bool write)
+{
+	struct host_mem m = MEM_AT(reg);
+
+	flags_clobber(c, i);
+	m.disp = disp;
+	emit_lea64(&c->e, SCRATCH0, m);
+	emit_check(c, i, 8, write);
+	return MEM_AT(SCRATCH0);
+}
+
+/* Leaving */
+
+static void emit_goto(struct jit_ctx *c, uint8_t *jump, uint64_t rip, uint8_t live)
+{
+	struct jit_exit *exit = meta_alloc(c->cache, sizeof(*exit));
+	struct cold *cold = cold_new(c, COLD_EXIT, jump);
+
+	*exit = (struct jit_exit){.from = c->region,
+				  .from_next = c->region->exits,
+				  .jump = jump,
+				  .rip = rip,
+				  .other_page = (rip & ~4095ull) != c->page};
+	c->region->exits = exit;
+	if (!live)
+		cold->flags.place = FLAGS_DEAD;
+	exit->flags_in_host = cold->flags.place == FLAGS_HOST || cold->flags.place == FLAGS_DEAD;
+	cold->record = exit;
+}
+
+/* To the rip in SCRATCH0; the host's flags are free. */
+static void emit_indirect(struct jit_ctx *c)
+{
+	struct emit *e = &c->e;
+
+	emit_store32_imm(e, JIT(flags_fix), 0);
+	cold_new(c, COLD_INDIRECT, e->p - 4);
+	emit_rr(e, false, 0x8b, SCRATCH1, SCRATCH0);
+	EMIT(e, 0x41, 0x81, 0xe3); /* and r11d, JIT_N_TARGETS - 1 */
+	emit32(e, JIT_N_TARGETS - 1);
+	EMIT(e, 0x65, 0x42, 0xff, 0x24, 0xdd); /* jmp gs:[r11 * 8 + targets] */
+	emit32(e, GS(jit.targets) + c->class * sizeof(c->cpu->jit.targets[0]));
+}
+
+/* Instructions */
+
+/* Gives a displaced register operand a place in a free scratch register. */
+struct placed {
+	uint8_t guest[2], host[2];
+	unsigned n;
+	uint8_t free[2], n_free;
+};
+
+static unsigned place(struct jit_ctx *c, struct placed *p, unsigned reg)
+{
+	if (!is_displaced(reg))
+		return reg;
+	for (unsigned i = 0; i < p->n; i++)
+		if (p->guest[i] == reg)
+			return p->host[i];
+	g_assert(p->n_free);
+	p->guest[p->n] = reg;
+	p->host[p->n] = p->free[--p->n_free];
+	emit_load64(&c->e, p->host[p->n], GPR(reg));
+	return p->host[p->n++];
+}
+
+static void store_placed(struct jit_ctx *c, const struct placed *p)
+{
+	for (unsigned i = 0; i < p->n; i++)
+		emit_store64(&c->e, GPR(p->guest[i]), p->host[i]);
+}
+
+static const struct insn_operand *find_kind(const struct insn_row *row, const char *kinds)
+{
+	for (unsigned i = 0; i < INSN_MAX_OPERANDS; i++)
+		if (row->operand[i].kind && strchr(kinds, row->operand[i].kind))
+			return &row->operand[i];
+	return NULL;
+}
+
+/* AH to BH, which no instruction with a REX prefix can name. */
+static bool names_high_byte(const struct recode *r)
+{
+	static const char *const kinds = "GERZ";
+	const struct insn_operand *op = find_kind(r->row, "G");
+
+	if (r->has_rex || r->row->vex != INSN_VEX_NONE || !find_kind(r->row, kinds))
+		return false;
+	return op && op->size[0] == 'b' && !op->size[1] && r->reg >= 4;
+}
+
+/* The operand's host address in a register that needs no REX. */
+static void emit_high_byte(struct jit_ctx *c, struct recode *r)
+{
+	emit_store64(&c->e, JIT(scratch), RSI);
+	emit_lea64(&c->e, RSI, r->mem);
+	r->mem = MEM_AT(RSI);
+	recode_emit(&c->e, r);
+	emit_load64(&c->e, RSI, JIT(scratch));
+}
+
+static bool may_fault_in_host(const struct decoded *d)
+{
+	return d->fx.vector || (d->fx.regs & 1 << RDX);
+}
+
+static void emit_copy(struct jit_ctx *c, unsigned i)
+{
+	const struct decoded *d = &c->in[i];
+	bool memory = d->insn.flags & INSN_MEM;
+	struct placed p = {.free = {SCRATCH0, SCRATCH1}, .n_free = 2};
+	struct recode r;
+
+	recode_parse(&r, d->row, d->bytes, d->insn.len);
+	if (memory) {
+		r.mem = emit_operand(c, i, insn_mem_size(d->row, &d->insn),
+				     insn_mem_written(d->row) || (d->row->flags & IF_RMW));
+		p.free[0] = SCRATCH1;
+		p.n_free = 1;
+	}
+	if (d->fx.flags_read || (d->fx.flags_changed && (d->live_out & ~d->fx.flags_killed)) ||
+	    (may_fault_in_host(d) && c->flags.place == FLAGS_RECIPE))
+		flags_need(c);
+	insn_record(c, i)->fault_flags = c->flags.place;
+	if (find_kind(d->row, "G"))
+		r.reg = place(c, &p, r.reg);
+	if (find_kind(d->row, "B"))
+		r.vvvv = place(c, &p, r.vvvv);
+	if (!memory && find_kind(d->row, "ERZ"))
+		r.rm = place(c, &p, r.rm);
+	if (!memory && !p.n)
+		emit_bytes(&c->e, d->bytes, d->insn.len);
+	else if (memory && names_high_byte(&r))
+		emit_high_byte(c, &r);
+	else
+		recode_emit(&c->e, &r);
+	store_placed(c, &p);
+	flags_ran(c, i);
+}
+
+static void emit_lea(struct jit_ctx *c, unsigned i)
+{
+	const struct insn *insn = &c->in[i].insn;
+	unsigned to = insn->reg / 8;
+
+	emit_ea(c, insn);
+	if (is_displaced(to) && insn->opsize == 2) {
+		EMIT(&c->e, 0x65, 0x66, 0x44, 0x89, 0x14, 0x25); /* mov gs:[to], r10w */
+		emit32(&c->e, GS_GPR(to));
+	} else if (is_displaced(to)) {
+		if (insn->opsize == 4)
+			emit_rr(&c->e, false, 0x8b, SCRATCH0, SCRATCH0);
+		emit_store64(&c->e, GPR(to), SCRATCH0);
+	} else {
+		if (insn->opsize == 2)
+			emit8(&c->e, 0x66);
+		emit_rr(&c->e, insn->opsize == 8, 0x8b, to, SCRATCH0);
+	}
+}
+
+static void move_rsp(struct jit_ctx *c, int by)
+{
+	struct host_mem m = MEM_AT(RSP);
+
+	m.disp = by;
+	emit_lea64(&c->e, RSP, m);
+	c->flags.rsp_moved += by;
+}
+
+static void emit_push(struct jit_ctx *c, unsigned i)
+{
+	const struct decoded *d = &c->in[i];
+	struct host_mem m = emit_stack(c, i, RSP, -8, true);
+
+	if (d->row->operand[0].kind == 'I')
+		emit_store64_imm(&c->e, m, d->insn.imm);
+	else
+		emit_store64(&c->e, m, address_reg(c, d->insn.rm, SCRATCH1));
+	move_rsp(c, -8);
+}
+
+static void emit_pop(struct jit_ctx *c, unsigned i)
+{
+	unsigned reg = c->in[i].insn.rm / 8;
+	struct host_mem m = emit_stack(c, i, RSP, 0, false);
+
+	if (is_displaced(reg)) {
+		emit_load64(&c->e, SCRATCH1, m);
+		emit_store64(&c->e, GPR(reg), SCRATCH1);
+	} else {
+		emit_load64(&c->e, reg, m);
+	}
+	if (reg != RSP)
+		move_rsp(c, 8);
+}
+
+static void emit_leave_frame(struct jit_ctx *c, unsigned i)
+{
+	struct host_mem m = emit_stack(c, i, RBP, 0, false), above = MEM_AT(RBP);
+
+	above.disp = 8;
+	emit_lea64(&c->e, RSP, above);
+	emit_load64(&c->e, RBP, m);
+}
+
+static void emit_push_return(struct jit_ctx *c, unsigned i)
+{
+	uint64_t rip = c->page + c->in[i].insn.next;
+	struct host_mem m = emit_stack(c, i, RSP, -8, true);
+
+	if (rip == (uint64_t)(int32_t)rip) {
+		emit_store64_imm(&c->e, m, rip);
+	} else {
+		emit_mov_imm(&c->e, SCRATCH1, rip);
+		emit_store64(&c->e, m, SCRATCH1);
+	}
+	move_rsp(c, -8);
+}
+
+static void emit_jump(struct jit_ctx *c, unsigned i)
+{
+	const struct decoded *d = &c->in[i];
+
+	emit_goto(c, emit_jmp(&c->e), c->page + d->insn.imm,
+		  d->fx.class == JIT_CALL ? FL_ALL : d->live_target);
+}
+
+/* The target of an indirect branch to SCRATCH0. */
+static void emit_target(struct jit_ctx *c, unsigned i)
+{
+	const struct insn *insn = &c->in[i].insn;
+
+	if (insn->flags & INSN_MEM) {
+		struct host_mem m = emit_operand(c, i, 8, false);
+
+		emit_load64(&c->e, SCRATCH0, m);
+	} else {
+		flags_clobber(c, i);
+		if (is_displaced(insn->rm / 8))
+			emit_load64(&c->e, SCRATCH0, GPR(insn->rm / 8));
+		else
+			emit_mov64(&c->e, SCRATCH0, insn->rm / 8);
+	}
+}
+
+static void emit_call_indirect(struct jit_ctx *c, unsigned i)
+{
+	emit_target(c, i);
+	emit_store64(&c->e, JIT(target), SCRATCH0);
+	emit_push_return(c, i);
+	emit_load64(&c->e, SCRATCH0, JIT(target));
+	emit_indirect(c);
+}
+
+static void emit_return(struct jit_ctx *c, unsigned i)
+{
+	struct host_mem m = emit_stack(c, i, RSP, 0, false);
+
+	emit_load64(&c->e, SCRATCH0, m);
+	move_rsp(c, 8 + (uint16_t)c->in[i].insn.imm);
+	emit_indirect(c);
+}
+
+static void emit_step(struct jit_ctx *c, unsigned i)
+{
+	struct jit_insn *r = insn_record(c, i);
+
+	if (c->flags.place == FLAGS_RECIPE)
+		flags_need(c);
+	r->flags = c->flags.place;
+	emit_store32_imm(&c->e, JIT(site), meta_ref(c->cache, r));
+	emit_jmp_to(&c->e, c->cache->thunk.step);
+	flags_reloaded(c);
+}
+
+static void emit_insn(struct jit_ctx *c, unsigned i)
+{
+	switch ((enum jit_class)c->in[i].fx.class) {
+	case JIT_NOP:
+		break;
+	case JIT_COPY:
+		emit_copy(c, i);
+		break;
+	case JIT_LEA:
+		emit_lea(c, i);
+		break;
+	case JIT_PUSH:
+		emit_push(c, i);
+		break;
+	case JIT_POP:
+		emit_pop(c, i);
+		break;
+	case JIT_LEAVE:
+		emit_leave_frame(c, i);
+		break;
+	case JIT_JCC:
+		flags_need(c);
+		emit_goto(c, emit_jcc(&c->e, c->in[i].row->opcode & 0xf),
+			  c->page + c->in[i].insn.imm, c->in[i].live_target);
+		break;
+	case JIT_JMP:
+		emit_jump(c, i);
+		break;
+	case JIT_CALL:
+		emit_push_return(c, i);
+		emit_jump(c, i);
+		break;
+	case JIT_RET:
+		emit_return(c, i);
+		break;
+	case JIT_JMP_IND:
+		emit_target(c, i);
+		emit_indirect(c);
+		break;
+	case JIT_CALL_IND:
+		emit_call_indirect(c, i);
+		break;
+	case JIT_STEP:
+	case JIT_END:
+		emit_step(c, i);
+		break;
+	}
+}
+
+/* Entries */
+
+/* Jumps away if the byte is zero, or is not; where flags are live they stay. */
+static uint8_t *emit_branch_on(struct jit_ctx *c, int32_t offset, bool if_zero)
+{
+	struct emit *e = &c->e;
+	uint8_t *taken;
+
+	if (!c->region->flags_live) {
+		emit_cmp8_imm(e, MEM_GS(offset), 0);
+		return emit_jcc(e, if_zero ? CC_E : CC_NE);
+	}
+	emit_store64(e, JIT(scratch), RCX);
+	EMIT(e, 0x65, 0x0f, 0xb6, 0x0c, 0x25); /* movzx ecx, byte gs:[offset] */
+	emit32(e, offset);
+	if (if_zero) {
+		EMIT(e, 0xe3, 11); /* jrcxz over the next two */
+		emit_load64(e, RCX, JIT(scratch));
+		EMIT(e, 0xeb, 14); /* jmp over the two after that */
+	} else {
+		EMIT(e, 0xe3, 14); /* jrcxz */
+	}
+	emit_load64(e, RCX, JIT(scratch));
+	taken = emit_jmp(e);
+	if (!if_zero)
+		emit_load64(e, RCX, JIT(scratch));
+	return taken;
+}
+
+static void emit_verify_target(struct jit_ctx *c)
+{
+	uint64_t rip = c->region->rip;
+
+	if (rip == (uint64_t)(int32_t)rip) {
+		EMIT(&c->e, 0x49, 0x81, 0xfa); /* cmp r10, rip */
+		emit32(&c->e, rip);
+	} else {
+		emit_mov_imm(&c->e, SCRATCH1, rip);
+		emit_rr(&c->e, true, 0x3b, SCRATCH0, SCRATCH1);
+	}
+	emit_jcc_to(&c->e, CC_NE, c->cache->thunk.miss);
+}
+
+static void emit_entries(struct jit_ctx *c)
+{
+	struct jit_region *region = c->region;
+
+	if (!region->flags_live) {
+		region->indirect_entry = emit_here(&c->e);
+		emit_verify_target(c);
+	}
+	region->cross_entry = emit_here(&c->e);
+	cold_new(c, COLD_LEAVE,
+		 emit_branch_on(c, GS(jit.page_ok) + region->page_slot, true));
+	region->entry = emit_here(&c->e);
+	cold_new(c, COLD_LEAVE, emit_branch_on(c, GS(attention), false));
+	if (c->uses_vectors) {
+		struct cold *cold = cold_new(c, COLD_VECTORS,
+					     emit_branch_on(c, GS(jit.vectors_live), true));
+
+		cold->back = emit_here(&c->e);
+	}
+}
+
+/* Cold code */
+
+static void emit_cold_access(struct jit_ctx *c, const struct cold *cold)
+{
+	if (cold->constant)
+		emit_mov_imm(&c->e, SCRATCH0, cold->address);
+	else
+		emit_rm(&c->e, true, 0x33, SCRATCH0, MEM_GS_AT(SCRATCH1, cold->tags));
+	if (cold->flags.place == FLAGS_RECIPE)
+		flags_restore(c, &cold->flags);
+	emit_store32_imm(&c->e, JIT(site), meta_ref(c->cache, cold->record));
+	emit_jmp_to(&c->e, c->cache->thunk.access);
+}
+
+static void emit_cold_exit(struct jit_ctx *c, const struct cold *cold)
+{
+	struct jit_exit *exit = cold->record;
+
+	exit->stub = emit_here(&c->e);
+	flags_restore(c, &cold->flags);
+	exit->fixed = emit_jmp(&c->e);
+	emit_patch_here(&c->e, exit->fixed);
+	emit_store32_imm(&c->e, JIT(site), meta_ref(c->cache, exit));
+	emit_jmp_to(&c->e, c->cache->thunk.exit);
+}
+
+static void emit_cold_indirect(struct jit_ctx *c, const struct cold *cold)
+{
+	uint32_t offset = emit_here(&c->e) - c->cache->rx;
+
+	memcpy(cold->jump, &offset, 4);
+	if (cold->flags.place == FLAGS_RECIPE) {
+		flags_restore(c, &cold->flags);
+		emit_jmp_to(&c->e, c->cache->thunk.indirect);
+	} else {
+		emit_jmp_to(&c->e, c->cache->thunk.indirect_keep);
+	}
+}
+
+static void emit_cold(struct jit_ctx *c, const struct cold *cold)
+{
+	if (cold->kind != COLD_INDIRECT)
+		emit_patch_here(&c->e, cold->jump);
+	switch (cold->kind) {
+	case COLD_ACCESS:
+		emit_cold_access(c, cold);
+		break;
+	case COLD_EXIT:
+		emit_cold_exit(c, cold);
+		break;
+	case COLD_INDIRECT:
+		emit_cold_indirect(c, cold);
+		break;
+	case COLD_LEAVE:
+		emit_mov_imm(&c->e, SCRATCH0, c->region->rip);
+		emit_jmp_to(&c->e, c->cache->thunk.exit_at);
+		break;
+	case COLD_VECTORS:
+		EMIT(&c->e, 0x4c, 0x8d, 0x1d); /* lea r11, [rip + back] */
+		emit32(&c->e, cold->back - (emit_here(&c->e) + 4));
+		emit_jmp_to(&c->e, c->cache->thunk.load_vectors);
+		break;
+	}
+}
+
+static void init_records(struct jit_ctx *c)
+{
+	struct jit_region *region = c->region;
+
+	region->insns = meta_alloc(c->cache, c->n * sizeof(*region->insns));
+	region->starts = meta_alloc(c->cache, (c->n + 1) * sizeof(*region->starts));
+	for (unsigned i = 0; i < c->n; i++) {
+		struct jit_insn *r = &region->insns[i];
+
+		*r = (struct jit_insn){.region = region,
+				       .offset = c->in[i].offset,
+				       .len = c->in[i].insn.len};
+		memcpy(r->bytes, c->in[i].bytes, INSN_MAX_LEN);
+	}
+}
+
+static void emit_body(struct jit_ctx *c)
+{
+	struct jit_region *region = c->region;
+	bool runs_on = true;
+
+	c->flags = (struct flags_now){.place = region->flags_live ? FLAGS_HOST : FLAGS_DEAD,
+				      .producer = -1};
+	for (unsigned i = 0; i < c->n; i++) {
+		region->starts[i] = emit_here(&c->e) - region->code;
+		emit_insn(c, i);
+		runs_on = c->in[i].fx.class <= JIT_JCC;
+		if (runs_on)
+			region->insns[i].next = emit_here(&c->e);
+	}
+	region->starts[c->n] = emit_here(&c->e) - region->code;
+	if (runs_on)
+		emit_goto(c, emit_jmp(&c->e), c->end, FL_ALL);
+	for (unsigned i = 0; i < c->n_cold; i++)
+		emit_cold(c, &c->cold[i]);
+}
+
+struct jit_region *region_translate(struct cpu *cpu, uint64_t gpa)
+{
+	struct jit_cache *cache = cpu->jit.cache;
+	g_autofree struct jit_ctx *c = g_new(struct jit_ctx, 1);
+	struct jit_region *region;
+
+	c->cpu = cpu;
+	c->cache = cache;
+	c->page = cpu->state.rip & ~4095ull;
+	c->gpa = gpa & ~4095ull;
+	c->lines = 0;
+	c->class = cpu->tlb - cpu->tlbs;
+	c->n = c->n_cold = 0;
+	c->uses_vectors = false;
+	if (!region_form(c, gpa))
+		return NULL;
+	cache_make_room(cpu);
+	region = meta_alloc(cache, sizeof(*region));
+	*region = (struct jit_region){.gpa = gpa,
+				      .rip = cpu->state.rip,
+				      .mode_key = cpu->mode_key,
+				      .page_slot = cache_page_slot(cpu, c->page, c->gpa),
+				      .lines = c->lines,
+				      .flags_live = c->in[0].live_in,
+				      .n_insns = c->n,
+				      .to_rx = cache->rx - cache->rw};
+	c->region = region;
+	c->e = (struct emit){.p = cache->rw + cache->used, .to_rx = cache->rx - cache->rw};
+	region->code = emit_here(&c->e);
+	init_records(c);
+	emit_entries(c);
+	emit_body(c);
+	region->code_end = emit_here(&c->e);
+	cache->used += (region->code_end - region->code + 15) & ~15u;
+	cpu->stats.translated += c->n;
+	cache_enter(cpu, region);
+	return region;
+}
