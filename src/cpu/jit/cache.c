@@ -73,6 +73,7 @@ bool jit_new(struct cpu *cpu, GError **error)
 	}
 	thunks_emit(cache);
 	cpu->jit.self = cpu;
+	cpu->jit.code = cache->rx;
 	cpu->jit.host_mxcsr = 0x1f80;
 	jit_flush(cpu);
 	return true;
@@ -169,12 +170,17 @@ void cache_enter(struct cpu *cpu, struct jit_region *region)
 	struct jit_cache *cache = cpu->jit.cache;
 	struct jit_region **by_key =
 		&cache->by_key[hash_key(region->rip, region->gpa, region->mode_key)];
-	struct jit_region **by_page = &cache->by_page[hash_page(region->gpa)];
 
 	region->hash_next = *by_key;
 	*by_key = region;
-	region->page_next = *by_page;
-	*by_page = region;
+	for (unsigned i = 0; i < region->n_sources; i++) {
+		struct jit_source *source = &region->sources[i];
+		struct jit_source **list = &cache->by_page[hash_page(source->gpa)];
+
+		source->region = region;
+		source->page_next = *list;
+		*list = source;
+	}
 	g_ptr_array_add(cache->regions, region);
 }
 
@@ -254,8 +260,7 @@ static const void **target_slot(struct cpu *cpu, const struct jit_region *region
 
 void cache_set_target(struct cpu *cpu, struct jit_region *region)
 {
-	if (region->indirect_entry)
-		*target_slot(cpu, region) = region->indirect_entry;
+	*target_slot(cpu, region) = region->indirect_entry;
 }
 
 static void kill_region(struct cpu *cpu, struct jit_region *region)
@@ -281,17 +286,19 @@ static void kill_region(struct cpu *cpu, struct jit_region *region)
 
 void jit_invalidate(struct cpu *cpu, uint64_t gpa, uint64_t lines)
 {
-	struct jit_region **link, *region;
+	struct jit_source **link, *source;
 
 	if (!cpu->jit.cache)
 		return;
 	link = &cpu->jit.cache->by_page[hash_page(gpa)];
-	while ((region = *link)) {
-		if (region->gpa / 4096 != gpa / 4096 || !(region->lines & lines)) {
-			link = &region->page_next;
-			continue;
-		}
-		*link = region->page_next;
-		kill_region(cpu, region);
+	while ((source = *link)) {
+		bool hit = source->gpa / 4096 == gpa / 4096 && (source->lines & lines);
+
+		if (hit && !source->region->dead)
+			kill_region(cpu, source->region);
+		if (source->region->dead)
+			*link = source->page_next;
+		else
+			link = &source->page_next;
 	}
 }

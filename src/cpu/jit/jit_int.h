@@ -85,14 +85,25 @@ struct jit_exit {
 	bool flags_in_host;
 };
 
+/* Bytes that a region was made from, or that it relies on. */
+struct jit_source {
+	struct jit_source *page_next;
+	struct jit_region *region;
+	uint64_t gpa; /* of the page */
+	uint64_t lines;
+};
+
+#define JIT_MAX_SOURCES 4
+
 /* Translated code for one entry point, in one page. */
 struct jit_region {
-	struct jit_region *hash_next, *page_next;
+	struct jit_region *hash_next;
 	uint64_t gpa, rip;
 	uint32_t mode_key;
 	uint32_t page_slot;
-	uint64_t lines;
-	const uint8_t *entry, *cross_entry, *indirect_entry; /* the latter two NULL with live flags */
+	struct jit_source sources[JIT_MAX_SOURCES]; /* the first is its own page */
+	unsigned n_sources;
+	const uint8_t *entry, *cross_entry, *indirect_entry;
 	const uint8_t *code, *code_end;
 	uint8_t flags_live; /* on entry */
 	bool dead;
@@ -116,16 +127,16 @@ struct jit_cache {
 	uint8_t *meta;
 	size_t meta_used;
 	struct jit_region *by_key[JIT_HASH_SIZE];
-	struct jit_region *by_page[JIT_HASH_SIZE];
+	struct jit_source *by_page[JIT_HASH_SIZE];
 	GPtrArray *regions; /* in order of their code */
 	struct jit_page pages[JIT_N_PAGES];
 	uint32_t page_hash[JIT_N_PAGES], n_pages;
 	unsigned generation;
 	struct {
 		void (*enter)(struct cpu *cpu, const void *target);
-		const uint8_t *exit, *exit_keep;	 /* site is set; flags in host, or cpu->flags */
-		const uint8_t *exit_at, *exit_at_keep;	 /* to the rip in SCRATCH0 */
-		const uint8_t *indirect, *indirect_keep; /* the same, for an unknown target */
+		const uint8_t *exit;	/* site is set */
+		const uint8_t *exit_at; /* to the rip in SCRATCH0 */
+		const uint8_t *indirect;		 /* the same, for an unknown target */
 		const uint8_t *miss;			 /* of the target table */
 		const uint8_t *access, *step;		 /* slow paths; site is set */
 		const uint8_t *load_vectors;		 /* then to SCRATCH1 */
@@ -161,6 +172,9 @@ static inline void *meta_alloc(struct jit_cache *cache, size_t size)
 void thunks_emit(struct jit_cache *cache);
 /* Loads or stores all vector registers and MXCSR. */
 void thunks_emit_vectors(struct emit *e, bool store);
+/* After an indirect branch, whose flags may not be in the host's: brings them there, then goes on at
+ * SCRATCH1. SCRATCH0 stays. */
+void thunks_emit_fix(struct emit *e);
 
 /* cache.c. Room for a region, all others being dropped if need be. */
 void cache_make_room(struct cpu *cpu);

@@ -8,15 +8,16 @@
 #include "cpu/x86/insn_int.h"
 
 /* How far beyond a branch's target is looked for who reads flags. */
-#define PEEK_MAX 6
+#define PEEK_MAX 8
 
-/* Decodes at `offset` of the page. False: the instruction does not lie in it, or is none. */
-static bool decode_at(struct jit_ctx *c, unsigned offset, struct decoded *d)
+/* Decodes at `offset` of a page. False: the instruction does not lie in it, or is none. */
+static bool decode_at(struct jit_ctx *c, struct jit_source *source, unsigned offset,
+		      struct decoded *d)
 {
-	const uint8_t *page = mem_hva(c->cpu->env.mem, c->gpa);
+	const uint8_t *page = mem_hva(c->cpu->env.mem, source->gpa);
 	unsigned n = MIN(4096 - offset, INSN_MAX_LEN);
 
-	code_mark_lines(c->cpu, c->gpa + offset, &c->lines);
+	code_mark_lines(c->cpu, source->gpa + offset, &source->lines);
 	memset(d->bytes, 0, sizeof(d->bytes));
 	memcpy(d->bytes, page + offset, n);
 	d->offset = offset;
@@ -135,25 +136,6 @@ static void specialise(struct jit_ctx *c, struct decoded *d)
 	d->written = registers_written(d);
 }
 
-/* Flags that the code at `offset` reads before it sets them, all of them in doubt. */
-static uint8_t peek(struct jit_ctx *c, unsigned offset)
-{
-	uint8_t open = FL_ALL, read = 0;
-	struct decoded d;
-
-	for (unsigned i = 0; i < PEEK_MAX && open; i++) {
-		if (offset >= 4096 || !decode_at(c, offset, &d))
-			return read | open;
-		specialise(c, &d);
-		read |= d.fx.flags_read & open;
-		if (d.fx.class >= JIT_JCC || d.fx.class == JIT_STEP)
-			return read | open;
-		open &= ~d.fx.flags_killed;
-		offset = d.insn.next;
-	}
-	return read | open;
-}
-
 static uint64_t target_of(const struct jit_ctx *c, const struct decoded *d)
 {
 	return c->page + d->insn.imm;
@@ -164,9 +146,51 @@ static bool in_page(const struct jit_ctx *c, uint64_t rip)
 	return (rip & ~4095ull) == c->page;
 }
 
+/* The code page at a linear address, if it can be had without a fault. */
+static struct jit_source *source_of(struct jit_ctx *c, uint64_t rip)
+{
+	uint64_t gpa;
+
+	if (in_page(c, rip))
+		return &c->sources[0];
+	if (!mmu_peek_code(c->cpu, rip, &gpa))
+		return NULL;
+	gpa &= ~4095ull;
+	for (unsigned i = 0; i < c->n_sources; i++)
+		if (c->sources[i].gpa == gpa)
+			return &c->sources[i];
+	if (c->n_sources == JIT_MAX_SOURCES)
+		return NULL;
+	c->sources[c->n_sources] = (struct jit_source){.gpa = gpa};
+	return &c->sources[c->n_sources++];
+}
+
+/*
+ * Flags that the code at `rip` reads before it sets them, those in doubt included. Calls and jumps
+ * to known places are followed. What is found holds while the bytes that were seen stay; a mapping
+ * that changes under them would have to bring code that reads flags its caller set.
+ */
 static uint8_t live_at(struct jit_ctx *c, uint64_t rip)
 {
-	return in_page(c, rip) ? peek(c, rip % 4096) : FL_ALL;
+	struct jit_source *source = source_of(c, rip);
+	uint8_t open = FL_ALL, read = 0;
+	struct decoded d;
+
+	for (unsigned i = 0; i < PEEK_MAX && open && source; i++) {
+		if (!decode_at(c, source, rip % 4096, &d))
+			break;
+		specialise(c, &d);
+		read |= d.fx.flags_read & open;
+		open &= ~d.fx.flags_killed;
+		rip = (rip & ~4095ull) + d.insn.next;
+		if (d.fx.class == JIT_CALL || d.fx.class == JIT_JMP) {
+			rip += d.insn.imm - d.insn.next;
+			source = source_of(c, rip);
+		} else if (d.fx.class >= JIT_JCC || d.fx.class == JIT_STEP || rip % 4096 == 0) {
+			break;
+		}
+	}
+	return read | open;
 }
 
 static bool ends(const struct decoded *d)
@@ -190,7 +214,7 @@ static void collect(struct jit_ctx *c, unsigned offset)
 	while (c->n < JIT_MAX_INSNS && offset < 4096) {
 		struct decoded *d = &c->in[c->n];
 
-		if (!decode_at(c, offset, d))
+		if (!decode_at(c, &c->sources[0], offset, d))
 			break;
 		specialise(c, d);
 		c->n++;
@@ -215,7 +239,8 @@ static void find_live(struct jit_ctx *c)
 	for (unsigned i = c->n; i-- > 0;) {
 		struct decoded *d = &c->in[i];
 
-		if (d->fx.class == JIT_JCC || d->fx.class == JIT_JMP) {
+		if (d->fx.class == JIT_JCC || d->fx.class == JIT_JMP ||
+		    d->fx.class == JIT_CALL) {
 			d->live_target = live_at(c, target_of(c, d));
 			live |= d->live_target;
 		} else if (ends(d)) {

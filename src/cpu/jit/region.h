@@ -46,8 +46,8 @@ struct jit_ctx {
 	struct jit_region *region;
 	struct emit e;
 	uint64_t page;	/* linear address of the code page */
-	uint64_t gpa;	/* guest-physical address of the page */
-	uint64_t lines; /* of it, that the translation depends on */
+	struct jit_source sources[JIT_MAX_SOURCES]; /* the first is that page */
+	unsigned n_sources;
 	enum tlb_class class;
 	unsigned n;
 	bool uses_vectors;

@@ -54,13 +54,12 @@ void thunks_emit_vectors(struct emit *e, bool store)
 }
 
 /* All registers to struct cpu, and onto the host's stack. */
-static void emit_spill(struct emit *e, bool flags, int32_t flags_to)
+static void emit_spill(struct emit *e, int32_t flags_to)
 {
 	uint8_t *skip;
 
 	emit_store64(e, MEM_GS(GS_GPR(RAX)), RAX);
-	if (flags)
-		emit_flags_out(e, flags_to);
+	emit_flags_out(e, flags_to);
 	for (unsigned i = 1; i < 16; i++)
 		if (!is_displaced(i))
 			emit_store64(e, MEM_GS(GS_GPR(i)), i);
@@ -115,17 +114,17 @@ static void emit_enter(struct emit *e)
 	emit_resume(e);
 }
 
-static void emit_exit(struct emit *e, bool keep)
+static void emit_exit(struct emit *e)
 {
-	emit_spill(e, !keep, GS(flags));
+	emit_spill(e, GS(flags));
 	emit_leave(e);
 }
 
-static void emit_exit_at(struct emit *e, uint32_t site, bool keep)
+static void emit_exit_at(struct emit *e, uint32_t site)
 {
 	emit_store64(e, FIELD(state.rip), SCRATCH0);
 	emit_store32_imm(e, JIT(site), site);
-	emit_exit(e, keep);
+	emit_exit(e);
 }
 
 static void emit_call(struct emit *e, const void *(*function)(struct cpu *cpu))
@@ -134,7 +133,7 @@ static void emit_call(struct emit *e, const void *(*function)(struct cpu *cpu))
 
 	emit_store64(e, JIT(address), SCRATCH0);
 	emit_store8_imm(e, JIT(vectors_wanted), 0);
-	emit_spill(e, true, GS(jit.host_flags));
+	emit_spill(e, GS(jit.host_flags));
 	emit_load64(e, RDI, JIT(self));
 	emit_mov_imm(e, RAX, (uint64_t)function);
 	EMIT(e, 0xff, 0xd0);	   /* call rax */
@@ -146,15 +145,11 @@ static void emit_call(struct emit *e, const void *(*function)(struct cpu *cpu))
 	emit_leave(e);
 }
 
+/* Brings the flags home, then leaves for the rip in SCRATCH0. */
 static void emit_miss(struct emit *e, const struct jit_cache *cache)
 {
-	EMIT(e, 0x65, 0x44, 0x8b, 0x1c, 0x25); /* mov r11d, gs:[flags_fix] */
-	emit32(e, GS(jit.flags_fix));
-	emit_store64(e, JIT(address), SCRATCH0);
-	emit_mov_imm(e, SCRATCH0, (uint64_t)cache->rx);
-	emit_rr(e, true, 0x03, SCRATCH1, SCRATCH0);
-	emit_load64(e, SCRATCH0, JIT(address));
-	EMIT(e, 0x41, 0xff, 0xe3); /* jmp r11 */
+	emit_mov_imm(e, SCRATCH1, (uint64_t)cache->thunk.indirect);
+	thunks_emit_fix(e);
 }
 
 static void emit_load_vectors(struct emit *e)
@@ -162,6 +157,15 @@ static void emit_load_vectors(struct emit *e)
 	thunks_emit_vectors(e, false);
 	emit_store8_imm(e, JIT(vectors_live), 1);
 	EMIT(e, 0x41, 0xff, 0xe3); /* jmp r11 */
+}
+
+void thunks_emit_fix(struct emit *e)
+{
+	emit_store64(e, JIT(after_fix), SCRATCH1);
+	EMIT(e, 0x65, 0x44, 0x8b, 0x1c, 0x25); /* mov r11d, gs:[flags_fix] */
+	emit32(e, GS(jit.flags_fix));
+	emit_rm(e, true, 0x03, SCRATCH1, JIT(code)); /* add */
+	EMIT(e, 0x41, 0xff, 0xe3);		     /* jmp r11 */
 }
 
 void thunks_emit(struct jit_cache *cache)
@@ -174,12 +178,9 @@ void thunks_emit(struct jit_cache *cache)
 
 	cache->thunk.enter = (void (*)(struct cpu *, const void *))emit_here(&e);
 	emit_enter(&e);
-	THUNK(exit, emit_exit(&e, false));
-	THUNK(exit_keep, emit_exit(&e, true));
-	THUNK(exit_at, emit_exit_at(&e, SITE_NONE, false));
-	THUNK(exit_at_keep, emit_exit_at(&e, SITE_NONE, true));
-	THUNK(indirect, emit_exit_at(&e, SITE_INDIRECT, false));
-	THUNK(indirect_keep, emit_exit_at(&e, SITE_INDIRECT, true));
+	THUNK(exit, emit_exit(&e));
+	THUNK(exit_at, emit_exit_at(&e, SITE_NONE));
+	THUNK(indirect, emit_exit_at(&e, SITE_INDIRECT));
 	THUNK(miss, emit_miss(&e, cache));
 	THUNK(access, emit_call(&e, jit_slow_access));
 	THUNK(step, emit_call(&e, jit_slow_step));

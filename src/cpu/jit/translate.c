@@ -399,8 +399,7 @@ static void emit_jump(struct jit_ctx *c, unsigned i)
 {
 	const struct decoded *d = &c->in[i];
 
-	emit_goto(c, emit_jmp(&c->e), c->page + d->insn.imm,
-		  d->fx.class == JIT_CALL ? FL_ALL : d->live_target);
+	emit_goto(c, emit_jmp(&c->e), c->page + d->insn.imm, d->live_target);
 }
 
 /* The target of an indirect branch to SCRATCH0. */
@@ -546,10 +545,16 @@ static void emit_verify_target(struct jit_ctx *c)
 static void emit_entries(struct jit_ctx *c)
 {
 	struct jit_region *region = c->region;
+	uint8_t *fix;
 
-	if (!region->flags_live) {
-		region->indirect_entry = emit_here(&c->e);
-		emit_verify_target(c);
+	region->indirect_entry = emit_here(&c->e);
+	emit_verify_target(c);
+	if (region->flags_live) {
+		EMIT(&c->e, 0x4c, 0x8d, 0x1d); /* lea r11, [rip + behind the fix] */
+		fix = c->e.p;
+		emit32(&c->e, 0);
+		thunks_emit_fix(&c->e);
+		emit_patch_here(&c->e, fix);
 	}
 	region->cross_entry = emit_here(&c->e);
 	cold_new(c, COLD_LEAVE,
@@ -595,12 +600,8 @@ static void emit_cold_indirect(struct jit_ctx *c, const struct cold *cold)
 	uint32_t offset = emit_here(&c->e) - c->cache->rx;
 
 	memcpy(cold->jump, &offset, 4);
-	if (cold->flags.place == FLAGS_RECIPE) {
-		flags_restore(c, &cold->flags);
-		emit_jmp_to(&c->e, c->cache->thunk.indirect);
-	} else {
-		emit_jmp_to(&c->e, c->cache->thunk.indirect_keep);
-	}
+	flags_restore(c, &cold->flags);
+	emit_rm(&c->e, false, 0xff, 4, JIT(after_fix)); /* jmp */
 }
 
 static void emit_cold(struct jit_ctx *c, const struct cold *cold)
@@ -661,7 +662,7 @@ static void emit_body(struct jit_ctx *c)
 	}
 	region->starts[c->n] = emit_here(&c->e) - region->code;
 	if (runs_on)
-		emit_goto(c, emit_jmp(&c->e), c->end, FL_ALL);
+		emit_goto(c, emit_jmp(&c->e), c->end, c->in[c->n - 1].live_out);
 	for (unsigned i = 0; i < c->n_cold; i++)
 		emit_cold(c, &c->cold[i]);
 }
@@ -675,8 +676,8 @@ struct jit_region *region_translate(struct cpu *cpu, uint64_t gpa)
 	c->cpu = cpu;
 	c->cache = cache;
 	c->page = cpu->state.rip & ~4095ull;
-	c->gpa = gpa & ~4095ull;
-	c->lines = 0;
+	c->sources[0] = (struct jit_source){.gpa = gpa & ~4095ull};
+	c->n_sources = 1;
 	c->class = cpu->tlb - cpu->tlbs;
 	c->n = c->n_cold = 0;
 	c->uses_vectors = false;
@@ -687,11 +688,12 @@ struct jit_region *region_translate(struct cpu *cpu, uint64_t gpa)
 	*region = (struct jit_region){.gpa = gpa,
 				      .rip = cpu->state.rip,
 				      .mode_key = cpu->mode_key,
-				      .page_slot = cache_page_slot(cpu, c->page, c->gpa),
-				      .lines = c->lines,
+				      .page_slot = cache_page_slot(cpu, c->page, gpa & ~4095ull),
+				      .n_sources = c->n_sources,
 				      .flags_live = c->in[0].live_in,
 				      .n_insns = c->n,
 				      .to_rx = cache->rx - cache->rw};
+	memcpy(region->sources, c->sources, sizeof(c->sources));
 	c->region = region;
 	c->e = (struct emit){.p = cache->rw + cache->used, .to_rx = cache->rx - cache->rw};
 	region->code = emit_here(&c->e);

@@ -107,6 +107,8 @@ struct cpu_jit {
 	uint64_t target, scratch;
 	uint32_t site;		/* what was left or called from; a reference or SITE_* */
 	uint32_t flags_fix;	/* offset in the cache of what brings the flags home */
+	const void *after_fix;	/* where that goes on */
+	const void *code;	/* the cache */
 	uint32_t host_mxcsr;
 	uint16_t host_flags;
 	bool vectors_live;	/* the guest's vector registers and MXCSR are in the host's */

@@ -151,6 +151,19 @@ uint64_t mmu_fetch(struct cpu *cpu, const struct insn *insn, uint64_t address)
 			 cpu->mode_key & MODE_USER ? TLB_USER : TLB_SUPERVISOR);
 }
 
+bool mmu_peek_code(struct cpu *cpu, uint64_t address, uint64_t *gpa)
+{
+	struct accessor who =
+		accessor_of(cpu, cpu->mode_key & MODE_USER ? TLB_USER : TLB_SUPERVISOR);
+	struct walk w = {.gpa = address};
+
+	if ((cpu->state.cr0 & CR0_PG) &&
+	    (!is_canonical(address) || !paging_walk(cpu, address, ACCESS_FETCH, who, &w)))
+		return false;
+	*gpa = w.gpa;
+	return mem_is_ram(cpu->env.mem, w.gpa);
+}
+
 uint64_t mmu_ea_slow(struct cpu *cpu, const struct insn *insn, int64_t displacement)
 {
 	uint64_t ea = REG(uint64_t, insn->base) + (REG(uint64_t, insn->index) << insn->scale) +

@@ -133,6 +133,9 @@ void mmu_sys_write(struct cpu *cpu, const struct insn *insn, uint64_t address, c
 /* Guest-physical address of the instruction page at `address`; faults as a fetch. */
 uint64_t mmu_fetch(struct cpu *cpu, const struct insn *insn, uint64_t address);
 
+/* The same without a fault; false: there is no page of RAM that may be fetched from. */
+bool mmu_peek_code(struct cpu *cpu, uint64_t address, uint64_t *gpa);
+
 void mmu_flush(struct cpu *cpu);
 void mmu_flush_page(struct cpu *cpu, uint64_t address);
 /* Takes a page out of the write TLBs: it holds code now. */
