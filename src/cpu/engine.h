@@ -89,7 +89,8 @@ struct engine_stats {
 	uint64_t translated;  /* instructions, by the translator */
 	uint64_t flushes;     /* of its cache */
 	uint64_t steps;	      /* instructions that translated code left to T0 */
-	uint64_t slow_accesses;
+	uint64_t slow_accesses; /* the same, for what it met in memory */
+	uint64_t failed_groups; /* checks of several accesses at once that were in vain */
 };
 
 struct engine {

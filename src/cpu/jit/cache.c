@@ -103,6 +103,7 @@ void jit_flush(struct cpu *cpu)
 	if (!cache)
 		return;
 	cache->used = cache->code_start;
+	cache->cold_used = JIT_CODE_SIZE / 2;
 	cache->meta_used = 64; /* references below are SITE_* */
 	memset(cache->by_key, 0, sizeof(cache->by_key));
 	memset(cache->by_page, 0, sizeof(cache->by_page));
@@ -120,7 +121,8 @@ void cache_make_room(struct cpu *cpu)
 {
 	struct jit_cache *cache = cpu->jit.cache;
 
-	if (cache->used + JIT_CODE_WORST > JIT_CODE_SIZE ||
+	if (cache->used + JIT_CODE_WORST > JIT_CODE_SIZE / 2 ||
+	    cache->cold_used + JIT_CODE_WORST > JIT_CODE_SIZE ||
 	    cache->meta_used + JIT_META_WORST > JIT_META_SIZE || cache->n_pages == JIT_N_PAGES)
 		jit_flush(cpu);
 }
@@ -184,14 +186,14 @@ void cache_enter(struct cpu *cpu, struct jit_region *region)
 	g_ptr_array_add(cache->regions, region);
 }
 
-struct jit_region *cache_find(const struct cpu *cpu, uint64_t gpa)
+struct jit_region *cache_find(const struct cpu *cpu, uint64_t gpa, bool plain)
 {
 	uint64_t rip = cpu->state.rip;
 	struct jit_region *region =
 		cpu->jit.cache->by_key[hash_key(rip, gpa, cpu->mode_key)];
 
 	while (region && (region->rip != rip || region->gpa != gpa ||
-			  region->mode_key != cpu->mode_key))
+			  region->mode_key != cpu->mode_key || region->plain != plain))
 		region = region->hash_next;
 	return region;
 }
@@ -216,9 +218,11 @@ struct jit_region *cache_region_at(const struct jit_cache *cache, const uint8_t 
 
 void cache_link(struct jit_exit *exit, struct jit_region *to)
 {
-	const uint8_t *entry = exit->other_page ? to->cross_entry : to->entry;
+	const uint8_t *entry = exit->other_page ? to->cross_entry
+			       : exit->forward	? to->forward_entry
+						: to->entry;
 
-	if (to->flags_live && !exit->flags_in_host)
+	if (exit->plain || (to->flags_live && !exit->flags_in_host))
 		emit_patch(exit->fixed, exit->from->to_rx, entry);
 	else
 		emit_patch(exit->jump, exit->from->to_rx, entry);
@@ -229,7 +233,8 @@ void cache_link(struct jit_exit *exit, struct jit_region *to)
 
 static void unlink_exit(struct jit_exit *exit)
 {
-	emit_patch(exit->jump, exit->from->to_rx, exit->stub);
+	if (!exit->plain)
+		emit_patch(exit->jump, exit->from->to_rx, exit->stub);
 	/* On to the next instruction. */
 	emit_patch(exit->fixed, exit->from->to_rx, exit->fixed + exit->from->to_rx + 4);
 	exit->to = NULL;
@@ -282,6 +287,29 @@ static void kill_region(struct cpu *cpu, struct jit_region *region)
 	if (*target_slot(cpu, region) == region->indirect_entry)
 		*target_slot(cpu, region) = cache->thunk.miss;
 	region->dead = true;
+}
+
+static unsigned hash_ungrouped(uint64_t rip)
+{
+	return (rip ^ rip >> 12) % JIT_N_UNGROUPED;
+}
+
+void cache_ungroup(struct cpu *cpu, struct jit_region *region)
+{
+	unsigned hash = hash_ungrouped(region->rip);
+
+	cpu->jit.cache->ungrouped[hash / 64] |= 1ull << hash % 64;
+	if (region->dead)
+		return;
+	kill_region(cpu, region);
+	code_forget_jumps(cpu);
+}
+
+bool cache_is_ungrouped(const struct cpu *cpu, uint64_t rip)
+{
+	unsigned hash = hash_ungrouped(rip);
+
+	return cpu->jit.cache->ungrouped[hash / 64] >> hash % 64 & 1;
 }
 
 void jit_invalidate(struct cpu *cpu, uint64_t gpa, uint64_t lines)

@@ -11,7 +11,7 @@
 
 #define JIT_MAX_INSNS	64
 #define JIT_MAX_EXITS	12
-#define JIT_CODE_SIZE	(64u << 20)
+#define JIT_CODE_SIZE	(64u << 20) /* half of it for what is out of line */
 #define JIT_META_SIZE	(64u << 20)
 #define JIT_HASH_SIZE	(1u << 15)
 /* Room that one region may take. */
@@ -64,12 +64,11 @@ struct jit_insn {
 	uint16_t offset; /* in the page */
 	uint8_t size;	 /* bytes of the access */
 	bool write;
-	uint16_t bias; /* what the instruction adds to SCRATCH0 */
 	uint8_t flags; /* enum flags_place, when the slow path is entered */
 	uint8_t fault_flags; /* and where the host may fault */
 	struct jit_region *region;
 	struct block *alone; /* the instruction for T0, made when first needed */
-	const uint8_t *resume;	 /* after the check, with the host address in SCRATCH0 */
+	const uint8_t *resume;	 /* after the check: the address in SCRATCH0, the distance to the host's in SCRATCH1 */
 	const uint8_t *next;	 /* behind the instruction; NULL: the region ends with it */
 };
 
@@ -83,6 +82,18 @@ struct jit_exit {
 	uint64_t rip;
 	bool other_page;
 	bool flags_in_host;
+	bool forward; /* in the same page: no loop is closed by it alone */
+	bool plain;   /* a group's check failed: to a region without groups, by `fixed` only */
+};
+
+/* The check of a group of accesses. */
+struct jit_group {
+	const uint8_t *resume;	/* with the distance to the host's addresses in SCRATCH0 */
+	struct jit_exit *exit;	/* where the check fails for good */
+	struct jit_region *region;
+	uint16_t size;
+	bool leader_writes, write;
+	uint8_t flags;
 };
 
 /* Bytes that a region was made from, or that it relies on. */
@@ -94,6 +105,7 @@ struct jit_source {
 };
 
 #define JIT_MAX_SOURCES 4
+#define JIT_N_UNGROUPED 4096
 
 /* Translated code for one entry point, in one page. */
 struct jit_region {
@@ -103,7 +115,9 @@ struct jit_region {
 	uint32_t page_slot;
 	struct jit_source sources[JIT_MAX_SOURCES]; /* the first is its own page */
 	unsigned n_sources;
-	const uint8_t *entry, *cross_entry, *indirect_entry;
+	const uint8_t *entry, *forward_entry, *cross_entry, *indirect_entry;
+	bool plain; /* has no groups of accesses */
+	uint16_t failed; /* checks of groups */
 	const uint8_t *code, *code_end;
 	uint8_t flags_live; /* on entry */
 	bool dead;
@@ -124,12 +138,14 @@ struct jit_page {
 struct jit_cache {
 	uint8_t *rw, *rx;
 	size_t used, code_start; /* the thunks lie before code_start */
+	size_t cold_used;	 /* what is out of line lies in the second half */
 	uint8_t *meta;
 	size_t meta_used;
 	struct jit_region *by_key[JIT_HASH_SIZE];
 	struct jit_source *by_page[JIT_HASH_SIZE];
 	GPtrArray *regions; /* in order of their code */
 	struct jit_page pages[JIT_N_PAGES];
+	uint64_t ungrouped[JIT_N_UNGROUPED / 64]; /* a bit for each hash of a rip */
 	uint32_t page_hash[JIT_N_PAGES], n_pages;
 	unsigned generation;
 	struct {
@@ -138,7 +154,7 @@ struct jit_cache {
 		const uint8_t *exit_at; /* to the rip in SCRATCH0 */
 		const uint8_t *indirect;		 /* the same, for an unknown target */
 		const uint8_t *miss;			 /* of the target table */
-		const uint8_t *access, *step;		 /* slow paths; site is set */
+		const uint8_t *access, *group, *step;	 /* slow paths; site is set */
 		const uint8_t *load_vectors;		 /* then to SCRATCH1 */
 		const uint8_t *fault;
 	} thunk;
@@ -180,7 +196,10 @@ void thunks_emit_fix(struct emit *e);
 void cache_make_room(struct cpu *cpu);
 uint32_t cache_page_slot(struct cpu *cpu, uint64_t page, uint64_t gpa);
 void cache_enter(struct cpu *cpu, struct jit_region *region);
-struct jit_region *cache_find(const struct cpu *cpu, uint64_t gpa);
+struct jit_region *cache_find(const struct cpu *cpu, uint64_t gpa, bool plain);
+/* Takes a region out; a group of its accesses fails too often. */
+void cache_ungroup(struct cpu *cpu, struct jit_region *region);
+bool cache_is_ungrouped(const struct cpu *cpu, uint64_t rip);
 /* The region whose code holds a host address, or NULL. */
 struct jit_region *cache_region_at(const struct jit_cache *cache, const uint8_t *host);
 /* Lets an exit, or the table of indirect targets, lead to a region. */
@@ -188,10 +207,11 @@ void cache_link(struct jit_exit *exit, struct jit_region *to);
 void cache_set_target(struct cpu *cpu, struct jit_region *region);
 
 /* translate.c: NULL where the place does not suit translation. */
-struct jit_region *region_translate(struct cpu *cpu, uint64_t gpa);
+struct jit_region *region_translate(struct cpu *cpu, uint64_t gpa, bool plain);
 
 /* run.c: called by thunks; the host address to go on at, NULL to leave translated code. */
 const void *jit_slow_access(struct cpu *cpu);
+const void *jit_slow_group(struct cpu *cpu);
 const void *jit_slow_step(struct cpu *cpu);
 const void *jit_host_fault(struct cpu *cpu);
 

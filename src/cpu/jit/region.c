@@ -107,7 +107,7 @@ static bool is_special(const struct decoded *d)
 		if (is_memory(d) && d->row->name[0] == 'b' && d->row->name[1] == 't' &&
 		    d->row->operand[1].kind == 'G')
 			return true;
-		if (is_memory(d) && (insn_mem_size(d->row, insn) == 0 || displaced_operands(d) > 1))
+		if (is_memory(d) && (insn_mem_size(d->row, insn) == 0 || d->displaced > 1))
 			return true;
 		return insn->flags & (INSN_REP | INSN_REPNE) && d->row->prefix <= INSN_PREFIX_NFX &&
 		       d->row->vex == INSN_VEX_NONE && (d->row->flags & IF_REP);
@@ -123,6 +123,7 @@ static bool is_special(const struct decoded *d)
 static void specialise(struct jit_ctx *c, struct decoded *d)
 {
 	d->fx = *effects_get(d->insn.row);
+	d->displaced = displaced_operands(d);
 	if (code_routine_in_mode(d->row, &d->insn, c->cpu->mode_key) != d->insn.exec)
 		d->fx = (struct jit_effects){JIT_END, .regs = 0xffff};
 	if (d->fx.by_condition)
@@ -258,5 +259,6 @@ bool region_form(struct jit_ctx *c, uint64_t gpa)
 	if (!c->n)
 		return false;
 	find_live(c);
+	group_accesses(c);
 	return c->in[0].fx.class != JIT_END || c->n > 1;
 }

@@ -5,6 +5,30 @@
 
 #include "cpu/jit/jit_int.h"
 
+/* Accesses of one instruction. */
+enum { ACCESS_OPERAND, ACCESS_STACK, N_ACCESSES };
+
+/*
+ * A memory access. Accesses near each other, by the same registers, form a group: the first checks
+ * the bytes of all, which must lie in one page.
+ */
+struct access_plan {
+	uint8_t size; /* 0: there is none */
+	bool write;
+	bool leads;
+	int group;   /* -1: none */
+	int32_t offset; /* from what the group's registers held */
+};
+
+struct group {
+	uint16_t base, index; /* values the address is made of (group.c) */
+	uint8_t scale;
+	bool write, closed;
+	uint8_t members;
+	int32_t low, high; /* bytes of all accesses, as `offset` */
+	unsigned leader;   /* instruction */
+};
+
 struct decoded {
 	struct insn insn;
 	const struct insn_row *row;
@@ -15,6 +39,8 @@ struct decoded {
 	uint8_t live_out;
 	uint8_t live_target; /* of a branch: flags that are read where it goes */
 	uint16_t written;  /* general registers, a bit each */
+	uint8_t displaced; /* operands that do not stand in the host's registers */
+	struct access_plan access[N_ACCESSES];
 };
 
 /* Where the flags are at a point of the code. */
@@ -24,7 +50,7 @@ struct flags_now {
 	int32_t rsp_moved; /* since, by pushes and pops */
 };
 
-enum cold_kind { COLD_ACCESS, COLD_EXIT, COLD_INDIRECT, COLD_LEAVE, COLD_VECTORS };
+enum cold_kind { COLD_ACCESS, COLD_GROUP, COLD_EXIT, COLD_INDIRECT, COLD_LEAVE, COLD_VECTORS };
 
 /* Code out of line, emitted when the region's own is complete. */
 struct cold {
@@ -33,8 +59,7 @@ struct cold {
 	uint8_t *jump; /* comes here; for COLD_INDIRECT the immediate that names it */
 	const uint8_t *back;
 	void *record; /* struct jit_insn or jit_exit */
-	bool constant; /* COLD_ACCESS: the address is `address`, not in SCRATCH0 XOR a tag */
-	uint64_t address;
+	bool restored; /* the address is in SCRATCH0 already; else XORed with the tag */
 	int32_t tags; /* offset of the TLB's tags from gs */
 };
 
@@ -52,6 +77,10 @@ struct jit_ctx {
 	unsigned n;
 	bool uses_vectors;
 	struct decoded in[JIT_MAX_INSNS];
+	bool plain;    /* without groups */
+	unsigned n_groups;
+	struct group groups[JIT_N_DELTAS];
+	int delta_held; /* the group whose delta SCRATCH0 has, -1: none */
 	uint64_t end; /* rip after the last instruction, where the region runs on */
 
 	struct flags_now flags;
@@ -61,6 +90,9 @@ struct jit_ctx {
 
 /* Decodes from cpu->state.rip on and finds out which flags matter. False: nothing to translate. */
 bool region_form(struct jit_ctx *c, uint64_t gpa);
+
+/* group.c: plans the accesses of all instructions. */
+void group_accesses(struct jit_ctx *c);
 
 /* flags.c: what must be called before code that overwrites the host's flags ahead of instruction i,
  * and before code that needs the guest's there. */

@@ -5,6 +5,9 @@
 /* A block has to run so often before it is translated. */
 #define HOT 8
 
+/* A region whose groups fail so often does without. */
+#define GROUP_FAILURES 200
+
 /* Executions of one instruction on T0 */
 
 static struct block *alone_new(struct cpu *cpu, struct jit_insn *in)
@@ -55,8 +58,37 @@ const void *jit_slow_access(struct cpu *cpu)
 		cpu->stats.slow_accesses++;
 		return step(cpu, in);
 	}
-	cpu->jit.address = (uint64_t)(host - in->bias);
+	cpu->jit.delta = (uint64_t)host - cpu->jit.address;
 	return in->resume;
+}
+
+/* A page becomes dirty by the write itself: where the group's first access is none, it has to be
+ * already. */
+static bool fill_group(struct cpu *cpu, const struct jit_group *g)
+{
+	if (!mmu_point(cpu, cpu->jit.address, g->size, g->leader_writes))
+		return false;
+	return g->write ? tlb_write(cpu, cpu->jit.address, g->size) != NULL : true;
+}
+
+/* The check of a group failed: in the TLB, or for good. */
+const void *jit_slow_group(struct cpu *cpu)
+{
+	struct jit_group *g = meta_at(cpu->jit.cache, cpu->jit.site);
+	const struct tlb *tlb = cpu->tlb;
+
+	take_flags(cpu, g->flags);
+	if (!fill_group(cpu, g)) {
+		cpu->stats.failed_groups++;
+		if (++g->region->failed == GROUP_FAILURES)
+			cache_ungroup(cpu, g->region);
+		return g->exit->stub;
+	}
+	/* Where SCRATCH0 is looked for. */
+	cpu->jit.address =
+		tlb_slot((struct tlb_entry *)(g->write ? tlb->write : tlb->read), cpu->jit.address)
+			->delta;
+	return g->resume;
 }
 
 const void *jit_slow_step(struct cpu *cpu)
@@ -92,52 +124,68 @@ static bool suits(const struct cpu *cpu)
 
 static struct jit_region *find_region(struct cpu *cpu, struct block *block)
 {
-	struct jit_region *region = cache_find(cpu, block->gpa);
+	struct jit_region *region = cache_find(cpu, block->gpa, false);
 
 	if (region || ++block->heat < HOT)
 		return region;
-	region = region_translate(cpu, block->gpa);
+	region = region_translate(cpu, block->gpa, false);
 	if (!region)
 		block->heat = INT_MIN;
 	return region;
 }
 
+/* Where a group's check has failed; what follows is translated without groups. */
+static struct jit_region *find_plain(struct cpu *cpu, struct block *block)
+{
+	struct jit_region *region = cache_find(cpu, block->gpa, true);
+
+	return region ? region : region_translate(cpu, block->gpa, true);
+}
+
+static struct jit_exit *exit_at(struct cpu *cpu, uint32_t site)
+{
+	return site > SITE_INDIRECT ? meta_at(cpu->jit.cache, site) : NULL;
+}
+
 /* Connects what was left last with where it led. */
 static void connect(struct cpu *cpu, uint32_t site, struct jit_region *region)
 {
-	struct jit_exit *exit;
+	struct jit_exit *exit = exit_at(cpu, site);
 
-	if (site == SITE_NONE)
-		return;
-	if (site == SITE_INDIRECT) {
+	if (site == SITE_INDIRECT)
 		cache_set_target(cpu, region);
-		return;
-	}
-	exit = meta_at(cpu->jit.cache, site);
-	if (!exit->from->dead && !exit->to && exit->rip == region->rip &&
-	    exit->from->mode_key == region->mode_key)
+	if (exit && !exit->from->dead && !exit->to && exit->rip == region->rip &&
+	    exit->from->mode_key == region->mode_key && exit->plain == region->plain)
 		cache_link(exit, region);
 }
 
 static void run_region(struct cpu *cpu, struct jit_region *region)
 {
+	struct jit_exit *exit;
+
 	cpu->jit.page_ok[region->page_slot] = 1;
 	cpu->jit.cache->thunk.enter(cpu, region->entry);
-	if (cpu->jit.site > SITE_INDIRECT)
-		cpu->state.rip =
-			((struct jit_exit *)meta_at(cpu->jit.cache, cpu->jit.site))->rip;
+	exit = exit_at(cpu, cpu->jit.site);
+	if (exit)
+		cpu->state.rip = exit->rip;
 }
 
 void jit_run_block(struct cpu *cpu)
 {
+	struct jit_exit *exit = exit_at(cpu, cpu->jit.site);
 	uint32_t site = cpu->jit.site;
 	struct jump_entry *e = jump_slot(cpu, cpu->state.rip);
 	struct jit_region *region = NULL;
 	struct block *block;
+	bool known;
 
 	cpu->jit.site = SITE_NONE;
 	block = code_find(cpu);
-	if (suits(cpu) && e->rip == cpu->state.rip && e->stamp == jump_stamp(cpu)) {
+	/* Not so for blocks that lie on two pages. */
+	known = suits(cpu) && e->rip == cpu->state.rip && e->stamp == jump_stamp(cpu);
+	if (known && exit && exit->plain && exit->rip == cpu->state.rip) {
+		region = find_plain(cpu, block);
+	} else if (known) {
 		region = e->region ? e->region : find_region(cpu, block);
 		/* Translation may have made all entries stale. */
 		if (e->stamp == jump_stamp(cpu))

@@ -99,6 +99,7 @@ static void emit_resume(struct emit *e)
 		if (!is_displaced(i))
 			emit_load64(e, i, MEM_GS(GS_GPR(i)));
 	emit_load64(e, SCRATCH0, JIT(address));
+	emit_load64(e, SCRATCH1, JIT(delta));
 	emit_load64(e, RAX, MEM_GS(GS_GPR(RAX)));
 	emit_rm(e, false, 0xff, 4, JIT(resume));
 }
@@ -183,6 +184,7 @@ void thunks_emit(struct jit_cache *cache)
 	THUNK(indirect, emit_exit_at(&e, SITE_INDIRECT));
 	THUNK(miss, emit_miss(&e, cache));
 	THUNK(access, emit_call(&e, jit_slow_access));
+	THUNK(group, emit_call(&e, jit_slow_group));
 	THUNK(step, emit_call(&e, jit_slow_step));
 	THUNK(fault, emit_call(&e, jit_host_fault));
 	THUNK(load_vectors, emit_load_vectors(&e));

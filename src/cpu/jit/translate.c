@@ -92,6 +92,12 @@ static struct jit_insn *insn_record(struct jit_ctx *c, unsigned i)
 	return &c->region->insns[i];
 }
 
+/* Where flags are when a slow path is entered: what a recipe gives, its stub has put into the host's. */
+static enum flags_place record_flags(const struct jit_ctx *c)
+{
+	return c->flags.place == FLAGS_RECIPE ? FLAGS_HOST : c->flags.place;
+}
+
 /* A second access of an instruction has a record of its own. */
 static struct jit_insn *access_record(struct jit_ctx *c, unsigned i, unsigned size, bool write)
 {
@@ -105,43 +111,62 @@ static struct jit_insn *access_record(struct jit_ctx *c, unsigned i, unsigned si
 	}
 	r->size = size;
 	r->write = write;
-	/* What the recipe gives, the stub has put into the host's. */
-	r->flags = c->flags.place == FLAGS_RECIPE ? FLAGS_HOST : c->flags.place;
+	r->flags = record_flags(c);
 	return r;
 }
 
-/* Checks the address in SCRATCH0 and makes it the host's. */
-static void emit_check(struct jit_ctx *c, unsigned i, unsigned size, bool write)
+/* The slot of the TLB for the address in SCRATCH0 to SCRATCH1, and SCRATCH0 XORed with its tag; jumps
+ * away where the bytes do not all lie in the slot's page. */
+static struct cold *emit_look_up(struct jit_ctx *c, enum cold_kind kind, unsigned size, bool write)
 {
 	int32_t tags = tlb_offset(c, write) + offsetof(struct tlb_entry, tag);
-	int32_t hosts = tlb_offset(c, write) + offsetof(struct tlb_entry, host);
 	struct emit *e = &c->e;
 	struct cold *cold;
 
 	G_STATIC_ASSERT(sizeof(struct tlb_entry) == 16);
+	c->delta_held = -1;
 	EMIT(e, 0xc4, 0x43, 0xfb, 0xf0, 0xda, 8); /* rorx r11, r10, 8 */
 	EMIT(e, 0x41, 0x81, 0xe3);		  /* and r11d, (TLB_SIZE - 1) * 16 */
 	emit32(e, (TLB_SIZE - 1) * 16);
 	emit_rm(e, true, 0x33, SCRATCH0, MEM_GS_AT(SCRATCH1, tags)); /* xor */
 	EMIT(e, 0x49, 0x81, 0xfa);				     /* cmp r10, 4096 - size */
 	emit32(e, 4096 - size);
-	cold = cold_new(c, COLD_ACCESS, emit_jcc(e, CC_A));
-	cold->record = access_record(c, i, size, write);
+	cold = cold_new(c, kind, emit_jcc(e, CC_A));
 	cold->tags = tags;
-	emit_rm(e, true, 0x03, SCRATCH0, MEM_GS_AT(SCRATCH1, hosts)); /* add */
-	((struct jit_insn *)cold->record)->resume = emit_here(e);
+	return cold;
+}
+
+static int32_t deltas(const struct jit_ctx *c, bool write)
+{
+	return tlb_offset(c, write) + offsetof(struct tlb_entry, delta);
+}
+
+/* Checks the address in SCRATCH0. Afterwards the distance to the host's is in SCRATCH1, and with `keep`
+ * the address still in SCRATCH0. */
+static void emit_check(struct jit_ctx *c, unsigned i, const struct access_plan *a, bool keep)
+{
+	struct cold *cold = emit_look_up(c, COLD_ACCESS, a->size, a->write);
+	struct jit_insn *record = access_record(c, i, a->size, a->write);
+
+	cold->record = record;
+	if (keep)
+		emit_rm(&c->e, true, 0x33, SCRATCH0, MEM_GS_AT(SCRATCH1, cold->tags)); /* xor */
+	emit_load64(&c->e, SCRATCH1, MEM_GS_AT(SCRATCH1, deltas(c, a->write)));
+	record->resume = emit_here(&c->e);
 }
 
 /* The same for an address known now: its slot in the TLB is known, too. */
-static struct host_mem emit_constant_check(struct jit_ctx *c, unsigned i, uint64_t address,
-					   unsigned size, bool write)
+static void emit_constant_check(struct jit_ctx *c, unsigned i, const struct access_plan *a,
+				uint64_t address)
 {
-	int32_t entry = tlb_offset(c, write) + address / 4096 % TLB_SIZE * 16;
+	int32_t entry = tlb_offset(c, a->write) + address / 4096 % TLB_SIZE * 16;
+	struct jit_insn *record = access_record(c, i, a->size, a->write);
 	uint64_t page = address & ~4095ull;
-	struct host_mem m = MEM_AT(SCRATCH0);
 	struct emit *e = &c->e;
 	struct cold *cold;
 
+	c->delta_held = -1;
+	emit_mov_imm(e, SCRATCH0, address);
 	if (page == (uint64_t)(int32_t)page) {
 		emit_rm(e, true, 0x81, 7, MEM_GS(entry)); /* cmp */
 		emit32(e, page);
@@ -150,55 +175,147 @@ static struct host_mem emit_constant_check(struct jit_ctx *c, unsigned i, uint64
 		emit_rm(e, true, 0x39, SCRATCH1, MEM_GS(entry));
 	}
 	cold = cold_new(c, COLD_ACCESS, emit_jcc(e, CC_NE));
-	cold->record = access_record(c, i, size, write);
-	cold->constant = true;
-	cold->address = address;
-	emit_load64(e, SCRATCH0, MEM_GS(entry + offsetof(struct tlb_entry, host)));
-	((struct jit_insn *)cold->record)->resume = emit_here(e);
-	((struct jit_insn *)cold->record)->bias = address % 4096;
-	m.disp = address % 4096;
+	cold->record = record;
+	cold->restored = true;
+	emit_load64(e, SCRATCH1, MEM_GS(entry + offsetof(struct tlb_entry, delta)));
+	record->resume = emit_here(e);
+}
+
+static struct jit_exit *exit_new(struct jit_ctx *c, uint64_t rip, bool plain);
+
+/* The check of all accesses of a group, ahead of the first; `first` is its operand. */
+static void emit_group_check(struct jit_ctx *c, unsigned i, const struct access_plan *a,
+			     struct host_mem first)
+{
+	const struct group *group = &c->groups[a->group];
+	unsigned size = group->high - group->low;
+	struct jit_group *record = meta_alloc(c->cache, sizeof(*record));
+	struct cold *cold;
+
+	flags_clobber(c, i);
+	first.disp += group->low - a->offset;
+	emit_lea64(&c->e, SCRATCH0, first);
+	cold = emit_look_up(c, COLD_GROUP, size, group->write);
+	*record = (struct jit_group){.region = c->region,
+				     .size = size,
+				     .leader_writes = a->write,
+				     .write = group->write,
+				     .flags = record_flags(c),
+				     .exit = exit_new(c, c->page + c->in[i].offset, true)};
+	cold->record = record;
+	emit_load64(&c->e, SCRATCH0, MEM_GS_AT(SCRATCH1, deltas(c, group->write)));
+	record->resume = emit_here(&c->e);
+	emit_store64(&c->e, JIT(deltas[a->group]), SCRATCH0);
+	c->delta_held = a->group;
+}
+
+static bool is_grouped(const struct jit_ctx *c, const struct access_plan *a)
+{
+	return a->group >= 0 && c->groups[a->group].members > 1;
+}
+
+/* The host's operand for a guest's [base + index << scale + disp] in a group. */
+static struct host_mem emit_grouped(struct jit_ctx *c, unsigned i, const struct access_plan *a,
+				    struct host_mem m)
+{
+	if (a->leads) {
+		emit_group_check(c, i, a, m);
+	} else if (c->delta_held != a->group) {
+		emit_load64(&c->e, SCRATCH0, JIT(deltas[a->group]));
+		c->delta_held = a->group;
+	}
+	if (m.index != NO_REG) {
+		emit_lea64(&c->e, SCRATCH1, m);
+		m = MEM_AT(SCRATCH1);
+	}
+	m.index = SCRATCH0;
+	m.scale = 0;
 	return m;
 }
 
-/* The memory operand of instruction i, where the host has it. */
-static struct host_mem emit_operand(struct jit_ctx *c, unsigned i, unsigned size, bool write)
+/*
+ * The memory operand of instruction i, where the host has it. It is made of SCRATCH0 and SCRATCH1, but
+ * leaves SCRATCH1 free where the instruction has an operand to be put there.
+ */
+static struct host_mem emit_operand(struct jit_ctx *c, unsigned i)
 {
 	const struct insn *insn = &c->in[i].insn;
+	const struct access_plan *a = &c->in[i].access[ACCESS_OPERAND];
+	struct host_mem m = {.base = insn->base / 8, .index = NO_REG, .disp = insn->disp};
+	bool simple = insn->base < INSN_ZERO && !is_displaced(m.base) &&
+		      insn->index == INSN_ZERO && insn->seg == INSN_SEG_NONE &&
+		      insn->addrsize == 8 && !c->in[i].displaced;
 
+	if (is_grouped(c, a)) {
+		if (insn->index != INSN_ZERO) {
+			m.index = insn->index / 8;
+			m.scale = insn->scale;
+		}
+		return emit_grouped(c, i, a, m);
+	}
 	flags_clobber(c, i);
-	if (is_constant(insn) && constant_address(c, insn) % 4096 <= 4096 - size)
-		return emit_constant_check(c, i, constant_address(c, insn), size, write);
-	emit_ea(c, insn);
-	emit_segment(c, insn);
-	emit_check(c, i, size, write);
-	return MEM_AT(SCRATCH0);
+	if (is_constant(insn) && constant_address(c, insn) % 4096 <= 4096 - a->size) {
+		emit_constant_check(c, i, a, constant_address(c, insn));
+	} else {
+		emit_ea(c, insn);
+		emit_segment(c, insn);
+		emit_check(c, i, a, !simple);
+	}
+	if (simple) {
+		m.index = SCRATCH1;
+		return m;
+	}
+	m = MEM_AT(SCRATCH0);
+	if (c->in[i].displaced)
+		emit_rr(&c->e, true, 0x03, SCRATCH0, SCRATCH1); /* add */
+	else
+		m.index = SCRATCH1;
+	return m;
 }
 
-/* `size` bytes at [reg + disp]. */
-static struct host_mem emit_stack(struct jit_ctx *c, unsigned i, unsigned reg, int disp, bool write)
+/* The 8 bytes at [reg + disp]; with a group SCRATCH1 is free, else SCRATCH0. */
+static struct host_mem emit_stack(struct jit_ctx *c, unsigned i, unsigned reg, int disp)
 {
+	const struct access_plan *a = &c->in[i].access[ACCESS_STACK];
 	struct host_mem m = MEM_AT(reg);
 
-	flags_clobber(c, i);
 	m.disp = disp;
+	if (is_grouped(c, a))
+		return emit_grouped(c, i, a, m);
+	flags_clobber(c, i);
 	emit_lea64(&c->e, SCRATCH0, m);
-	emit_check(c, i, 8, write);
-	return MEM_AT(SCRATCH0);
+	emit_check(c, i, a, false);
+	m.index = SCRATCH1;
+	return m;
+}
+
+static unsigned stack_scratch(const struct jit_ctx *c, const struct host_mem *m)
+{
+	return m->index == SCRATCH1 ? SCRATCH0 : SCRATCH1;
 }
 
 /* Leaving */
 
-static void emit_goto(struct jit_ctx *c, uint8_t *jump, uint64_t rip, uint8_t live)
+static struct jit_exit *exit_new(struct jit_ctx *c, uint64_t rip, bool plain)
 {
 	struct jit_exit *exit = meta_alloc(c->cache, sizeof(*exit));
-	struct cold *cold = cold_new(c, COLD_EXIT, jump);
 
 	*exit = (struct jit_exit){.from = c->region,
 				  .from_next = c->region->exits,
-				  .jump = jump,
 				  .rip = rip,
+				  .plain = plain,
 				  .other_page = (rip & ~4095ull) != c->page};
 	c->region->exits = exit;
+	return exit;
+}
+
+static void emit_goto(struct jit_ctx *c, uint8_t *jump, uint64_t rip, uint8_t live)
+{
+	struct jit_exit *exit = exit_new(c, rip, false);
+	struct cold *cold = cold_new(c, COLD_EXIT, jump);
+
+	exit->jump = jump;
+	exit->forward = rip > c->page + c->in[c->n - 1].offset;
 	if (!live)
 		cold->flags.place = FLAGS_DEAD;
 	exit->flags_in_host = cold->flags.place == FLAGS_HOST || cold->flags.place == FLAGS_DEAD;
@@ -210,6 +327,7 @@ static void emit_indirect(struct jit_ctx *c)
 {
 	struct emit *e = &c->e;
 
+	c->delta_held = -1;
 	emit_store32_imm(e, JIT(flags_fix), 0);
 	cold_new(c, COLD_INDIRECT, e->p - 4);
 	emit_rr(e, false, 0x8b, SCRATCH1, SCRATCH0);
@@ -238,6 +356,8 @@ static unsigned place(struct jit_ctx *c, struct placed *p, unsigned reg)
 	g_assert(p->n_free);
 	p->guest[p->n] = reg;
 	p->host[p->n] = p->free[--p->n_free];
+	if (p->host[p->n] == SCRATCH0)
+		c->delta_held = -1;
 	emit_load64(&c->e, p->host[p->n], GPR(reg));
 	return p->host[p->n++];
 }
@@ -291,8 +411,7 @@ static void emit_copy(struct jit_ctx *c, unsigned i)
 
 	recode_parse(&r, d->row, d->bytes, d->insn.len);
 	if (memory) {
-		r.mem = emit_operand(c, i, insn_mem_size(d->row, &d->insn),
-				     insn_mem_written(d->row) || (d->row->flags & IF_RMW));
+		r.mem = emit_operand(c, i);
 		p.free[0] = SCRATCH1;
 		p.n_free = 1;
 	}
@@ -321,6 +440,12 @@ static void emit_lea(struct jit_ctx *c, unsigned i)
 	const struct insn *insn = &c->in[i].insn;
 	unsigned to = insn->reg / 8;
 
+	if (!is_displaced(to) && !is_displaced(insn->base / 8) && !is_displaced(insn->index / 8) &&
+	    insn->base != INSN_PC) {
+		emit_bytes(&c->e, c->in[i].bytes, insn->len);
+		return;
+	}
+	c->delta_held = -1;
 	emit_ea(c, insn);
 	if (is_displaced(to) && insn->opsize == 2) {
 		EMIT(&c->e, 0x65, 0x66, 0x44, 0x89, 0x14, 0x25); /* mov gs:[to], r10w */
@@ -345,26 +470,41 @@ static void move_rsp(struct jit_ctx *c, int by)
 	c->flags.rsp_moved += by;
 }
 
+/* Loads a displaced register to `scratch`. */
+static unsigned emit_get(struct jit_ctx *c, unsigned reg, unsigned scratch)
+{
+	if (!is_displaced(reg))
+		return reg;
+	if (scratch == SCRATCH0)
+		c->delta_held = -1;
+	emit_load64(&c->e, scratch, GPR(reg));
+	return scratch;
+}
+
 static void emit_push(struct jit_ctx *c, unsigned i)
 {
 	const struct decoded *d = &c->in[i];
-	struct host_mem m = emit_stack(c, i, RSP, -8, true);
+	struct host_mem m = emit_stack(c, i, RSP, -8);
 
 	if (d->row->operand[0].kind == 'I')
 		emit_store64_imm(&c->e, m, d->insn.imm);
 	else
-		emit_store64(&c->e, m, address_reg(c, d->insn.rm, SCRATCH1));
+		emit_store64(&c->e, m, emit_get(c, d->insn.rm / 8, stack_scratch(c, &m)));
 	move_rsp(c, -8);
 }
 
 static void emit_pop(struct jit_ctx *c, unsigned i)
 {
 	unsigned reg = c->in[i].insn.rm / 8;
-	struct host_mem m = emit_stack(c, i, RSP, 0, false);
+	struct host_mem m = emit_stack(c, i, RSP, 0);
 
 	if (is_displaced(reg)) {
-		emit_load64(&c->e, SCRATCH1, m);
-		emit_store64(&c->e, GPR(reg), SCRATCH1);
+		unsigned scratch = stack_scratch(c, &m);
+
+		emit_load64(&c->e, scratch, m);
+		emit_store64(&c->e, GPR(reg), scratch);
+		if (scratch == SCRATCH0)
+			c->delta_held = -1;
 	} else {
 		emit_load64(&c->e, reg, m);
 	}
@@ -374,7 +514,7 @@ static void emit_pop(struct jit_ctx *c, unsigned i)
 
 static void emit_leave_frame(struct jit_ctx *c, unsigned i)
 {
-	struct host_mem m = emit_stack(c, i, RBP, 0, false), above = MEM_AT(RBP);
+	struct host_mem m = emit_stack(c, i, RBP, 0), above = MEM_AT(RBP);
 
 	above.disp = 8;
 	emit_lea64(&c->e, RSP, above);
@@ -384,13 +524,17 @@ static void emit_leave_frame(struct jit_ctx *c, unsigned i)
 static void emit_push_return(struct jit_ctx *c, unsigned i)
 {
 	uint64_t rip = c->page + c->in[i].insn.next;
-	struct host_mem m = emit_stack(c, i, RSP, -8, true);
+	struct host_mem m = emit_stack(c, i, RSP, -8);
 
 	if (rip == (uint64_t)(int32_t)rip) {
 		emit_store64_imm(&c->e, m, rip);
 	} else {
-		emit_mov_imm(&c->e, SCRATCH1, rip);
-		emit_store64(&c->e, m, SCRATCH1);
+		unsigned scratch = stack_scratch(c, &m);
+
+		emit_mov_imm(&c->e, scratch, rip);
+		emit_store64(&c->e, m, scratch);
+		if (scratch == SCRATCH0)
+			c->delta_held = -1;
 	}
 	move_rsp(c, -8);
 }
@@ -408,11 +552,13 @@ static void emit_target(struct jit_ctx *c, unsigned i)
 	const struct insn *insn = &c->in[i].insn;
 
 	if (insn->flags & INSN_MEM) {
-		struct host_mem m = emit_operand(c, i, 8, false);
+		struct host_mem m = emit_operand(c, i);
 
 		emit_load64(&c->e, SCRATCH0, m);
+		c->delta_held = -1;
 	} else {
 		flags_clobber(c, i);
+		c->delta_held = -1;
 		if (is_displaced(insn->rm / 8))
 			emit_load64(&c->e, SCRATCH0, GPR(insn->rm / 8));
 		else
@@ -431,7 +577,7 @@ static void emit_call_indirect(struct jit_ctx *c, unsigned i)
 
 static void emit_return(struct jit_ctx *c, unsigned i)
 {
-	struct host_mem m = emit_stack(c, i, RSP, 0, false);
+	struct host_mem m = emit_stack(c, i, RSP, 0);
 
 	emit_load64(&c->e, SCRATCH0, m);
 	move_rsp(c, 8 + (uint16_t)c->in[i].insn.imm);
@@ -447,6 +593,7 @@ static void emit_step(struct jit_ctx *c, unsigned i)
 	r->flags = c->flags.place;
 	emit_store32_imm(&c->e, JIT(site), meta_ref(c->cache, r));
 	emit_jmp_to(&c->e, c->cache->thunk.step);
+	c->delta_held = -1;
 	flags_reloaded(c);
 }
 
@@ -561,6 +708,7 @@ static void emit_entries(struct jit_ctx *c)
 		 emit_branch_on(c, GS(jit.page_ok) + region->page_slot, true));
 	region->entry = emit_here(&c->e);
 	cold_new(c, COLD_LEAVE, emit_branch_on(c, GS(attention), false));
+	region->forward_entry = emit_here(&c->e);
 	if (c->uses_vectors) {
 		struct cold *cold = cold_new(c, COLD_VECTORS,
 					     emit_branch_on(c, GS(jit.vectors_live), true));
@@ -573,9 +721,7 @@ static void emit_entries(struct jit_ctx *c)
 
 static void emit_cold_access(struct jit_ctx *c, const struct cold *cold)
 {
-	if (cold->constant)
-		emit_mov_imm(&c->e, SCRATCH0, cold->address);
-	else
+	if (!cold->restored)
 		emit_rm(&c->e, true, 0x33, SCRATCH0, MEM_GS_AT(SCRATCH1, cold->tags));
 	if (cold->flags.place == FLAGS_RECIPE)
 		flags_restore(c, &cold->flags);
@@ -583,16 +729,26 @@ static void emit_cold_access(struct jit_ctx *c, const struct cold *cold)
 	emit_jmp_to(&c->e, c->cache->thunk.access);
 }
 
-static void emit_cold_exit(struct jit_ctx *c, const struct cold *cold)
+static void emit_exit_stub(struct jit_ctx *c, const struct cold *cold, struct jit_exit *exit)
 {
-	struct jit_exit *exit = cold->record;
-
 	exit->stub = emit_here(&c->e);
 	flags_restore(c, &cold->flags);
 	exit->fixed = emit_jmp(&c->e);
 	emit_patch_here(&c->e, exit->fixed);
 	emit_store32_imm(&c->e, JIT(site), meta_ref(c->cache, exit));
 	emit_jmp_to(&c->e, c->cache->thunk.exit);
+}
+
+static void emit_cold_group(struct jit_ctx *c, const struct cold *cold)
+{
+	struct jit_group *group = cold->record;
+
+	emit_rm(&c->e, true, 0x33, SCRATCH0, MEM_GS_AT(SCRATCH1, cold->tags));
+	if (cold->flags.place == FLAGS_RECIPE)
+		flags_restore(c, &cold->flags);
+	emit_store32_imm(&c->e, JIT(site), meta_ref(c->cache, group));
+	emit_jmp_to(&c->e, c->cache->thunk.group);
+	emit_exit_stub(c, cold, group->exit);
 }
 
 static void emit_cold_indirect(struct jit_ctx *c, const struct cold *cold)
@@ -612,8 +768,11 @@ static void emit_cold(struct jit_ctx *c, const struct cold *cold)
 	case COLD_ACCESS:
 		emit_cold_access(c, cold);
 		break;
+	case COLD_GROUP:
+		emit_cold_group(c, cold);
+		break;
 	case COLD_EXIT:
-		emit_cold_exit(c, cold);
+		emit_exit_stub(c, cold, cold->record);
 		break;
 	case COLD_INDIRECT:
 		emit_cold_indirect(c, cold);
@@ -663,11 +822,15 @@ static void emit_body(struct jit_ctx *c)
 	region->starts[c->n] = emit_here(&c->e) - region->code;
 	if (runs_on)
 		emit_goto(c, emit_jmp(&c->e), c->end, c->in[c->n - 1].live_out);
+	region->code_end = emit_here(&c->e);
+	c->cache->used = (c->e.p - c->cache->rw + 15) & ~(size_t)15;
+	c->e.p = c->cache->rw + c->cache->cold_used;
 	for (unsigned i = 0; i < c->n_cold; i++)
 		emit_cold(c, &c->cold[i]);
+	c->cache->cold_used = c->e.p - c->cache->rw;
 }
 
-struct jit_region *region_translate(struct cpu *cpu, uint64_t gpa)
+struct jit_region *region_translate(struct cpu *cpu, uint64_t gpa, bool plain)
 {
 	struct jit_cache *cache = cpu->jit.cache;
 	g_autofree struct jit_ctx *c = g_new(struct jit_ctx, 1);
@@ -681,6 +844,8 @@ struct jit_region *region_translate(struct cpu *cpu, uint64_t gpa)
 	c->class = cpu->tlb - cpu->tlbs;
 	c->n = c->n_cold = 0;
 	c->uses_vectors = false;
+	c->plain = plain || cache_is_ungrouped(cpu, cpu->state.rip);
+	c->delta_held = -1;
 	if (!region_form(c, gpa))
 		return NULL;
 	cache_make_room(cpu);
@@ -690,6 +855,7 @@ struct jit_region *region_translate(struct cpu *cpu, uint64_t gpa)
 				      .mode_key = cpu->mode_key,
 				      .page_slot = cache_page_slot(cpu, c->page, gpa & ~4095ull),
 				      .n_sources = c->n_sources,
+				      .plain = plain,
 				      .flags_live = c->in[0].live_in,
 				      .n_insns = c->n,
 				      .to_rx = cache->rx - cache->rw};
@@ -700,8 +866,6 @@ struct jit_region *region_translate(struct cpu *cpu, uint64_t gpa)
 	init_records(c);
 	emit_entries(c);
 	emit_body(c);
-	region->code_end = emit_here(&c->e);
-	cache->used += (region->code_end - region->code + 15) & ~15u;
 	cpu->stats.translated += c->n;
 	cache_enter(cpu, region);
 	return region;

@@ -56,7 +56,7 @@ enum { PF_P = 1, PF_W = 2, PF_U = 4, PF_RSVD = 8, PF_I = 16 };
 
 struct tlb_entry {
 	uint64_t tag;
-	uint8_t *host;
+	uint64_t delta; /* host address less linear address */
 };
 
 struct tlb {
@@ -96,6 +96,7 @@ enum tlb_class { TLB_SUPERVISOR, TLB_SUPERVISOR_AC, TLB_USER, TLB_USER_AC, TLB_N
 
 #define JIT_N_PAGES   16384
 #define JIT_N_TARGETS 8192
+#define JIT_N_DELTAS  16
 
 /* What translated code addresses besides the processor's state (cpu/jit). */
 struct cpu_jit {
@@ -103,7 +104,9 @@ struct cpu_jit {
 	struct cpu *self;
 	void *host_rsp;		/* while translated code runs */
 	const void *resume;	/* host address to go on at */
-	uint64_t address;	/* guest address of a slow access, then its host address */
+	uint64_t address;	/* guest address of a slow access */
+	uint64_t delta;		/* what to add to it for its host address */
+	uint64_t deltas[JIT_N_DELTAS]; /* of groups of accesses, within a region */
 	uint64_t target, scratch;
 	uint32_t site;		/* what was left or called from; a reference or SITE_* */
 	uint32_t flags_fix;	/* offset in the cache of what brings the flags home */

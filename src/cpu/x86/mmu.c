@@ -76,17 +76,18 @@ static bool may_be_large_page(const struct cpu *cpu, uint64_t address)
 static void fill(struct cpu *cpu, uint64_t address, const struct walk *w, uint8_t *host,
 		 enum access access, enum tlb_class class)
 {
+	uint64_t page = address & ~4095ull;
+	struct tlb_entry entry = {page, (uint64_t)host - page};
 	bool writable = w->writable;
 
 	cpu->tlb_filled[class] = true;
-	*tlb_slot(cpu->tlbs[class].read, address) = (struct tlb_entry){address & ~4095ull, host};
+	*tlb_slot(cpu->tlbs[class].read, address) = entry;
 	if (access == ACCESS_WRITE)
 		mem_set_dirty(cpu->env.mem, w->gpa);
 	else if (writable)
 		writable = mem_is_dirty(cpu->env.mem, w->gpa);
 	if (writable && !mem_code_lines(cpu->env.mem, w->gpa))
-		*tlb_slot(cpu->tlbs[class].write, address) =
-			(struct tlb_entry){address & ~4095ull, host};
+		*tlb_slot(cpu->tlbs[class].write, address) = entry;
 }
 
 static bool is_watched(const struct cpu *cpu, uint64_t address)
@@ -384,7 +385,7 @@ void mmu_sys_read(struct cpu *cpu, const struct insn *insn, uint64_t address, vo
 	const struct tlb_entry *e = tlb_slot(cpu->tlbs[TLB_SUPERVISOR].read, address);
 
 	if (G_LIKELY((e->tag ^ address) <= 4096 - size))
-		memcpy(buf, e->host + (e->tag ^ address), size);
+		memcpy(buf, (const void *)(address + e->delta), size);
 	else
 		read_class(cpu, insn, address, buf, size, TLB_SUPERVISOR);
 }
@@ -395,7 +396,7 @@ void mmu_sys_write(struct cpu *cpu, const struct insn *insn, uint64_t address, c
 	const struct tlb_entry *e = tlb_slot(cpu->tlbs[TLB_SUPERVISOR].write, address);
 
 	if (G_LIKELY((e->tag ^ address) <= 4096 - size))
-		memcpy(e->host + (e->tag ^ address), buf, size);
+		memcpy((void *)(address + e->delta), buf, size);
 	else
 		write_class(cpu, insn, address, buf, size, TLB_SUPERVISOR);
 }
@@ -484,10 +485,10 @@ void mmu_flush_page(struct cpu *cpu, uint64_t address)
 
 void mmu_protect_page(struct cpu *cpu, uint64_t gpa)
 {
-	const uint8_t *host = mem_hva(cpu->env.mem, gpa & ~4095ull);
+	uint64_t host = (uint64_t)mem_hva(cpu->env.mem, gpa & ~4095ull);
 
 	for (unsigned c = 0; c < TLB_N_CLASSES; c++)
 		for (unsigned i = 0; i < TLB_SIZE; i++)
-			if (cpu->tlbs[c].write[i].host == host)
+			if (cpu->tlbs[c].write[i].tag + cpu->tlbs[c].write[i].delta == host)
 				cpu->tlbs[c].write[i].tag = empty_tag(i * 4096);
 }

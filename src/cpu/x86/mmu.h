@@ -54,16 +54,14 @@ void mmu_write_slow(struct cpu *cpu, const struct insn *insn, uint64_t address, 
 static inline void *tlb_read(struct cpu *cpu, uint64_t address, unsigned size)
 {
 	const struct tlb_entry *e = tlb_slot(cpu->tlb->read, address);
-	uint64_t offset = e->tag ^ address;
 
-	return G_LIKELY(offset <= 4096 - size) ? e->host + offset : NULL;
+	return G_LIKELY((e->tag ^ address) <= 4096 - size) ? (void *)(address + e->delta) : NULL;
 }
 static inline void *tlb_write(struct cpu *cpu, uint64_t address, unsigned size)
 {
 	const struct tlb_entry *e = tlb_slot(cpu->tlb->write, address);
-	uint64_t offset = e->tag ^ address;
 
-	return G_LIKELY(offset <= 4096 - size) ? e->host + offset : NULL;
+	return G_LIKELY((e->tag ^ address) <= 4096 - size) ? (void *)(address + e->delta) : NULL;
 }
 
 /* As tlb_read() or tlb_write() after a walk of the page tables. NULL: the access faults, crosses
