@@ -127,10 +127,17 @@ void cache_make_room(struct cpu *cpu)
 		jit_flush(cpu);
 }
 
+static void forget_code_pages(struct cpu *cpu)
+{
+	for (unsigned class = 0; class < G_N_ELEMENTS(cpu->jit.code_page); class++)
+		cpu->jit.code_page[class].page = 1;
+}
+
 void jit_forget_addresses(struct cpu *cpu)
 {
 	if (!cpu->jit.cache)
 		return;
+	forget_code_pages(cpu);
 	memset(cpu->jit.page_ok, 0, cpu->jit.cache->n_pages);
 	cpu->jit.mappings++;
 }
@@ -150,6 +157,7 @@ void jit_forget_page(struct cpu *cpu, uint64_t address)
 	for (uint32_t i = *page_list(cache, page); i; i = cache->pages[i].next)
 		if (cache->pages[i].page == page)
 			cpu->jit.page_ok[i] = 0;
+	forget_code_pages(cpu);
 	cpu->jit.mappings++;
 }
 
@@ -268,7 +276,7 @@ void cache_set_target(struct cpu *cpu, struct jit_region *region)
 	*target_slot(cpu, region) = region->indirect_entry;
 }
 
-static void kill_region(struct cpu *cpu, struct jit_region *region)
+void cache_drop(struct cpu *cpu, struct jit_region *region)
 {
 	struct jit_cache *cache = cpu->jit.cache;
 	struct jit_region **link =
@@ -301,7 +309,7 @@ void cache_ungroup(struct cpu *cpu, struct jit_region *region)
 	cpu->jit.cache->ungrouped[hash / 64] |= 1ull << hash % 64;
 	if (region->dead)
 		return;
-	kill_region(cpu, region);
+	cache_drop(cpu, region);
 	code_forget_jumps(cpu);
 }
 
@@ -312,21 +320,25 @@ bool cache_is_ungrouped(const struct cpu *cpu, uint64_t rip)
 	return cpu->jit.cache->ungrouped[hash / 64] >> hash % 64 & 1;
 }
 
-void jit_invalidate(struct cpu *cpu, uint64_t gpa, uint64_t lines)
+bool jit_invalidate(struct cpu *cpu, uint64_t gpa, uint64_t lines)
 {
 	struct jit_source **link, *source;
+	bool lost = false;
 
 	if (!cpu->jit.cache)
-		return;
+		return false;
 	link = &cpu->jit.cache->by_page[hash_page(gpa)];
 	while ((source = *link)) {
 		bool hit = source->gpa / 4096 == gpa / 4096 && (source->lines & lines);
 
-		if (hit && !source->region->dead)
-			kill_region(cpu, source->region);
+		if (hit && !source->region->dead) {
+			cache_drop(cpu, source->region);
+			lost = true;
+		}
 		if (source->region->dead)
 			*link = source->page_next;
 		else
 			link = &source->page_next;
 	}
+	return lost;
 }

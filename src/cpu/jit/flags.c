@@ -56,7 +56,7 @@ static enum recipe recipe_of(const struct decoded *d, uint16_t *inputs)
 	const struct insn_operand *source = &d->row->operand[1];
 	bool memory = d->insn.flags & INSN_MEM, immediate = source->kind == 'I';
 
-	if (destination(d)->kind == 'E' && memory)
+	if (d->fetches || (destination(d)->kind == 'E' && memory))
 		return RECIPE_NONE;
 	*inputs = 1 << destination_reg(d);
 	if (is_displaced(*inputs) || (d->insn.rm | d->insn.reg) & 1)

@@ -190,7 +190,7 @@ static bool follow_known(struct follow *f, const struct decoded *d)
 	default:
 		return false;
 	}
-	if (insn->opsize != 8 || is_memory(d))
+	if (insn->opsize != 8 || is_memory(d) || d->fetches)
 		return false;
 	if (is_named(d, "mov") && d->row->operand[1].kind != 'I' &&
 	    d->row->operand[0].kind != 'Z') {

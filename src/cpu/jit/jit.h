@@ -27,8 +27,8 @@ void jit_leave_thread(struct cpu *cpu);
 /* Runs the guest from state.rip on, for at least one block. */
 void jit_run_block(struct cpu *cpu);
 
-/* Lines of gpa's page were written (mem.h). */
-void jit_invalidate(struct cpu *cpu, uint64_t gpa, uint64_t lines);
+/* Lines of gpa's page were written (mem.h). Whether that cost translated code. */
+bool jit_invalidate(struct cpu *cpu, uint64_t gpa, uint64_t lines);
 /* Linear addresses may be mapped differently: all of them, or one page. */
 void jit_forget_addresses(struct cpu *cpu);
 void jit_forget_page(struct cpu *cpu, uint64_t address);

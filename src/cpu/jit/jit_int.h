@@ -117,6 +117,7 @@ struct jit_region {
 	unsigned n_sources;
 	const uint8_t *entry, *forward_entry, *cross_entry, *indirect_entry;
 	bool plain; /* has no groups of accesses */
+	bool compared; /* with the memory, at each entry */
 	uint16_t failed; /* checks of groups */
 	const uint8_t *code, *code_end;
 	uint8_t flags_live; /* on entry */
@@ -153,15 +154,17 @@ struct jit_cache {
 		const uint8_t *exit;	/* site is set */
 		const uint8_t *exit_at; /* to the rip in SCRATCH0 */
 		const uint8_t *indirect;		 /* the same, for an unknown target */
+		const uint8_t *stale;			 /* the same, where code is not what it was */
 		const uint8_t *miss;			 /* of the target table */
 		const uint8_t *access, *group, *step;	 /* slow paths; site is set */
+		const uint8_t *store[TLB_USER_AC];	 /* as access, for writes */
 		const uint8_t *load_vectors;		 /* then to SCRATCH1 */
 		const uint8_t *fault;
 	} thunk;
 };
 
 /* cpu->jit.site besides references to records. */
-enum { SITE_NONE = 0, SITE_INDIRECT = 1 };
+enum { SITE_NONE = 0, SITE_INDIRECT = 1, SITE_STALE = 2 };
 
 #define GS(field) ((int32_t)offsetof(struct cpu, field))
 #define GS_GPR(n) ((int32_t)(8 * (n)))
@@ -197,7 +200,9 @@ void cache_make_room(struct cpu *cpu);
 uint32_t cache_page_slot(struct cpu *cpu, uint64_t page, uint64_t gpa);
 void cache_enter(struct cpu *cpu, struct jit_region *region);
 struct jit_region *cache_find(const struct cpu *cpu, uint64_t gpa, bool plain);
-/* Takes a region out; a group of its accesses fails too often. */
+/* Takes a region out for good. */
+void cache_drop(struct cpu *cpu, struct jit_region *region);
+/* The same; a group of its accesses fails too often. */
 void cache_ungroup(struct cpu *cpu, struct jit_region *region);
 bool cache_is_ungrouped(const struct cpu *cpu, uint64_t rip);
 /* The region whose code holds a host address, or NULL. */

@@ -17,7 +17,8 @@ static bool decode_at(struct jit_ctx *c, struct jit_source *source, unsigned off
 	const uint8_t *page = mem_hva(c->cpu->env.mem, source->gpa);
 	unsigned n = MIN(4096 - offset, INSN_MAX_LEN);
 
-	code_mark_lines(c->cpu, source->gpa + offset, &source->lines);
+	if (!c->compared)
+		code_mark_lines(c->cpu, source->gpa + offset, &source->lines);
 	memset(d->bytes, 0, sizeof(d->bytes));
 	memcpy(d->bytes, page + offset, n);
 	d->offset = offset;
@@ -120,6 +121,19 @@ static bool is_special(const struct decoded *d)
 	}
 }
 
+/* Arithmetic and moves of a 32-bit immediate to a register of the host's. */
+static bool can_fetch(const struct decoded *d)
+{
+	const struct insn_operand *source = &d->row->operand[1];
+
+	return d->fx.class == JIT_COPY && !is_memory(d) && !d->displaced && !d->fx.vector &&
+	       source->kind == 'I' && source->size[0] != 'b' && d->insn.opsize >= 4 &&
+	       !d->row->operand[2].kind && d->insn.rm % 8 == 0 &&
+	       (d->row->map == 0 && (d->row->opcode == 0x81 || d->row->opcode == 0xc7 ||
+				     (d->row->plus_r && d->insn.opsize == 4) ||
+				     (d->row->opcode < 0x40 && (d->row->opcode & 7) == 5)));
+}
+
 static void specialise(struct jit_ctx *c, struct decoded *d)
 {
 	d->fx = *effects_get(d->insn.row);
@@ -135,6 +149,7 @@ static void specialise(struct jit_ctx *c, struct decoded *d)
 	if (d->fx.class == JIT_STEP || d->fx.class == JIT_END)
 		d->fx.flags_read = FL_ALL;
 	d->written = registers_written(d);
+	d->fetches = c->compared && can_fetch(d);
 }
 
 static uint64_t target_of(const struct jit_ctx *c, const struct decoded *d)
@@ -152,11 +167,15 @@ static struct jit_source *source_of(struct jit_ctx *c, uint64_t rip)
 {
 	uint64_t gpa;
 
+	if (c->compared)
+		return NULL;
 	if (in_page(c, rip))
 		return &c->sources[0];
 	if (!mmu_peek_code(c->cpu, rip, &gpa))
 		return NULL;
 	gpa &= ~4095ull;
+	if (code_is_compared(c->cpu, gpa))
+		return NULL;
 	for (unsigned i = 0; i < c->n_sources; i++)
 		if (c->sources[i].gpa == gpa)
 			return &c->sources[i];
@@ -204,8 +223,15 @@ static bool follows(const struct jit_ctx *c, const struct decoded *d)
 {
 	uint64_t target = target_of(c, d);
 
-	return d->fx.class == JIT_JMP && in_page(c, target) && target > c->page + d->offset &&
+	return d->fx.class == JIT_JMP && !c->compared && in_page(c, target) && target > c->page + d->offset &&
 	       c->n < JIT_MAX_INSNS - 1;
+}
+
+/* Rewritten code is compared up to the first instruction that may rewrite it. */
+static bool may_rewrite(const struct decoded *d)
+{
+	return d->fx.class == JIT_STEP || d->fx.class == JIT_PUSH ||
+	       (is_memory(d) && d->fx.class == JIT_COPY && insn_mem_written(d->row));
 }
 
 static void collect(struct jit_ctx *c, unsigned offset)
@@ -226,7 +252,7 @@ static void collect(struct jit_ctx *c, unsigned offset)
 		if (follows(c, d)) {
 			d->fx.class = JIT_NOP;
 			offset = target_of(c, d) - c->page;
-		} else if (ends(d)) {
+		} else if (ends(d) || (c->compared && may_rewrite(d))) {
 			break;
 		}
 	}

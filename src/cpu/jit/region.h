@@ -39,6 +39,7 @@ struct decoded {
 	uint8_t live_out;
 	uint8_t live_target; /* of a branch: flags that are read where it goes */
 	uint16_t written;  /* general registers, a bit each */
+	bool fetches; /* takes its immediate from the memory: it is not compared */
 	uint8_t displaced; /* operands that do not stand in the host's registers */
 	struct access_plan access[N_ACCESSES];
 };
@@ -50,7 +51,7 @@ struct flags_now {
 	int32_t rsp_moved; /* since, by pushes and pops */
 };
 
-enum cold_kind { COLD_ACCESS, COLD_GROUP, COLD_EXIT, COLD_INDIRECT, COLD_LEAVE, COLD_VECTORS };
+enum cold_kind { COLD_ACCESS, COLD_GROUP, COLD_EXIT, COLD_INDIRECT, COLD_LEAVE, COLD_VECTORS, COLD_STALE };
 
 /* Code out of line, emitted when the region's own is complete. */
 struct cold {
@@ -63,7 +64,7 @@ struct cold {
 	int32_t tags; /* offset of the TLB's tags from gs */
 };
 
-#define MAX_COLD (4 * JIT_MAX_INSNS)
+#define MAX_COLD (8 * JIT_MAX_INSNS)
 
 struct jit_ctx {
 	struct cpu *cpu;
@@ -78,6 +79,7 @@ struct jit_ctx {
 	bool uses_vectors;
 	struct decoded in[JIT_MAX_INSNS];
 	bool plain;    /* without groups */
+	bool compared; /* the bytes are compared with the memory at each entry (smc.h) */
 	unsigned n_groups;
 	struct group groups[JIT_N_DELTAS];
 	int delta_held; /* the group whose delta SCRATCH0 has, -1: none */

@@ -142,9 +142,21 @@ static struct jit_region *find_plain(struct cpu *cpu, struct block *block)
 	return region ? region : region_translate(cpu, block->gpa, true);
 }
 
+/* Of a page whose code is compared; `stale`: what was there has changed. */
+static struct jit_region *find_compared(struct cpu *cpu, struct block *block, bool stale)
+{
+	struct jit_region *region = cache_find(cpu, block->gpa, false);
+
+	if (region && (stale || !region->compared)) {
+		cache_drop(cpu, region);
+		region = NULL;
+	}
+	return region ? region : region_translate(cpu, block->gpa, false);
+}
+
 static struct jit_exit *exit_at(struct cpu *cpu, uint32_t site)
 {
-	return site > SITE_INDIRECT ? meta_at(cpu->jit.cache, site) : NULL;
+	return site > SITE_STALE ? meta_at(cpu->jit.cache, site) : NULL;
 }
 
 /* Connects what was left last with where it led. */
@@ -183,7 +195,9 @@ void jit_run_block(struct cpu *cpu)
 	block = code_find(cpu);
 	/* Not so for blocks that lie on two pages. */
 	known = suits(cpu) && e->rip == cpu->state.rip && e->stamp == jump_stamp(cpu);
-	if (known && exit && exit->plain && exit->rip == cpu->state.rip) {
+	if (block->compared && suits(cpu)) {
+		region = find_compared(cpu, block, site == SITE_STALE);
+	} else if (known && exit && exit->plain && exit->rip == cpu->state.rip) {
 		region = find_plain(cpu, block);
 	} else if (known) {
 		region = e->region ? e->region : find_region(cpu, block);

@@ -153,6 +153,57 @@ static void emit_miss(struct emit *e, const struct jit_cache *cache)
 	thunks_emit_fix(e);
 }
 
+/* Whether the line at RAX >> 6 of the page whose code map is in SCRATCH1 is clear; else jumps away. */
+static uint8_t *emit_check_line(struct emit *e)
+{
+	EMIT(e, 0xc1, 0xe8, 6);		/* shr eax, 6 */
+	EMIT(e, 0x49, 0x0f, 0xa3, 0xc3); /* bt r11, rax */
+	return emit_jcc(e, CC_B);
+}
+
+/*
+ * A store to the page that was stored to last and that holds code too: goes on behind the access's
+ * check if its lines have none, those of the 64 bytes from its address on.
+ */
+static void emit_store_beside_code(struct emit *e, struct jit_cache *cache, unsigned class)
+{
+	int32_t base = GS(jit.code_page) + class * sizeof(((struct cpu *)0)->jit.code_page[0]);
+	struct host_mem last = MEM_AT(SCRATCH0);
+	uint8_t *slow[4];
+
+	emit_store64(e, JIT(scratch), RAX);
+	emit_flags_out(e, GS(jit.host_flags));
+	emit_mov64(e, SCRATCH1, SCRATCH0);
+	EMIT(e, 0x49, 0x81, 0xe3, 0x00, 0xf0, 0xff, 0xff); /* and r11, ~4095 */
+	emit_rm(e, true, 0x3b, SCRATCH1, MEM_GS(base));	   /* cmp r11, the page */
+	slow[0] = emit_jcc(e, CC_NE);
+	emit_rr(e, false, 0x8b, RAX, SCRATCH0);
+	EMIT(e, 0x25, 0xff, 0x0f, 0, 0); /* and eax, 4095 */
+	EMIT(e, 0x3d);			 /* cmp eax, 4096 - 64 */
+	emit32(e, 4096 - 64);
+	slow[1] = emit_jcc(e, CC_A);
+	emit_load64(e, SCRATCH1, MEM_GS(base + 16));
+	emit_load64(e, SCRATCH1, MEM_AT(SCRATCH1));
+	slow[2] = emit_check_line(e);
+	last.disp = 63;
+	emit_rm(e, false, 0x8d, RAX, last);
+	slow[3] = emit_check_line(e);
+	EMIT(e, 0x65, 0x44, 0x8b, 0x1c, 0x25); /* mov r11d, gs:[site] */
+	emit32(e, GS(jit.site));
+	emit_mov_imm(e, RAX, (uint64_t)cache->meta + offsetof(struct jit_insn, resume));
+	EMIT(e, 0x4a, 0x8b, 0x04, 0xd8); /* mov rax, [rax + r11 * 8] */
+	emit_store64(e, JIT(resume), RAX);
+	emit_load64(e, SCRATCH1, MEM_GS(base + 8));
+	emit_flags_in(e, GS(jit.host_flags));
+	emit_load64(e, RAX, JIT(scratch));
+	emit_rm(e, false, 0xff, 4, JIT(resume));
+	for (unsigned i = 0; i < G_N_ELEMENTS(slow); i++)
+		emit_patch_here(e, slow[i]);
+	emit_flags_in(e, GS(jit.host_flags));
+	emit_load64(e, RAX, JIT(scratch));
+	emit_jmp_to(e, cache->thunk.access);
+}
+
 static void emit_load_vectors(struct emit *e)
 {
 	thunks_emit_vectors(e, false);
@@ -182,8 +233,13 @@ void thunks_emit(struct jit_cache *cache)
 	THUNK(exit, emit_exit(&e));
 	THUNK(exit_at, emit_exit_at(&e, SITE_NONE));
 	THUNK(indirect, emit_exit_at(&e, SITE_INDIRECT));
+	THUNK(stale, emit_exit_at(&e, SITE_STALE));
 	THUNK(miss, emit_miss(&e, cache));
 	THUNK(access, emit_call(&e, jit_slow_access));
+	for (unsigned class = 0; class < G_N_ELEMENTS(cache->thunk.store); class++)
+	{
+		THUNK(store[class], emit_store_beside_code(&e, cache, class));
+	}
 	THUNK(group, emit_call(&e, jit_slow_group));
 	THUNK(step, emit_call(&e, jit_slow_step));
 	THUNK(fault, emit_call(&e, jit_host_fault));

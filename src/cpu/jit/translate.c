@@ -402,6 +402,33 @@ static bool may_fault_in_host(const struct decoded *d)
 	return d->fx.vector || (d->fx.regs & 1 << RDX);
 }
 
+static const uint8_t *host_code(const struct jit_ctx *c, unsigned offset)
+{
+	return mem_hva(c->cpu->env.mem, c->sources[0].gpa + offset);
+}
+
+/* With the immediate as it is in the memory now: `op rm, imm32` as `op rm, r`. */
+static void emit_fetching(struct jit_ctx *c, unsigned i)
+{
+	const struct decoded *d = &c->in[i];
+	const uint8_t *imm = host_code(c, d->offset + d->insn.len - 4);
+	unsigned to = d->insn.rm / 8, digit;
+	bool wide = d->insn.opsize == 8;
+
+	if (d->fx.flags_read || (d->fx.flags_changed && (d->live_out & ~d->fx.flags_killed)))
+		flags_need(c);
+	c->delta_held = -1;
+	emit_mov_imm(&c->e, SCRATCH0, (uint64_t)imm);
+	/* movsxd r11, [r10], or mov r11d, [r10] */
+	emit_rm(&c->e, wide, wide ? 0x63 : 0x8b, SCRATCH1, MEM_AT(SCRATCH0));
+	digit = d->row->opcode == 0x81 ? d->row->reg : d->row->opcode >> 3;
+	if (d->row->plus_r || d->row->opcode == 0xc7)
+		emit_rr(&c->e, wide, 0x8b, to, SCRATCH1);
+	else
+		emit_rr(&c->e, wide, digit << 3 | 1, SCRATCH1, to);
+	flags_ran(c, i);
+}
+
 static void emit_copy(struct jit_ctx *c, unsigned i)
 {
 	const struct decoded *d = &c->in[i];
@@ -603,7 +630,10 @@ static void emit_insn(struct jit_ctx *c, unsigned i)
 	case JIT_NOP:
 		break;
 	case JIT_COPY:
-		emit_copy(c, i);
+		if (c->in[i].fetches)
+			emit_fetching(c, i);
+		else
+			emit_copy(c, i);
 		break;
 	case JIT_LEA:
 		emit_lea(c, i);
@@ -689,6 +719,54 @@ static void emit_verify_target(struct jit_ctx *c)
 	emit_jcc_to(&c->e, CC_NE, c->cache->thunk.miss);
 }
 
+static void emit_compare_byte(struct jit_ctx *c, unsigned at, uint8_t byte)
+{
+	struct host_mem m = MEM_AT(SCRATCH1);
+
+	m.disp = at;
+	emit_cmp8_imm(&c->e, m, byte);
+	cold_new(c, COLD_STALE, emit_jcc(&c->e, CC_NE));
+}
+
+static void emit_compare_word(struct jit_ctx *c, unsigned at, const uint8_t *bytes)
+{
+	struct host_mem m = MEM_AT(SCRATCH1);
+
+	m.disp = at;
+	emit_rm(&c->e, false, 0x81, 7, m); /* cmp dword [r11 + at], imm32 */
+	emit_bytes(&c->e, bytes, 4);
+	cold_new(c, COLD_STALE, emit_jcc(&c->e, CC_NE));
+}
+
+/* Compares the region's bytes with the memory, but for immediates that are fetched. */
+static void emit_compare(struct jit_ctx *c)
+{
+	unsigned start = c->in[0].offset, n = 0;
+	uint8_t bytes[JIT_MAX_INSNS * INSN_MAX_LEN];
+	bool skip[JIT_MAX_INSNS * INSN_MAX_LEN] = {false};
+
+	for (unsigned i = 0; i < c->n; i++) {
+		const struct decoded *d = &c->in[i];
+
+		memcpy(bytes + n, d->bytes, d->insn.len);
+		n += d->insn.len;
+		if (d->fetches)
+			memset(skip + n - 4, true, 4);
+	}
+	flags_clobber(c, 0);
+	emit_mov_imm(&c->e, SCRATCH1, (uint64_t)host_code(c, start));
+	for (unsigned at = 0; at < n;) {
+		if (at + 4 <= n && !memchr(skip + at, true, 4)) {
+			emit_compare_word(c, at, bytes + at);
+			at += 4;
+		} else {
+			if (!skip[at])
+				emit_compare_byte(c, at, bytes[at]);
+			at++;
+		}
+	}
+}
+
 static void emit_entries(struct jit_ctx *c)
 {
 	struct jit_region *region = c->region;
@@ -715,18 +793,23 @@ static void emit_entries(struct jit_ctx *c)
 
 		cold->back = emit_here(&c->e);
 	}
+	if (c->compared)
+		emit_compare(c);
 }
 
 /* Cold code */
 
 static void emit_cold_access(struct jit_ctx *c, const struct cold *cold)
 {
+	const struct jit_insn *record = cold->record;
+
 	if (!cold->restored)
 		emit_rm(&c->e, true, 0x33, SCRATCH0, MEM_GS_AT(SCRATCH1, cold->tags));
 	if (cold->flags.place == FLAGS_RECIPE)
 		flags_restore(c, &cold->flags);
-	emit_store32_imm(&c->e, JIT(site), meta_ref(c->cache, cold->record));
-	emit_jmp_to(&c->e, c->cache->thunk.access);
+	emit_store32_imm(&c->e, JIT(site), meta_ref(c->cache, record));
+	emit_jmp_to(&c->e, record->write ? c->cache->thunk.store[c->class]
+					 : c->cache->thunk.access);
 }
 
 static void emit_exit_stub(struct jit_ctx *c, const struct cold *cold, struct jit_exit *exit)
@@ -781,6 +864,11 @@ static void emit_cold(struct jit_ctx *c, const struct cold *cold)
 		emit_mov_imm(&c->e, SCRATCH0, c->region->rip);
 		emit_jmp_to(&c->e, c->cache->thunk.exit_at);
 		break;
+	case COLD_STALE:
+		flags_restore(c, &cold->flags);
+		emit_mov_imm(&c->e, SCRATCH0, c->region->rip);
+		emit_jmp_to(&c->e, c->cache->thunk.stale);
+		break;
 	case COLD_VECTORS:
 		EMIT(&c->e, 0x4c, 0x8d, 0x1d); /* lea r11, [rip + back] */
 		emit32(&c->e, cold->back - (emit_here(&c->e) + 4));
@@ -810,8 +898,6 @@ static void emit_body(struct jit_ctx *c)
 	struct jit_region *region = c->region;
 	bool runs_on = true;
 
-	c->flags = (struct flags_now){.place = region->flags_live ? FLAGS_HOST : FLAGS_DEAD,
-				      .producer = -1};
 	for (unsigned i = 0; i < c->n; i++) {
 		region->starts[i] = emit_here(&c->e) - region->code;
 		emit_insn(c, i);
@@ -839,6 +925,7 @@ struct jit_region *region_translate(struct cpu *cpu, uint64_t gpa, bool plain)
 	c->cpu = cpu;
 	c->cache = cache;
 	c->page = cpu->state.rip & ~4095ull;
+	c->compared = code_is_compared(cpu, gpa);
 	c->sources[0] = (struct jit_source){.gpa = gpa & ~4095ull};
 	c->n_sources = 1;
 	c->class = cpu->tlb - cpu->tlbs;
@@ -856,6 +943,7 @@ struct jit_region *region_translate(struct cpu *cpu, uint64_t gpa, bool plain)
 				      .page_slot = cache_page_slot(cpu, c->page, gpa & ~4095ull),
 				      .n_sources = c->n_sources,
 				      .plain = plain,
+				      .compared = c->compared,
 				      .flags_live = c->in[0].live_in,
 				      .n_insns = c->n,
 				      .to_rx = cache->rx - cache->rw};
@@ -864,6 +952,8 @@ struct jit_region *region_translate(struct cpu *cpu, uint64_t gpa, bool plain)
 	c->e = (struct emit){.p = cache->rw + cache->used, .to_rx = cache->rx - cache->rw};
 	region->code = emit_here(&c->e);
 	init_records(c);
+	c->flags = (struct flags_now){.place = region->flags_live ? FLAGS_HOST : FLAGS_DEAD,
+				      .producer = -1};
 	emit_entries(c);
 	emit_body(c);
 	cpu->stats.translated += c->n;

@@ -8,6 +8,7 @@
 #include "cpu/x86/debugger.h"
 #include "cpu/x86/exec.h"
 #include "cpu/x86/mmu.h"
+#include "cpu/x86/smc.h"
 #include "cpu/x86/vector.h"
 
 #define ARENA_SIZE (64u << 20)
@@ -32,7 +33,8 @@ struct code_cache {
 	bool protect_all; /* there were too many to note */
 	unsigned protect_asked;
 	_Atomic unsigned protect_done;
-	struct block *crossing; /* the one instruction that crosses a page */
+	struct block *crossing; /* the one instruction that crosses a page, or is compared */
+	struct smc smc;
 };
 
 static unsigned hash_gpa(uint64_t gpa, uint32_t mode_key)
@@ -314,6 +316,27 @@ static struct block *build_crossing(struct cpu *cpu, uint64_t gpa, uint64_t addr
 	return block;
 }
 
+bool code_is_compared(const struct cpu *cpu, uint64_t gpa)
+{
+	return smc_is_compared(&cpu->code->smc, gpa);
+}
+
+/* One instruction of a page whose code is not kept. NULL: it crosses the page's end. */
+static struct block *build_compared(struct cpu *cpu, uint64_t gpa)
+{
+	struct block *block = cpu->code->crossing;
+	const uint8_t *bytes = mem_hva(cpu->env.mem, gpa);
+
+	*block = (struct block){
+		.gpa = gpa, .mode_key = cpu->mode_key, .n = 1, .compared = true};
+	if (decode_one(bytes, 4096 - gpa % 4096, gpa % 4096, cpu->mode_key, &block->insn[0]) ==
+	    INSN_MORE)
+		return NULL;
+	terminate(block, gpa % 4096 + block->insn[0].len);
+	cpu->stats.decoded++;
+	return block;
+}
+
 /* Code in device space: there is nothing to decode. */
 static struct block *build_nowhere(struct cpu *cpu, uint64_t gpa)
 {
@@ -383,9 +406,15 @@ struct block *code_find_slow(struct cpu *cpu)
 	cpu->pc_base = rip - address % 4096;
 	if (!mem_is_ram(cpu->env.mem, gpa))
 		return build_nowhere(cpu, gpa);
-	block = find_by_gpa(cpu, gpa);
-	if (!block)
-		block = build(cpu, gpa);
+	if (G_UNLIKELY(code_is_compared(cpu, gpa))) {
+		block = build_compared(cpu, gpa);
+		if (block)
+			return cpu->cs_limit - rip < 15 ? first_alone(cpu, block) : block;
+	} else {
+		block = find_by_gpa(cpu, gpa);
+		if (!block)
+			block = build(cpu, gpa);
+	}
 	if (!block) {
 		block = build_crossing(cpu, gpa, address);
 		return cpu->cs_limit - rip < 15 ? first_alone(cpu, block) : block;
@@ -413,10 +442,10 @@ static void invalidate(struct cpu *cpu, uint64_t gpa, uint64_t len)
 {
 	struct block **link = &cpu->code->by_page[hash_page(gpa)], *block;
 	uint64_t lines = mem_line_mask(gpa, len);
+	bool lost = jit_invalidate(cpu, gpa, lines);
 
 	cpu->stats.code_writes++;
 	code_forget_jumps(cpu);
-	jit_invalidate(cpu, gpa, lines);
 	while ((block = *link)) {
 		if (block->gpa / 4096 != gpa / 4096 || !(block_lines(block) & lines)) {
 			link = &block->page_next;
@@ -426,7 +455,11 @@ static void invalidate(struct cpu *cpu, uint64_t gpa, uint64_t len)
 		unlink_by_gpa(cpu->code, block);
 		for (unsigned i = 0; i <= block->n; i++)
 			block->insn[i].exec = look_again;
+		lost = true;
 	}
+	/* All of the page's marks go, on every vCPU; ours do not come back. */
+	if (lost && smc_note(&cpu->code->smc, gpa))
+		mem_written(cpu->env.mem, gpa & ~4095ull, 4096);
 }
 
 static void on_written(void *opaque, uint64_t gpa, uint64_t len)

@@ -19,6 +19,7 @@ struct block {
 	uint64_t gpa;
 	uint32_t mode_key;
 	uint16_t n; /* instructions, without the last one that leaves the block */
+	bool compared; /* one instruction of a page that is rewritten often (smc.h); not kept */
 	int heat;   /* runs, until it is translated */
 	struct block *hash_next, *page_next;
 	struct insn insn[];
@@ -53,6 +54,8 @@ static inline struct block *code_find(struct cpu *cpu)
 /* What the translator needs of this. Marks the lines of an instruction at gpa before its bytes are
  * looked at; `marked` has those that were marked before. */
 void code_mark_lines(struct cpu *cpu, uint64_t gpa, uint64_t *marked);
+/* Whether code of gpa's page is to be compared with the memory rather than marked. */
+bool code_is_compared(const struct cpu *cpu, uint64_t gpa);
 /* What the mode makes of an instruction's routine. */
 exec_fn code_routine_in_mode(const struct insn_row *row, const struct insn *insn, uint32_t mode_key);
 /* Makes a block of one instruction, at `offset` of its page, in the caller's storage. */

@@ -116,6 +116,12 @@ struct cpu_jit {
 	uint16_t host_flags;
 	bool vectors_live;	/* the guest's vector registers and MXCSR are in the host's */
 	bool vectors_wanted;	/* and are to be again */
+	/* The page last stored to that also holds code, by TLB class; page 1: none. Only where no other
+	 * vCPU can mark lines in between. */
+	struct {
+		uint64_t page, delta;
+		const _Atomic uint64_t *lines; /* in the code map */
+	} code_page[TLB_USER_AC];
 	uint64_t mappings;	/* counts changes of what linear addresses mean */
 	const uint8_t *fault_pc;
 	void *signal_stack;

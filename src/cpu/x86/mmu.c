@@ -140,9 +140,15 @@ uint8_t *mmu_point(struct cpu *cpu, uint64_t address, unsigned size, bool write)
 	if (!host)
 		return NULL;
 	fill(cpu, address, &w, host, access, class);
-	/* A page may hold code and data. */
-	if (write && (mem_code_lines(cpu->env.mem, w.gpa) & mem_line_mask(w.gpa, size)))
-		return NULL;
+	if (write && mem_code_lines(cpu->env.mem, w.gpa)) {
+		/* Data beside code. Another vCPU could mark the line before the store is made. */
+		if (cpu->env.n_vcpus > 1 ||
+		    (mem_code_lines(cpu->env.mem, w.gpa) & mem_line_mask(w.gpa, size)))
+			return NULL;
+		cpu->jit.code_page[class].page = address & ~4095ull;
+		cpu->jit.code_page[class].delta = (uint64_t)host - (address & ~4095ull);
+		cpu->jit.code_page[class].lines = &cpu->env.mem->code_lines[w.gpa / 4096];
+	}
 	return host + address % 4096;
 }
 
