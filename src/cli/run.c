@@ -29,6 +29,7 @@ struct run {
 	int signal; /* the one that ended the run, or 0 */
 	/* What outlives the VM, whose end writes out what the guest has printed. */
 	char *reason;
+	GString *report;
 	struct vm_stats stats;
 };
 
@@ -128,7 +129,7 @@ static gboolean on_sigterm(gpointer run)
 	return take_signal(run, SIGTERM);
 }
 
-static void print_stats(const struct vm_stats *s)
+static void print_stats(const struct vm_stats *s, const char *report)
 {
 	const struct engine_stats *e = &s->engine;
 
@@ -142,6 +143,7 @@ static void print_stats(const struct vm_stats *s)
 		" exceptions, %" PRIu64 " code writes, %" PRIu64 " console bytes dropped\n",
 		e->decoded, e->tlb_misses, e->interrupts, e->exceptions, e->code_writes,
 		s->console_dropped);
+	fputs(report, stderr);
 }
 
 /* Says why the run ended, where the guest's own output does not, and gives the exit status. */
@@ -209,12 +211,15 @@ static int run_config(const struct vm_config *config, const struct run_options *
 	run_guest(&run, options->reboot, &error);
 	run.reason = g_strdup(vm_reason(run.vm));
 	vm_get_stats(run.vm, &run.stats);
+	run.report = g_string_new(NULL);
+	vm_report(run.vm, run.report);
 	vm_free(run.vm);
 	terminal_restore();
 	if (options->stats)
-		print_stats(&run.stats);
+		print_stats(&run.stats, run.report->str);
 	status = error ? report_error(error) : conclude(&run);
 	g_free(run.reason);
+	g_string_free(run.report, TRUE);
 	return status;
 }
 

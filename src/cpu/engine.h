@@ -86,11 +86,6 @@ struct engine_stats {
 	uint64_t interrupts; /* external ones delivered */
 	uint64_t exceptions;
 	uint64_t code_writes; /* stores that hit decoded code */
-	uint64_t translated;  /* instructions, by the translator */
-	uint64_t flushes;     /* of its cache */
-	uint64_t steps;	      /* instructions that translated code left to T0 */
-	uint64_t slow_accesses; /* the same, for what it met in memory */
-	uint64_t failed_groups; /* checks of several accesses at once that were in vain */
 };
 
 struct engine {
@@ -106,6 +101,8 @@ struct engine {
 	void (*set_state)(struct vcpu *vcpu, const struct x86_state *state);
 	/* Readable while running; each counter is exact once run() has returned. */
 	void (*stats)(const struct vcpu *vcpu, struct engine_stats *stats);
+	/* What stats() has no number for, as lines for a human. After run(); NULL: nothing. */
+	void (*report)(const struct vcpu *vcpu, GString *out);
 	/* Why run() returned ENGINE_EXIT_ERROR or _SHUTDOWN: a line for a human. */
 	const char *(*last_error)(const struct vcpu *vcpu);
 	/* Where guest stores do not pass through our code, the written pages are gathered from

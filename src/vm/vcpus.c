@@ -225,3 +225,9 @@ void vcpus_stats(const struct vcpus *vcpus, struct engine_stats *stats, int64_t 
 		*cpu_ns += vcpus->one[i].cpu_ns;
 	}
 }
+
+void vcpus_report(const struct vcpus *vcpus, GString *out)
+{
+	for (unsigned i = 0; i < vcpus->n && vcpus->engine->report; i++)
+		vcpus->engine->report(vcpus->one[i].vcpu, out);
+}

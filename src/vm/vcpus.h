@@ -40,6 +40,8 @@ void vcpus_release(struct vcpus *vcpus, unsigned id);
 bool vcpus_take_stop(struct vcpus *vcpus, unsigned *id, struct engine_stop *stop);
 
 /* Summed over the vCPUs; after vcpus_join(). */
+/* Appends what engine.h's report() says of each. */
+void vcpus_report(const struct vcpus *vcpus, GString *out);
 void vcpus_stats(const struct vcpus *vcpus, struct engine_stats *stats, int64_t *cpu_ns);
 
 #endif

@@ -373,3 +373,8 @@ void vm_get_stats(const struct vm *vm, struct vm_stats *stats)
 	};
 	vcpus_stats(vm->vcpus, &stats->engine, &stats->cpu_ns);
 }
+
+void vm_report(const struct vm *vm, GString *out)
+{
+	vcpus_report(vm->vcpus, out);
+}

@@ -61,5 +61,7 @@ struct vm_stats {
 };
 /* After vm_run(). */
 void vm_get_stats(const struct vm *vm, struct vm_stats *stats);
+/* Appends lines for a human, each ended. */
+void vm_report(const struct vm *vm, GString *out);
 
 #endif

@@ -4,6 +4,7 @@
  * handed out from the front and taken back all at once, by cache_make_room() or jit_flush(), which only
  * run outside of translated code. A region that is invalidated meanwhile is unlinked and stays as it is.
  */
+#include <inttypes.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -63,6 +64,7 @@ bool jit_new(struct cpu *cpu, GError **error)
 	effects_init();
 	cpu->jit.cache = cache = g_new0(struct jit_cache, 1);
 	cache->regions = g_ptr_array_new();
+	cache->steps = g_new0(uint64_t, insn_table_size());
 	if (!map_code(cache)) {
 		g_set_error(error, VIV_ERROR, VIV_ERROR_HOST,
 			    "cannot map %u MiB for translated code: %s; does the host allow "
@@ -92,6 +94,7 @@ void jit_free(struct cpu *cpu)
 	if (cache->meta)
 		munmap(cache->meta, JIT_META_SIZE);
 	g_ptr_array_unref(cache->regions);
+	g_free(cache->steps);
 	g_free(cache);
 	cpu->jit.cache = NULL;
 }
@@ -114,7 +117,7 @@ void jit_flush(struct cpu *cpu)
 	jit_forget_addresses(cpu);
 	reset_targets(cpu);
 	code_forget_jumps(cpu);
-	cpu->stats.flushes++;
+	cpu->jit.count.flushes++;
 }
 
 void cache_make_room(struct cpu *cpu)
@@ -341,4 +344,32 @@ bool jit_invalidate(struct cpu *cpu, uint64_t gpa, uint64_t lines)
 			link = &source->page_next;
 	}
 	return lost;
+}
+
+void jit_report(const struct cpu *cpu, GString *out)
+{
+	const struct jit_cache *cache = cpu->jit.cache;
+	uint64_t total = 0;
+
+	if (!cache)
+		return;
+	g_string_append_printf(
+		out,
+		"vCPU %u: %" PRIu64 " blocks run on T0, %" PRIu64 " entries into translated code; %" PRIu64
+		" instructions translated in %" PRIu64 " regions, %zu KiB and %zu KiB out of line, %"
+		PRIu64 " flushes\n",
+		cpu->id, cpu->jit.count.blocks, cpu->jit.count.entries, cpu->jit.count.insns,
+		cpu->jit.count.regions, cache->used >> 10,
+		(cache->cold_used - JIT_CODE_SIZE / 2) >> 10, cpu->jit.count.flushes);
+	g_string_append_printf(out,
+			       "vCPU %u: %" PRIu64 " slow accesses, %" PRIu64
+			       " failed groups; left to T0:",
+			       cpu->id, cpu->jit.count.slow_accesses, cpu->jit.count.failed_groups);
+	for (size_t row = 0; row < insn_table_size(); row++)
+		total += cache->steps[row];
+	for (size_t row = 0; row < insn_table_size(); row++)
+		if (cache->steps[row] > total / 64)
+			g_string_append_printf(out, " %s %" PRIu64, insn_row_get(row)->name,
+					       cache->steps[row]);
+	g_string_append_printf(out, " (of %" PRIu64 ")\n", total);
 }

@@ -53,6 +53,11 @@ static const struct {
 	{"nop endbr64 endbr32 prefetch", {JIT_NOP}},
 	{"push", {JIT_PUSH, .regs = B_RSP}},
 	{"pop", {JIT_POP, .regs = B_RSP}},
+	{"pushf", {JIT_PUSHF, FL_ALL, .regs = B_RSP}},
+	{"swapgs", {JIT_SWAPGS}},
+	{"cli", {JIT_CLI}},
+	{"sti", {JIT_STI}},
+	{"stac clac", {JIT_AC}},
 	{"leave", {JIT_LEAVE, .regs = B_RSP | B_RBP}},
 	{"jmp", {JIT_JMP}},
 	{"call", {JIT_CALL, .regs = B_RSP}},
@@ -114,6 +119,8 @@ static struct jit_effects branch_effects(const struct insn_row *row, struct jit_
 		e = (struct jit_effects){JIT_JCC, .by_condition = true};
 	} else if ((e.class == JIT_JMP || e.class == JIT_CALL) && indirect) {
 		e.class = e.class == JIT_JMP ? JIT_JMP_IND : JIT_CALL_IND;
+	} else if (e.class == JIT_CLI || e.class == JIT_STI) {
+		return e;
 	} else if (e.class != JIT_RET && !relative) {
 		e.class = JIT_END;
 	}
@@ -129,6 +136,8 @@ static struct jit_effects find(const struct insn_row *row)
 			e = lines[i].effects;
 	if (row->flags & IF_END)
 		return branch_effects(row, e);
+	if (e.class == JIT_SWAPGS)
+		return e;
 	if ((row->flags & IF_CPL0) || has_kind(row, "SCDO"))
 		return (struct jit_effects){JIT_STEP, .regs = 0xffff};
 	if (g_str_has_prefix(row->name, "cmov") || g_str_has_prefix(row->name, "set"))
@@ -137,7 +146,9 @@ static struct jit_effects find(const struct insn_row *row)
 		return vector_effects(row);
 	if (!strcmp(row->name, "imul") && row->operand[0].kind == 'E')
 		e.regs = B_RAX | B_RDX;
-	if ((e.class == JIT_PUSH || e.class == JIT_POP) && !has_kind(row, "ZI"))
+	if (e.class == JIT_POP && !has_kind(row, "Z"))
+		return (struct jit_effects){JIT_STEP, .regs = 0xffff};
+	if (e.class == JIT_PUSH && !has_kind(row, "ZIE"))
 		return (struct jit_effects){JIT_STEP, .regs = 0xffff};
 	return e;
 }

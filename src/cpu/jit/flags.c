@@ -76,6 +76,34 @@ static enum recipe recipe_of(const struct decoded *d, uint16_t *inputs)
 	return RECIPE_NONE;
 }
 
+static bool uses_scratch(enum recipe recipe)
+{
+	return recipe == RECIPE_ADD || recipe == RECIPE_SUB;
+}
+
+/* A fault of the host's would not find flags that have to be computed. */
+static bool may_fault_in_host(const struct decoded *d)
+{
+	return d->fx.vector || (d->fx.regs & 1 << RDX);
+}
+
+bool flags_needs(const struct decoded *d)
+{
+	return d->fx.flags_read || (d->fx.flags_changed && (d->live_out & ~d->fx.flags_killed));
+}
+
+void flags_prepare(struct jit_ctx *c, unsigned i)
+{
+	uint16_t inputs;
+
+	if (c->flags.place != FLAGS_RECIPE)
+		return;
+	if (may_fault_in_host(&c->in[i]) ||
+	    (flags_needs(&c->in[i]) &&
+	     uses_scratch(recipe_of(&c->in[c->flags.producer], &inputs))))
+		flags_need(c);
+}
+
 /* Whether the recipe works until the flags are set anew, its registers being written at most by
  * pushes and pops. */
 static bool recipe_lasts(const struct jit_ctx *c, unsigned from)
@@ -85,11 +113,12 @@ static bool recipe_lasts(const struct jit_ctx *c, unsigned from)
 	enum recipe recipe = recipe_of(producer, &inputs);
 	bool counts_rsp = (recipe == RECIPE_ADD || recipe == RECIPE_SUB) && inputs == 1 << RSP;
 
-	if (recipe == RECIPE_NONE)
+	if (recipe == RECIPE_NONE || may_fault_in_host(&c->in[from]) ||
+	    (uses_scratch(recipe) && flags_needs(&c->in[from])))
 		return false;
 	for (unsigned i = from; i < c->n && c->in[i].live_in; i++) {
 		const struct decoded *d = &c->in[i];
-		bool moves_rsp = d->fx.class == JIT_PUSH ||
+		bool moves_rsp = d->fx.class == JIT_PUSH || d->fx.class == JIT_PUSHF ||
 				 (d->fx.class == JIT_POP && d->insn.rm / 8 != RSP) ||
 				 d->fx.class == JIT_CALL || d->fx.class == JIT_RET ||
 				 d->fx.class == JIT_CALL_IND;

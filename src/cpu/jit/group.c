@@ -96,10 +96,10 @@ static void plan_operand(struct follow *f, unsigned i)
 	if (!is_memory(d) || d->fx.class == JIT_LEA || d->fx.class == JIT_NOP ||
 	    d->fx.class == JIT_STEP || d->fx.class == JIT_END)
 		return;
-	a->size = d->fx.class == JIT_COPY ? insn_mem_size(d->row, insn) : 8;
-	a->write = d->fx.class == JIT_COPY &&
+	a->size = d->fx.class == JIT_COPY || d->fx.class == JIT_BT ? insn_mem_size(d->row, insn) : 8;
+	a->write = (d->fx.class == JIT_COPY || d->fx.class == JIT_BT) &&
 		   (insn_mem_written(d->row) || (d->row->flags & IF_RMW));
-	if (f->c->plain || insn->base >= INSN_ZERO || is_displaced(insn->base) ||
+	if (f->c->plain || d->fx.class == JIT_BT || insn->base >= INSN_ZERO || is_displaced(insn->base) ||
 	    insn->seg != INSN_SEG_NONE || insn->addrsize != 8)
 		return;
 	one.base = f->reg[insn->base / 8].id;
@@ -130,6 +130,7 @@ static void plan_stack(struct follow *f, unsigned i)
 	*a = (struct access_plan){.group = -1};
 	switch (d->fx.class) {
 	case JIT_PUSH:
+	case JIT_PUSHF:
 	case JIT_CALL:
 	case JIT_CALL_IND:
 		a->write = true;
@@ -164,6 +165,7 @@ static bool follow_known(struct follow *f, const struct decoded *d)
 
 	switch (d->fx.class) {
 	case JIT_PUSH:
+	case JIT_PUSHF:
 	case JIT_CALL:
 	case JIT_CALL_IND:
 		rsp->offset -= 8;

@@ -35,4 +35,7 @@ void jit_forget_page(struct cpu *cpu, uint64_t address);
 /* Forgets all translations; not from within one. */
 void jit_flush(struct cpu *cpu);
 
+/* For engine.h's report(). */
+void jit_report(const struct cpu *cpu, GString *out);
+
 #endif

@@ -35,8 +35,11 @@ enum jit_class {
 	JIT_COPY,     /* the same instruction, operands redirected */
 	JIT_NOP,
 	JIT_LEA,
-	JIT_PUSH, JIT_POP, JIT_LEAVE,
+	JIT_PUSH, JIT_POP, JIT_LEAVE, JIT_PUSHF,
+	JIT_SWAPGS, JIT_CLI, JIT_STI,
+	JIT_BT,	      /* a bit anywhere in memory */
 	JIT_JCC, JIT_JMP, JIT_CALL, JIT_RET, JIT_JMP_IND, JIT_CALL_IND,
+	JIT_AC,	      /* STAC, CLAC: another TLB from there on */
 	JIT_END,      /* T0 runs it, and the region ends */
 };
 
@@ -65,6 +68,7 @@ struct jit_insn {
 	uint8_t size;	 /* bytes of the access */
 	bool write;
 	uint8_t flags; /* enum flags_place, when the slow path is entered */
+	uint16_t row;
 	uint8_t fault_flags; /* and where the host may fault */
 	struct jit_region *region;
 	struct block *alone; /* the instruction for T0, made when first needed */
@@ -82,6 +86,7 @@ struct jit_exit {
 	uint64_t rip;
 	bool other_page;
 	bool flags_in_host;
+	uint32_t mode_key; /* of the region that it leads to */
 	bool forward; /* in the same page: no loop is closed by it alone */
 	bool plain;   /* a group's check failed: to a region without groups, by `fixed` only */
 };
@@ -144,6 +149,7 @@ struct jit_cache {
 	size_t meta_used;
 	struct jit_region *by_key[JIT_HASH_SIZE];
 	struct jit_source *by_page[JIT_HASH_SIZE];
+	uint64_t *steps; /* instructions left to T0, by row */
 	GPtrArray *regions; /* in order of their code */
 	struct jit_page pages[JIT_N_PAGES];
 	uint64_t ungrouped[JIT_N_UNGROUPED / 64]; /* a bit for each hash of a rip */

@@ -98,24 +98,27 @@ static bool is_memory(const struct decoded *d)
 }
 
 /* Forms that the general ways do not cover. */
-static bool is_special(const struct decoded *d)
+static bool is_special(const struct jit_ctx *c, const struct decoded *d)
 {
 	const struct insn *insn = &d->insn;
 
 	switch (d->fx.class) {
 	case JIT_COPY:
-		/* The bit may lie anywhere in memory. */
-		if (is_memory(d) && d->row->name[0] == 'b' && d->row->name[1] == 't' &&
-		    d->row->operand[1].kind == 'G')
-			return true;
 		if (is_memory(d) && (insn_mem_size(d->row, insn) == 0 || d->displaced > 1))
 			return true;
 		return insn->flags & (INSN_REP | INSN_REPNE) && d->row->prefix <= INSN_PREFIX_NFX &&
 		       d->row->vex == INSN_VEX_NONE && (d->row->flags & IF_REP);
+	case JIT_BT:
+		return insn->opsize == 2 || insn->seg != INSN_SEG_NONE || insn->addrsize != 8;
 	case JIT_PUSH:
 	case JIT_POP:
 	case JIT_LEAVE:
+	case JIT_PUSHF:
 		return insn->opsize != 8;
+	case JIT_CLI:
+	case JIT_STI:
+	case JIT_AC:
+		return c->cpu->mode_key & MODE_USER;
 	default:
 		return false;
 	}
@@ -144,8 +147,12 @@ static void specialise(struct jit_ctx *c, struct decoded *d)
 		d->fx.flags_read = effects_condition_flags(d->row->opcode & 0xf);
 	if (d->fx.shift)
 		shift_effects(d);
-	if (is_special(d))
-		d->fx = (struct jit_effects){JIT_STEP, .regs = 0xffff};
+	if (d->fx.class == JIT_COPY && is_memory(d) && d->row->operand[1].kind == 'G' &&
+	    d->row->name[0] == 'b' && d->row->name[1] == 't')
+		d->fx.class = JIT_BT;
+	if (is_special(c, d))
+		d->fx = (struct jit_effects){d->row->flags & IF_END ? JIT_END : JIT_STEP,
+					     .regs = 0xffff};
 	if (d->fx.class == JIT_STEP || d->fx.class == JIT_END)
 		d->fx.flags_read = FL_ALL;
 	d->written = registers_written(d);
@@ -230,8 +237,8 @@ static bool follows(const struct jit_ctx *c, const struct decoded *d)
 /* Rewritten code is compared up to the first instruction that may rewrite it. */
 static bool may_rewrite(const struct decoded *d)
 {
-	return d->fx.class == JIT_STEP || d->fx.class == JIT_PUSH ||
-	       (is_memory(d) && d->fx.class == JIT_COPY && insn_mem_written(d->row));
+	return d->fx.class == JIT_STEP || d->fx.class == JIT_PUSH || d->fx.class == JIT_PUSHF ||
+	       (is_memory(d) && (d->fx.class == JIT_COPY || d->fx.class == JIT_BT) && insn_mem_written(d->row));
 }
 
 static void collect(struct jit_ctx *c, unsigned offset)
@@ -256,6 +263,9 @@ static void collect(struct jit_ctx *c, unsigned offset)
 			break;
 		}
 	}
+	/* What follows STI is to run before an interrupt is looked for. */
+	if (c->n && c->in[c->n - 1].fx.class == JIT_STI)
+		c->in[c->n - 1].fx = (struct jit_effects){JIT_END, FL_ALL, .regs = 0xffff};
 	c->end = c->page + offset;
 }
 
@@ -266,8 +276,10 @@ static void find_live(struct jit_ctx *c)
 	for (unsigned i = c->n; i-- > 0;) {
 		struct decoded *d = &c->in[i];
 
-		if (d->fx.class == JIT_JCC || d->fx.class == JIT_JMP ||
-		    d->fx.class == JIT_CALL) {
+		if (d->fx.class == JIT_AC) {
+			live = d->live_target = live_at(c, c->page + d->insn.next);
+		} else if (d->fx.class == JIT_JCC || d->fx.class == JIT_JMP ||
+			   d->fx.class == JIT_CALL) {
 			d->live_target = live_at(c, target_of(c, d));
 			live |= d->live_target;
 		} else if (ends(d)) {

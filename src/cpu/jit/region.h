@@ -100,6 +100,11 @@ void group_accesses(struct jit_ctx *c);
  * and before code that needs the guest's there. */
 void flags_clobber(struct jit_ctx *c, unsigned i);
 void flags_need(struct jit_ctx *c);
+/* Whether the instruction has to find the guest's flags in the host's. */
+bool flags_needs(const struct decoded *d);
+/* To be called before an instruction's operands are looked up: a recipe may take the scratch register
+ * that holds one, and is of no use where the host may fault. */
+void flags_prepare(struct jit_ctx *c, unsigned i);
 /* After instruction i has run in the host. */
 void flags_ran(struct jit_ctx *c, unsigned i);
 /* All are in cpu->flags and in the host's, as after T0 ran an instruction. */

@@ -8,6 +8,14 @@
 /* A region whose groups fail so often does without. */
 #define GROUP_FAILURES 200
 
+/* Whether T1 takes code of this mode. */
+static bool suits(const struct cpu *cpu)
+{
+	return cpu->jit.cache &&
+	       (cpu->mode_key & (MODE_64 | MODE_STEP | MODE_DEBUG | MODE_REAL)) == MODE_64 &&
+	       cpu->tlb != &cpu->tlbs[TLB_USER_AC];
+}
+
 /* Executions of one instruction on T0 */
 
 static struct block *alone_new(struct cpu *cpu, struct jit_insn *in)
@@ -41,6 +49,18 @@ static const void *step(struct cpu *cpu, struct jit_insn *in)
 	return in->next;
 }
 
+/* After an instruction that ends its region: the next one, if it is known and nothing waits. */
+static const void *go_on(struct cpu *cpu)
+{
+	const struct jump_entry *e = jump_slot(cpu, cpu->state.rip);
+
+	if (atomic_load_explicit(&cpu->attention, memory_order_relaxed) || !suits(cpu) ||
+	    e->rip != cpu->state.rip || e->stamp != jump_stamp(cpu) || !e->region)
+		return NULL;
+	cpu->jit.page_ok[e->region->page_slot] = 1;
+	return e->region->entry;
+}
+
 static void take_flags(struct cpu *cpu, uint8_t place)
 {
 	if (place == FLAGS_HOST)
@@ -55,7 +75,7 @@ const void *jit_slow_access(struct cpu *cpu)
 	take_flags(cpu, in->flags);
 	host = mmu_point(cpu, cpu->jit.address, in->size, in->write);
 	if (!host) {
-		cpu->stats.slow_accesses++;
+		cpu->jit.count.slow_accesses++;
 		return step(cpu, in);
 	}
 	cpu->jit.delta = (uint64_t)host - cpu->jit.address;
@@ -79,7 +99,7 @@ const void *jit_slow_group(struct cpu *cpu)
 
 	take_flags(cpu, g->flags);
 	if (!fill_group(cpu, g)) {
-		cpu->stats.failed_groups++;
+		cpu->jit.count.failed_groups++;
 		if (++g->region->failed == GROUP_FAILURES)
 			cache_ungroup(cpu, g->region);
 		return g->exit->stub;
@@ -94,10 +114,12 @@ const void *jit_slow_group(struct cpu *cpu)
 const void *jit_slow_step(struct cpu *cpu)
 {
 	struct jit_insn *in = meta_at(cpu->jit.cache, cpu->jit.site);
+	const void *next;
 
 	take_flags(cpu, in->flags);
-	cpu->stats.steps++;
-	return step(cpu, in);
+	cpu->jit.cache->steps[in->row]++;
+	next = step(cpu, in);
+	return next ? next : go_on(cpu);
 }
 
 /* The instruction had no effect in the host: T0 raises for the guest what the host has raised. */
@@ -114,13 +136,6 @@ const void *jit_host_fault(struct cpu *cpu)
 }
 
 /* What to run */
-
-static bool suits(const struct cpu *cpu)
-{
-	return cpu->jit.cache &&
-	       (cpu->mode_key & (MODE_64 | MODE_STEP | MODE_DEBUG | MODE_REAL)) == MODE_64 &&
-	       cpu->tlb != &cpu->tlbs[TLB_USER_AC];
-}
 
 static struct jit_region *find_region(struct cpu *cpu, struct block *block)
 {
@@ -167,7 +182,7 @@ static void connect(struct cpu *cpu, uint32_t site, struct jit_region *region)
 	if (site == SITE_INDIRECT)
 		cache_set_target(cpu, region);
 	if (exit && !exit->from->dead && !exit->to && exit->rip == region->rip &&
-	    exit->from->mode_key == region->mode_key && exit->plain == region->plain)
+	    exit->mode_key == region->mode_key && exit->plain == region->plain)
 		cache_link(exit, region);
 }
 
@@ -176,6 +191,7 @@ static void run_region(struct cpu *cpu, struct jit_region *region)
 	struct jit_exit *exit;
 
 	cpu->jit.page_ok[region->page_slot] = 1;
+	cpu->jit.count.entries++;
 	cpu->jit.cache->thunk.enter(cpu, region->entry);
 	exit = exit_at(cpu, cpu->jit.site);
 	if (exit)
@@ -210,6 +226,7 @@ void jit_run_block(struct cpu *cpu)
 		run_region(cpu, region);
 		return;
 	}
+	cpu->jit.count.blocks++;
 	cpu->block = block;
 	cpu->stats.instructions += block->n;
 	block->insn[0].exec(cpu, block->insn);

@@ -304,6 +304,7 @@ static struct jit_exit *exit_new(struct jit_ctx *c, uint64_t rip, bool plain)
 				  .from_next = c->region->exits,
 				  .rip = rip,
 				  .plain = plain,
+				  .mode_key = c->region->mode_key,
 				  .other_page = (rip & ~4095ull) != c->page};
 	c->region->exits = exit;
 	return exit;
@@ -397,11 +398,6 @@ static void emit_high_byte(struct jit_ctx *c, struct recode *r)
 	emit_load64(&c->e, RSI, JIT(scratch));
 }
 
-static bool may_fault_in_host(const struct decoded *d)
-{
-	return d->fx.vector || (d->fx.regs & 1 << RDX);
-}
-
 static const uint8_t *host_code(const struct jit_ctx *c, unsigned offset)
 {
 	return mem_hva(c->cpu->env.mem, c->sources[0].gpa + offset);
@@ -415,7 +411,7 @@ static void emit_fetching(struct jit_ctx *c, unsigned i)
 	unsigned to = d->insn.rm / 8, digit;
 	bool wide = d->insn.opsize == 8;
 
-	if (d->fx.flags_read || (d->fx.flags_changed && (d->live_out & ~d->fx.flags_killed)))
+	if (flags_needs(d))
 		flags_need(c);
 	c->delta_held = -1;
 	emit_mov_imm(&c->e, SCRATCH0, (uint64_t)imm);
@@ -437,13 +433,13 @@ static void emit_copy(struct jit_ctx *c, unsigned i)
 	struct recode r;
 
 	recode_parse(&r, d->row, d->bytes, d->insn.len);
+	flags_prepare(c, i);
 	if (memory) {
 		r.mem = emit_operand(c, i);
 		p.free[0] = SCRATCH1;
 		p.n_free = 1;
 	}
-	if (d->fx.flags_read || (d->fx.flags_changed && (d->live_out & ~d->fx.flags_killed)) ||
-	    (may_fault_in_host(d) && c->flags.place == FLAGS_RECIPE))
+	if (flags_needs(d))
 		flags_need(c);
 	insn_record(c, i)->fault_flags = c->flags.place;
 	if (find_kind(d->row, "G"))
@@ -511,8 +507,24 @@ static unsigned emit_get(struct jit_ctx *c, unsigned reg, unsigned scratch)
 static void emit_push(struct jit_ctx *c, unsigned i)
 {
 	const struct decoded *d = &c->in[i];
-	struct host_mem m = emit_stack(c, i, RSP, -8);
+	struct host_mem m;
 
+	if (d->row->operand[0].kind == 'E' && (d->insn.flags & INSN_MEM)) {
+		unsigned scratch;
+
+		emit_load64(&c->e, SCRATCH0, emit_operand(c, i));
+		emit_store64(&c->e, JIT(target), SCRATCH0);
+		c->delta_held = -1;
+		m = emit_stack(c, i, RSP, -8);
+		scratch = stack_scratch(c, &m);
+		emit_load64(&c->e, scratch, JIT(target));
+		if (scratch == SCRATCH0)
+			c->delta_held = -1;
+		emit_store64(&c->e, m, scratch);
+		move_rsp(c, -8);
+		return;
+	}
+	m = emit_stack(c, i, RSP, -8);
 	if (d->row->operand[0].kind == 'I')
 		emit_store64_imm(&c->e, m, d->insn.imm);
 	else
@@ -611,6 +623,129 @@ static void emit_return(struct jit_ctx *c, unsigned i)
 	emit_indirect(c);
 }
 
+/* SWAPGS, at CPL 0. */
+static void emit_swapgs(struct jit_ctx *c)
+{
+	struct host_mem base = MEM_GS(GS(state.seg[X86_GS].base));
+	struct host_mem kernel = MEM_GS(GS(state.kernel_gs_base));
+
+	c->delta_held = -1;
+	emit_load64(&c->e, SCRATCH0, base);
+	emit_load64(&c->e, SCRATCH1, kernel);
+	emit_store64(&c->e, kernel, SCRATCH0);
+	emit_store64(&c->e, base, SCRATCH1);
+	emit_store64(&c->e, MEM_GS(GS(seg_base[X86_GS])), SCRATCH1);
+}
+
+static void emit_cli(struct jit_ctx *c, unsigned i)
+{
+	flags_clobber(c, i);
+	emit_rm(&c->e, false, 0x81, 4, MEM_GS(GS(state.rflags))); /* and */
+	emit32(&c->e, ~RFLAGS_IF);
+}
+
+/*
+ * The next instruction is in the region, so that interrupts are not looked for before it has run. They are
+ * where the region ends, if one was held off.
+ */
+static void emit_sti(struct jit_ctx *c, unsigned i)
+{
+	uint8_t *none;
+
+	flags_clobber(c, i);
+	emit_rm(&c->e, false, 0x81, 1, MEM_GS(GS(state.rflags))); /* or */
+	emit32(&c->e, RFLAGS_IF);
+	emit_cmp8_imm(&c->e, MEM_GS(GS(event_waits)), 0);
+	none = emit_jcc(&c->e, CC_E);
+	emit_store8_imm(&c->e, MEM_GS(GS(attention)), 1);
+	emit_patch_here(&c->e, none);
+}
+
+/* In 64-bit mode, whatever IOPL is. */
+static void emit_pushf(struct jit_ctx *c, unsigned i)
+{
+	struct emit *e = &c->e;
+	struct host_mem m;
+	unsigned scratch;
+
+	flags_need(c);
+	c->delta_held = -1;
+	emit_store64(e, JIT(scratch), RAX);
+	EMIT(e, 0x9f, 0x0f, 0x90, 0xc0);       /* lahf; seto al */
+	EMIT(e, 0x65, 0x66, 0x89, 0x04, 0x25); /* mov gs:[flags], ax */
+	emit32(e, GS(flags));
+	EMIT(e, 0x44, 0x0f, 0xb6, 0xd8);      /* movzx r11d, al */
+	EMIT(e, 0x41, 0xc1, 0xe3, 11);	      /* shl r11d, 11 */
+	EMIT(e, 0x0f, 0xb6, 0xc4);	      /* movzx eax, ah */
+	emit_rr(e, false, 0x09, SCRATCH1, RAX); /* or eax, r11d */
+	emit_rm(e, false, 0x0b, RAX, MEM_GS(GS(state.rflags)));
+	emit8(e, 0x25); /* and eax, imm32 */
+	emit32(e, ~(RFLAGS_RF | RFLAGS_VM));
+	emit_store64(e, JIT(target), RAX);
+	emit_load64(e, RAX, JIT(scratch));
+	c->flags.place = FLAGS_MEMORY;
+	m = emit_stack(c, i, RSP, -8);
+	scratch = stack_scratch(c, &m);
+	emit_load64(e, scratch, JIT(target));
+	if (scratch == SCRATCH0)
+		c->delta_held = -1;
+	emit_store64(e, m, scratch);
+	move_rsp(c, -8);
+}
+
+/* STAC and CLAC at CPL 0: what follows looks into another TLB, and so is another region. */
+static void emit_ac(struct jit_ctx *c, unsigned i)
+{
+	bool set = !strcmp(c->in[i].row->name, "stac");
+	uint32_t key = (c->region->mode_key & ~MODE_AC) | (set ? MODE_AC : 0);
+	struct tlb *tlb = &c->cpu->tlbs[set ? TLB_SUPERVISOR_AC : TLB_SUPERVISOR];
+	struct emit *e = &c->e;
+
+	flags_clobber(c, i);
+	emit_rm(e, false, 0x81, set ? 1 : 4, MEM_GS(GS(state.rflags)));
+	emit32(e, set ? RFLAGS_AC : ~RFLAGS_AC);
+	emit_store32_imm(e, MEM_GS(GS(mode_key)), key);
+	emit_mov_imm(e, SCRATCH0, (uint64_t)tlb);
+	emit_store64(e, MEM_GS(GS(tlb)), SCRATCH0);
+	emit_goto(c, emit_jmp(e), c->page + c->in[i].insn.next, c->in[i].live_target);
+	c->region->exits->mode_key = key;
+}
+
+/* BT and its kin with a register: the bit is in the operand that lies so many operands further on. */
+static void emit_bit(struct jit_ctx *c, unsigned i)
+{
+	const struct decoded *d = &c->in[i];
+	const struct access_plan *a = &d->access[ACCESS_OPERAND];
+	bool wide = d->insn.opsize == 8;
+	unsigned bit = d->insn.reg / 8;
+	struct host_mem sum = {.base = SCRATCH0, .index = SCRATCH1, .scale = wide ? 3 : 2};
+	struct emit *e = &c->e;
+	struct recode r;
+
+	flags_prepare(c, i);
+	flags_clobber(c, i);
+	emit_ea(c, &d->insn);
+	if (is_displaced(bit))
+		emit_load64(e, SCRATCH1, GPR(bit));
+	emit_rr(e, true, wide ? 0x8b : 0x63, SCRATCH1, is_displaced(bit) ? SCRATCH1 : bit);
+	EMIT(e, 0x49, 0xc1, 0xfb, wide ? 6 : 5); /* sar r11, 6 */
+	emit_lea64(e, SCRATCH0, sum);
+	emit_check(c, i, a, true);
+	emit_rr(e, true, 0x03, SCRATCH0, SCRATCH1);
+	if (is_displaced(bit))
+		emit_load64(e, SCRATCH1, GPR(bit));
+	else
+		emit_mov64(e, SCRATCH1, bit);
+	EMIT(e, 0x41, 0x83, 0xe3, wide ? 63 : 31); /* and r11d, 63 */
+	if (flags_needs(d))
+		flags_need(c);
+	recode_parse(&r, d->row, d->bytes, d->insn.len);
+	r.mem = MEM_AT(SCRATCH0);
+	r.reg = SCRATCH1;
+	recode_emit(e, &r);
+	flags_ran(c, i);
+}
+
 static void emit_step(struct jit_ctx *c, unsigned i)
 {
 	struct jit_insn *r = insn_record(c, i);
@@ -646,6 +781,24 @@ static void emit_insn(struct jit_ctx *c, unsigned i)
 		break;
 	case JIT_LEAVE:
 		emit_leave_frame(c, i);
+		break;
+	case JIT_PUSHF:
+		emit_pushf(c, i);
+		break;
+	case JIT_SWAPGS:
+		emit_swapgs(c);
+		break;
+	case JIT_CLI:
+		emit_cli(c, i);
+		break;
+	case JIT_STI:
+		emit_sti(c, i);
+		break;
+	case JIT_BT:
+		emit_bit(c, i);
+		break;
+	case JIT_AC:
+		emit_ac(c, i);
 		break;
 	case JIT_JCC:
 		flags_need(c);
@@ -887,6 +1040,7 @@ static void init_records(struct jit_ctx *c)
 		struct jit_insn *r = &region->insns[i];
 
 		*r = (struct jit_insn){.region = region,
+				       .row = c->in[i].insn.row,
 				       .offset = c->in[i].offset,
 				       .len = c->in[i].insn.len};
 		memcpy(r->bytes, c->in[i].bytes, INSN_MAX_LEN);
@@ -956,7 +1110,8 @@ struct jit_region *region_translate(struct cpu *cpu, uint64_t gpa, bool plain)
 				      .producer = -1};
 	emit_entries(c);
 	emit_body(c);
-	cpu->stats.translated += c->n;
+	cpu->jit.count.insns += c->n;
+	cpu->jit.count.regions++;
 	cache_enter(cpu, region);
 	return region;
 }

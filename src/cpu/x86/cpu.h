@@ -122,6 +122,14 @@ struct cpu_jit {
 		uint64_t page, delta;
 		const _Atomic uint64_t *lines; /* in the code map */
 	} code_page[TLB_USER_AC];
+	struct {
+		uint64_t blocks;	/* run on T0 */
+		uint64_t entries;	/* into translated code */
+		uint64_t regions, insns; /* translated */
+		uint64_t flushes;	/* of the cache */
+		uint64_t slow_accesses;	/* instructions left to T0 for what they met in memory */
+		uint64_t failed_groups;	/* checks of several accesses at once that were in vain */
+	} count;
 	uint64_t mappings;	/* counts changes of what linear addresses mean */
 	const uint8_t *fault_pc;
 	void *signal_stack;
@@ -168,6 +176,7 @@ struct cpu {
 	/* Set by any thread, looked at between blocks. */
 	_Atomic bool attention;
 	_Atomic bool kicked;
+	bool event_waits; /* an interrupt that RFLAGS.IF held off when it was last looked for */
 	_Atomic bool in_guest; /* between blocks at the latest, requests are taken */
 	GMutex halt_lock;
 	GCond halt_cond;

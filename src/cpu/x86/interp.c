@@ -161,6 +161,8 @@ static bool attend(struct cpu *cpu)
 				continue;
 			}
 		}
+		cpu->event_waits = !interrupts_enabled(cpu) &&
+				   lapic_pending(cpu->lapic, true, nmi_enabled(cpu));
 		if (cpu->state.activity == X86_ACTIVE)
 			return true;
 		wait_halted(cpu);
@@ -406,6 +408,11 @@ static void interp_stats(const struct vcpu *vcpu, struct engine_stats *stats)
 	*stats = ((const struct cpu *)vcpu)->stats;
 }
 
+static void interp_report(const struct vcpu *vcpu, GString *out)
+{
+	jit_report((const struct cpu *)vcpu, out);
+}
+
 static const char *interp_last_error(const struct vcpu *vcpu)
 {
 	return ((const struct cpu *)vcpu)->error;
@@ -432,6 +439,7 @@ static void interp_debug_stop(const struct vcpu *vcpu, struct engine_stop *stop)
 		.get_state = interp_get_state,   \
 		.set_state = interp_set_state,   \
 		.stats = interp_stats,           \
+		.report = interp_report,         \
 		.last_error = interp_last_error, \
 		.set_debug = interp_set_debug,   \
 		.debug_stop = interp_debug_stop, \
