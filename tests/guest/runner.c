@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Runs guest programs (guest.h) on an engine: a machine of RAM, local APICs and three ports.
- *   runner ENGINE[,ENGINE] PROGRAM...      TAP; a program is an ELF file
+ *   runner [--cpu=MODEL] ENGINE[,ENGINE] PROGRAM...      TAP; a program is an ELF file
  * An ELF64 program starts in 64-bit mode, an ELF32 one in 32-bit protected mode without paging.
  * With two engines a program starts on the first and changes to the other one wherever it asks for
- * it.
+ * it. Without a model the processor is the host's.
  */
 #include <stdio.h>
 #include <string.h>
@@ -13,6 +13,7 @@
 #include "cpu/engine.h"
 #include "cpu/engine_choose.h"
 #include "cpu/x86/lapic.h"
+#include "cpu/x86/model.h"
 #include "cpu/x86/state.h"
 
 #define RAM_SIZE   (64ull << 20)
@@ -22,6 +23,7 @@ enum { PML4 = 0x1000, PDPT = 0x2000, DIRECTORY = 0x3000 };
 struct run {
 	const struct engine *const *engines; /* two */
 	const struct engine *engine;	     /* the present one */
+	const struct x86_model *model;
 	struct engine_env env;
 	GMutex vcpu_lock; /* of `engine` and `vcpu`, which the watchdog kicks */
 	struct vcpu *vcpu;
@@ -190,6 +192,7 @@ static void build_machine(struct run *run, GMutex *lock)
 	run->env = (struct engine_env){.mem = mem_new(RAM_SIZE, NULL),
 				       .bus = bus_new(),
 				       .clock = clock_new(),
+				       .model = run->model,
 				       .n_vcpus = 1};
 	run->env.lapics = lapic_set_new(run->env.bus, run->env.clock, 1);
 	bus_map(run->env.bus, BUS_PIO, 0xf4, 4, &exit_port, run, lock);
@@ -205,10 +208,11 @@ static void free_machine(struct run *run)
 	mem_free(run->env.mem);
 }
 
-static const char *run_program(const struct engine *const engines[2], bool emulated,
-			       const char *path)
+static const char *run_program(const struct engine *const engines[2], const struct x86_model *model,
+			       bool emulated, const char *path)
 {
-	struct run run = {.engines = engines, .engine = engines[0], .emulated = emulated};
+	struct run run = {
+		.engines = engines, .engine = engines[0], .model = model, .emulated = emulated};
 	const char *problem = NULL;
 	enum engine_exit exit;
 	GThread *threads[2];
@@ -262,10 +266,23 @@ static bool is_elf32(const char *path)
 
 int main(int argc, char **argv)
 {
-	g_auto(GStrv) names = g_strsplit(argv[1], ",", 2);
+	struct x86_model model = *x86_model_host();
 	const struct engine *engines[2];
 	bool emulated = false;
 	int failed = 0;
+
+	if (g_str_has_prefix(argv[1], "--cpu=")) {
+		g_autoptr(GError) error = NULL;
+
+		if (!x86_model_parse(&model, argv[1] + strlen("--cpu="), &error)) {
+			printf("1..0 # SKIP %s\n", error->message);
+			return 0;
+		}
+		argv++;
+		argc--;
+	}
+
+	g_auto(GStrv) names = g_strsplit(argv[1], ",", 2);
 
 	for (unsigned i = 0; i < 2; i++) {
 		g_autoptr(GError) error = NULL;
@@ -289,7 +306,7 @@ int main(int argc, char **argv)
 			       i - 1, name);
 			continue;
 		}
-		problem = run_program(engines, emulated, argv[i]);
+		problem = run_program(engines, &model, emulated, argv[i]);
 		printf("%s %d - %s on %s%s%s\n", problem ? "not ok" : "ok", i - 1, name, argv[1],
 		       problem ? ": " : "", problem ? problem : "");
 		failed += problem != NULL;

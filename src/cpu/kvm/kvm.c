@@ -117,6 +117,7 @@ static void take_init(struct kvm_vcpu *v)
 	kvm_tsc_sample(v);
 	kvm_state_get(v, &s);
 	x86_state_init(&s, v->id == 0);
+	s.gpr[X86_RDX] = v->model->signature;
 	kvm_state_set(v, &s);
 }
 
@@ -453,7 +454,9 @@ static struct vcpu *kvm_new(struct engine_env *env, unsigned id, GError **error)
 
 	v->env = env;
 	v->id = id;
+	v->model = env->model ? env->model : x86_model_host();
 	v->lapic = lapic_get(env->lapics, id);
+	lapic_set_kinds(v->lapic, v->model->has[F_APIC], v->model->has[F_X2APIC]);
 	v->fd = -1;
 	v->run = MAP_FAILED;
 	g_mutex_init(&v->lock);
@@ -462,6 +465,7 @@ static struct vcpu *kvm_new(struct engine_env *env, unsigned id, GError **error)
 	if (!create(v, error))
 		goto fail;
 	x86_state_reset(&reset, id == 0);
+	reset.gpr[X86_RDX] = v->model->signature;
 	kvm_state_set(v, &reset);
 	if (v->refused) {
 		g_set_error_literal(error, VIV_ERROR, VIV_ERROR_HOST, v->error);

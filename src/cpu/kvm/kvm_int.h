@@ -16,6 +16,7 @@
 
 #include "cpu/engine.h"
 #include "cpu/x86/lapic.h"
+#include "cpu/x86/model.h"
 #include "cpu/x86/state.h"
 
 /* What the vCPUs of a VM share: engine_env.engine_vm. The last vCPU takes it along. */
@@ -29,6 +30,7 @@ struct kvm_vm {
 struct kvm_vcpu {
 	struct engine_env *env;
 	struct kvm_vm *vm;
+	const struct x86_model *model;
 	struct lapic *lapic;
 	unsigned id;
 	int fd;

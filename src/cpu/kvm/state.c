@@ -254,7 +254,7 @@ static void set_xsave(struct kvm_vcpu *v, const struct x86_state *s)
 		memcpy(a + XSAVE_AVX_OFFSET + 16 * i, s->ymm[i] + 16, 16);
 	}
 	le64_store(a + AREA_XSTATE_BV,
-		   XCR0_X87 | XCR0_SSE | (s->xcr0 & cpuid_xcr0_mask() & XCR0_AVX));
+		   XCR0_X87 | XCR0_SSE | (s->xcr0 & v->model->xcr0_mask & XCR0_AVX));
 	transfer(v, KVM_SET_XSAVE, &area, "the x87 and vector registers");
 }
 

@@ -154,9 +154,10 @@ exec_fn code_routine_in_mode(const struct insn_row *row, const struct insn *insn
 }
 
 /* Decodes one instruction. Its exec is set in any case. */
-static enum insn_status decode_one(const uint8_t *bytes, size_t n, unsigned offset, uint32_t key,
-				   struct insn *insn)
+static enum insn_status decode_one(const struct cpu *cpu, const uint8_t *bytes, size_t n,
+				   unsigned offset, struct insn *insn)
 {
+	uint32_t key = cpu->mode_key;
 	enum insn_mode mode = key & MODE_64   ? INSN_MODE_64
 			      : key & MODE_32 ? INSN_MODE_32
 					      : INSN_MODE_16;
@@ -166,7 +167,7 @@ static enum insn_status decode_one(const uint8_t *bytes, size_t n, unsigned offs
 
 	/* Another vCPU may write while we look: all that is decided must be decided by the same bytes. */
 	memcpy(copy, bytes, MIN(n, sizeof(copy)));
-	status = insn_decode(copy, n, mode, offset, insn);
+	status = insn_decode(copy, n, mode, cpu->model->has, offset, insn);
 	if (status == INSN_UD)
 		insn->exec = raise_ud;
 	else if (status == INSN_TOO_LONG)
@@ -273,7 +274,7 @@ static struct block *build(struct cpu *cpu, uint64_t gpa)
 		struct insn *insn = &block->insn[block->n];
 
 		code_mark_lines(cpu, (gpa & ~4095ull) + offset, &marked);
-		status = decode_one(page + offset, 4096 - offset, offset, cpu->mode_key, insn);
+		status = decode_one(cpu, page + offset, 4096 - offset, offset, insn);
 		if (status == INSN_MORE)
 			break;
 		block->n++;
@@ -310,7 +311,7 @@ static struct block *build_crossing(struct cpu *cpu, uint64_t gpa, uint64_t addr
 	    !mem_read(cpu->env.mem, gpa2, bytes + first, sizeof(bytes) - first))
 		memset(bytes, 0xff, sizeof(bytes));
 	*block = (struct block){.gpa = gpa, .mode_key = cpu->mode_key, .n = 1};
-	decode_one(bytes, sizeof(bytes), gpa % 4096, cpu->mode_key, &block->insn[0]);
+	decode_one(cpu, bytes, sizeof(bytes), gpa % 4096, &block->insn[0]);
 	terminate(block, gpa % 4096 + block->insn[0].len);
 	cpu->stats.decoded++;
 	return block;

@@ -28,6 +28,7 @@
 #include "cpu/x86/cpuid.h"
 #include "cpu/x86/insn.h"
 #include "cpu/x86/lapic.h"
+#include "cpu/x86/model.h"
 #include "cpu/x86/state.h"
 
 enum x86_exception {
@@ -159,6 +160,7 @@ struct cpu {
 	uint64_t pdpte[4];      /* with PAE paging: loaded from memory with CR3 (paging.h) */
 
 	struct engine_env env;
+	const struct x86_model *model;
 	struct lapic *lapic;
 	unsigned id;
 	struct engine_stats stats;
@@ -239,9 +241,6 @@ void cpu_set_rflags(struct cpu *cpu, uint64_t rflags);
 /* To be called when a control register, EFER, CPL, a code or data segment or RFLAGS.AC has
  * changed: derives mode_key, the TLB class and seg_base. */
 void cpu_update_mode(struct cpu *cpu);
-
-/* Whether the guest is told that the processor is AMD's: some system instructions differ. */
-bool cpu_is_amd(void);
 
 /* Runs one instruction at rip. Returns -1, or the vector of the fault it raised, undelivered. */
 int cpu_step(struct cpu *cpu);

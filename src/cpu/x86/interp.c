@@ -359,17 +359,20 @@ static struct vcpu *cpu_new(struct engine_env *env, unsigned id, bool translates
 	}
 	cpu->env = *env;
 	cpu->id = id;
+	cpu->model = env->model ? env->model : x86_model_host();
 	if (translates && !jit_new(cpu, error)) {
 		g_aligned_free(cpu);
 		return NULL;
 	}
 	cpu->lapic = lapic_get(env->lapics, id);
+	lapic_set_kinds(cpu->lapic, cpu->model->has[F_APIC], cpu->model->has[F_X2APIC]);
 	cpu->code = code_new();
 	g_mutex_init(&cpu->halt_lock);
 	g_cond_init(&cpu->halt_cond);
 	for (unsigned c = 0; c < TLB_N_CLASSES; c++)
 		cpu->tlb_filled[c] = true;
 	x86_state_reset(&reset, id == 0);
+	reset.gpr[X86_RDX] = cpu->model->signature;
 	interp_set_state((struct vcpu *)cpu, &reset);
 	lapic_set_wake(cpu->lapic, wake, cpu);
 	code_listen(cpu);

@@ -316,6 +316,7 @@ void interrupt_event(struct cpu *cpu, enum lapic_event kind, uint8_t vector)
 		cpu->state.nmi_masked = true;
 	} else if (kind == LAPIC_EVENT_INIT) {
 		x86_state_init(&cpu->state, cpu->id == 0);
+		cpu->state.gpr[X86_RDX] = cpu->model->signature;
 		restart(cpu);
 		return;
 	} else if (kind == LAPIC_EVENT_SIPI) {

@@ -36,6 +36,7 @@ struct lapic {
 	struct timer timer;
 	void (*wake)(void *opaque);
 	void *wake_opaque;
+	bool absent, no_x2apic; /* as the processor's model has it */
 
 	/* Below: under the lock, and saved. */
 	uint64_t base;
@@ -574,7 +575,8 @@ bool lapic_set_base(struct lapic *a, uint64_t value)
 {
 	uint64_t mode = APIC_BASE_EN | APIC_BASE_EXTD,
 		 allowed = mode | APIC_BASE_BSP | 0xfffffff000ull;
-	bool ok = !(value & ~allowed) && (value & mode) != APIC_BASE_EXTD;
+	bool ok = !(value & ~allowed) && (value & mode) != APIC_BASE_EXTD &&
+		  !(a->no_x2apic && (value & APIC_BASE_EXTD));
 
 	g_mutex_lock(&a->lock);
 	if ((a->base & mode) == mode && (value & mode) == APIC_BASE_EN)
@@ -716,10 +718,27 @@ void lapic_set_wake(struct lapic *a, void (*fn)(void *opaque), void *opaque)
 	g_mutex_unlock(&a->lock);
 }
 
+static uint64_t reset_base(const struct lapic *a)
+{
+	return APIC_DEFAULT_BASE | (a->absent ? 0 : APIC_BASE_EN) |
+	       (a->id == 0 ? APIC_BASE_BSP : 0);
+}
+
+void lapic_set_kinds(struct lapic *a, bool has_apic, bool has_x2apic)
+{
+	g_mutex_lock(&a->lock);
+	if (a->absent != !has_apic) {
+		a->absent = !has_apic;
+		a->base = reset_base(a);
+	}
+	a->no_x2apic = !has_x2apic;
+	g_mutex_unlock(&a->lock);
+}
+
 void lapic_reset(struct lapic *a)
 {
 	g_mutex_lock(&a->lock);
-	a->base = APIC_DEFAULT_BASE | APIC_BASE_EN | (a->id == 0 ? APIC_BASE_BSP : 0);
+	a->base = reset_base(a);
 	a->tsc_offset = 0;
 	a->extint = a->sipi = false;
 	reset_registers(a);

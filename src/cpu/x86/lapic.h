@@ -43,6 +43,9 @@ enum lapic_event {
 struct lapic_set *lapic_set_new(struct bus *bus, struct clock *clock, unsigned n);
 void lapic_set_free(struct lapic_set *set);
 struct lapic *lapic_get(struct lapic_set *set, unsigned id);
+/* Whether the processor has an APIC, and one that knows x2APIC mode; both, unless told. An engine
+ * says so for its model, before the vCPU runs. */
+void lapic_set_kinds(struct lapic *apic, bool has_apic, bool has_x2apic);
 void lapic_reset(struct lapic *apic);
 void lapic_save(struct lapic *apic, GByteArray *out);
 bool lapic_load(struct lapic *apic, struct state_reader *reader, GError **error);

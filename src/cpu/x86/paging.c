@@ -16,6 +16,7 @@
 #define PDE4M_ADDR_LOW	 0xffc00000ull
 #define PDE4M_HIGH_SHIFT 19
 #define PDE4M_ADDR_HIGH	 (0xffull << 32)
+#define PDE4M_HIGH_BITS	 (0xffull << 13)
 #define PDE4M_RSVD	 (1ull << 21)
 
 #define PDPTE_RSVD (~PHYS_MASK | 0x1e6)
@@ -88,11 +89,13 @@ static uint64_t reserved_bits(const struct cpu *cpu, const struct paging_mode *m
 	uint64_t rsvd = mode->reserved;
 
 	if (mode->entry_size == 4)
-		return large ? PDE4M_RSVD : 0;
+		return !large			  ? 0
+		       : cpu->model->has[F_PSE36] ? PDE4M_RSVD
+						  : PDE4M_RSVD | PDE4M_HIGH_BITS;
 	if (!(cpu->state.efer & EFER_NXE))
 		rsvd |= PTE_NX;
-	if (level == 3)
-		return rsvd | PTE_PS;
+	if (level == 3 || (level == 2 && !cpu->model->has[F_PDPE1GB]))
+		rsvd |= PTE_PS;
 	return large ? rsvd | (page_mask & ~0x1fffull) : rsvd;
 }
 
