@@ -78,7 +78,7 @@ static bool mark_entry(struct cpu *cpu, const struct paging_mode *mode, void *en
 		    : !atomic_compare_exchange_strong((_Atomic uint32_t *)entry, &value32,
 						      value32 | (uint32_t)bits))
 		return false;
-	mem_set_dirty(cpu->env.mem, gpa);
+	mem_written(cpu->env.mem, gpa, mode->entry_size);
 	return true;
 }
 
