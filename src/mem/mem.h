@@ -30,13 +30,15 @@
 #define MEM_MAX_SIZE   (256ull << 30)
 
 /*
- * An engine's vCPU with decoded code. written(): lines that held code were written and are no
+ * An engine's vCPU with decoded code and write TLBs. written(): lines that held code were written and are no
  * longer marked; what was decoded from them is to be dropped. protect(): gpa's page holds code from
- * now on; when the call returns, no more stores go to it but through mem_written(). Any thread.
+ * now on; when the call returns, no more stores go to it but through mem_written(). cleaned():
+ * dirty bits were cleared; when the call returns, the next store to each clean page sets its bit. Any thread.
  */
-struct mem_code_listener {
+struct mem_listener {
 	void (*written)(void *opaque, uint64_t gpa, uint64_t len);
 	void (*protect)(void *opaque, uint64_t gpa);
+	void (*cleaned)(void *opaque);
 	void *opaque;
 };
 
@@ -49,7 +51,7 @@ struct mem {
 	_Atomic uint64_t *dirty;      /* a bit a page of `span` */
 	_Atomic uint64_t *code_lines; /* a word a page of `span` */
 	_Atomic unsigned protecting;  /* mem_add_code_lines() in progress */
-	GArray *code_listeners;       /* struct mem_code_listener; set up before vCPUs run */
+	GArray *listeners;	      /* struct mem_listener; set up before vCPUs run */
 };
 
 /* `size` bytes of zeroed RAM, a multiple of the page size within MEM_MIN_SIZE..MEM_MAX_SIZE. */
@@ -80,6 +82,13 @@ bool mem_write(struct mem *mem, uint64_t gpa, const void *buf, uint64_t len);
 uint8_t *mem_range(const struct mem *mem, uint64_t gpa, uint64_t len);
 void mem_written(struct mem *mem, uint64_t gpa, uint64_t len);
 
+/*
+ * Two pages of RAM (gpas), mapped a second time one after the other, in the place of `old`, which an
+ * earlier call gave, or NULL. For accesses over both that one instruction is to make.
+ */
+uint8_t *mem_map_pair(const struct mem *mem, uint8_t *old, const uint64_t pages[2]);
+void mem_unmap_pair(uint8_t *pair);
+
 static inline void mem_set_dirty(struct mem *mem, uint64_t gpa)
 {
 	uint64_t page = gpa / MEM_PAGE_SIZE, bit = 1ull << (page % 64);
@@ -93,7 +102,11 @@ static inline bool mem_is_dirty(const struct mem *mem, uint64_t gpa)
 
 	return atomic_load_explicit(&mem->dirty[page / 64], memory_order_relaxed) >> (page % 64) & 1;
 }
-/* Moves the dirty bits of `n_words` * 64 pages from `first_page` (a multiple of 64) to `out`. */
+/*
+ * Moves the dirty bits of `n_words` * 64 pages from `first_page` (a multiple of 64) to `out`. Every store that
+ * is older than the return is in it, and in guest RAM; every younger one will be in the next. Waits for
+ * vCPUs that run, so its caller holds no lock that they take.
+ */
 void mem_fetch_dirty(struct mem *mem, uint64_t first_page, uint64_t *out, uint64_t n_words);
 
 /* The lines of 64 bytes that gpa .. gpa+len-1, within one page, touch. */
@@ -117,7 +130,7 @@ static inline bool mem_is_protecting(const struct mem *mem)
 {
 	return atomic_load(&mem->protecting);
 }
-void mem_add_code_listener(struct mem *mem, const struct mem_code_listener *listener);
-void mem_remove_code_listener(struct mem *mem, void *opaque);
+void mem_add_listener(struct mem *mem, const struct mem_listener *listener);
+void mem_remove_listener(struct mem *mem, void *opaque);
 
 #endif

@@ -498,21 +498,16 @@ void code_take_written(struct cpu *cpu)
 }
 
 /*
- * Another vCPU is to take a page out of its write TLBs and we wait until it has. One that is
+ * Another vCPU is to take a page, or all, out of its write TLBs and we wait until it has. One that is
  * not running guest code does it before it runs any, and one that waits itself does it while waiting.
  */
-static void on_protect(void *opaque, uint64_t gpa)
+static void ask_to_protect(struct cpu *cpu, bool all, uint64_t gpa)
 {
-	struct cpu *cpu = opaque;
 	unsigned ticket;
 
-	if (running == cpu) {
-		mmu_protect_page(cpu, gpa);
-		return;
-	}
 	g_mutex_lock(&cpu->code->requests_lock);
 	/* A vCPU that is halted for good takes none. */
-	if (cpu->code->protect->len < REQUESTS_MAX)
+	if (!all && cpu->code->protect->len < REQUESTS_MAX)
 		g_array_append_val(cpu->code->protect, gpa);
 	else
 		cpu->code->protect_all = true;
@@ -527,15 +522,35 @@ static void on_protect(void *opaque, uint64_t gpa)
 	}
 }
 
+static void on_protect(void *opaque, uint64_t gpa)
+{
+	struct cpu *cpu = opaque;
+
+	if (running == cpu)
+		mmu_protect_page(cpu, gpa);
+	else
+		ask_to_protect(cpu, false, gpa);
+}
+
+static void on_cleaned(void *opaque)
+{
+	struct cpu *cpu = opaque;
+
+	if (running == cpu)
+		mmu_flush(cpu);
+	else
+		ask_to_protect(cpu, true, 0);
+}
+
 void code_listen(struct cpu *cpu)
 {
-	mem_add_code_listener(cpu->env.mem,
-			      &(struct mem_code_listener){on_written, on_protect, cpu});
+	mem_add_listener(cpu->env.mem,
+			 &(struct mem_listener){on_written, on_protect, on_cleaned, cpu});
 }
 
 void code_unlisten(struct cpu *cpu)
 {
-	mem_remove_code_listener(cpu->env.mem, cpu);
+	mem_remove_listener(cpu->env.mem, cpu);
 }
 
 void code_set_running(struct cpu *cpu)

@@ -152,7 +152,9 @@ struct cpu {
 	 * which is the bounce buffer where the memory cannot be pointed at. */
 	void *rmw_pending;
 	_Alignas(16) uint64_t rmw_bounce[2]; /* CMPXCHG16B's operand, too */
-	uint64_t rmw_address;
+	uint64_t rmw_address, rmw_second;
+	uint8_t *pair; /* two pages of RAM, side by side (mmu.c); NULL before the first use */
+	uint64_t pair_pages[2];
 
 	struct x86_state state; /* gpr, rflags' arithmetic bits and the x87 are kept elsewhere while it runs */
 	bool x87_live;          /* the guest's x87/MMX registers are in the host's */

@@ -399,6 +399,7 @@ static void interp_free(struct vcpu *vcpu)
 	code_unlisten(cpu);
 	code_free(cpu->code);
 	jit_free(cpu);
+	mem_unmap_pair(cpu->pair);
 	g_mutex_clear(&cpu->halt_lock);
 	g_cond_clear(&cpu->halt_cond);
 	g_aligned_free(cpu);

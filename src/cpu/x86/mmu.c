@@ -420,24 +420,61 @@ void mmu_probe(struct cpu *cpu, const struct insn *insn, uint64_t address, unsig
 	watch(cpu, insn, address, size, write);
 }
 
+/* XCHG with memory is locked without the prefix. */
+static bool is_locked(const struct insn *insn)
+{
+	const struct insn_row *row = insn_row_get(insn->row);
+
+	return (insn->flags & INSN_LOCK) || (row->map == 0 && (row->opcode & 0xfe) == 0x86);
+}
+
+/*
+ * The end of one page and the start of another one, both RAM, side by side: where they are not
+ * neighbours, they are mapped a second time. So a locked instruction on both stays one of the host's,
+ * atomic for all who use the memory. NULL: not both are RAM.
+ */
+static uint8_t *pair_at(struct cpu *cpu, uint64_t gpa, uint64_t gpa2)
+{
+	const struct mem *mem = cpu->env.mem;
+	uint64_t pages[2] = {gpa & ~4095ull, gpa2 & ~4095ull};
+
+	if (!mem_is_ram(mem, gpa) || !mem_is_ram(mem, gpa2))
+		return NULL;
+	if (pages[1] == pages[0] + 4096)
+		return mem_hva(mem, gpa);
+	if (!cpu->pair || memcmp(cpu->pair_pages, pages, sizeof(pages))) {
+		cpu->pair = mem_map_pair(mem, cpu->pair, pages);
+		memcpy(cpu->pair_pages, pages, sizeof(pages));
+	}
+	return cpu->pair + gpa % 4096;
+}
+
 void *mmu_rmw_slow(struct cpu *cpu, const struct insn *insn, uint64_t address, unsigned size)
 {
-	uint64_t gpa = translate(cpu, insn, address, ACCESS_WRITE, current_class(cpu));
+	uint64_t gpa = translate(cpu, insn, address, ACCESS_WRITE, current_class(cpu)), gpa2 = 0;
+	unsigned first = first_part(address, size);
 	void *p;
 
 	cpu->rmw_pending = NULL;
 	p = tlb_write(cpu, address, size);
 	if (p)
 		return p;
-	p = mem_hva(cpu->env.mem, gpa);
-	if (p && first_part(address, size) == size) {
-		/* A page that holds code or is watched: written in place, so that a locked
+	if (first == size) {
+		p = mem_hva(cpu->env.mem, gpa);
+	} else if (is_locked(insn)) {
+		gpa2 = translate(cpu, insn, next_page(cpu, address), ACCESS_WRITE,
+				 current_class(cpu));
+		p = pair_at(cpu, gpa, gpa2);
+	}
+	if (p) {
+		/* A page that holds code or is watched, or two: written in place, so that a locked
 		 * instruction stays one. */
 		check_alignment(cpu, insn, address, size, current_class(cpu));
 		watch(cpu, insn, address, size, true);
 		watch(cpu, insn, address, size, false);
 		note_access(cpu, address, size, true);
 		cpu->rmw_address = gpa;
+		cpu->rmw_second = gpa2;
 		return cpu->rmw_pending = p;
 	}
 	mmu_probe(cpu, insn, address, size, true);
@@ -448,10 +485,15 @@ void *mmu_rmw_slow(struct cpu *cpu, const struct insn *insn, uint64_t address, u
 
 void mmu_rmw_commit(struct cpu *cpu, const struct insn *insn, unsigned size)
 {
-	if (cpu->rmw_pending == cpu->rmw_bounce)
+	unsigned first = first_part(cpu->rmw_address, size);
+
+	if (cpu->rmw_pending == cpu->rmw_bounce) {
 		mmu_write_slow(cpu, insn, cpu->rmw_address, cpu->rmw_bounce, size);
-	else
-		mem_written(cpu->env.mem, cpu->rmw_address, size);
+	} else {
+		mem_written(cpu->env.mem, cpu->rmw_address, first);
+		if (first < size)
+			mem_written(cpu->env.mem, cpu->rmw_second, size - first);
+	}
 	cpu->rmw_pending = NULL;
 }
 
