@@ -330,7 +330,9 @@ static void set_events(struct kvm_vcpu *v, const struct x86_state *s)
 			{
 				.injected = s->interrupt_taken,
 				.nr = s->interrupt_vector,
-				.shadow = s->interrupt_shadow ? KVM_X86_SHADOW_INT_STI : 0,
+				.shadow = !s->interrupt_shadow ? 0
+					  : s->shadow_by_ss    ? KVM_X86_SHADOW_INT_MOV_SS
+							       : KVM_X86_SHADOW_INT_STI,
 			},
 		.nmi = {.pending = s->nmi_taken, .masked = s->nmi_masked},
 		.flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW,
@@ -349,6 +351,7 @@ static void get_events(struct kvm_vcpu *v, struct x86_state *s)
 	s->interrupt_taken = k.interrupt.injected && !k.interrupt.soft;
 	s->interrupt_vector = s->interrupt_taken ? k.interrupt.nr : 0;
 	s->interrupt_shadow = k.interrupt.shadow;
+	s->shadow_by_ss = k.interrupt.shadow & KVM_X86_SHADOW_INT_MOV_SS;
 	s->nmi_taken = k.nmi.pending || k.nmi.injected;
 	s->nmi_masked = k.nmi.masked && !k.nmi.injected;
 }

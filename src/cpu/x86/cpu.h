@@ -200,7 +200,6 @@ struct cpu {
 	} fault;
 	uint32_t debug_pending; /* bits of DR6 that raise #DB before the next instruction */
 	struct cpu_debugger debugger;
-	bool shadow_by_ss; /* interrupt_shadow is from a load of SS, which holds off traps too */
 	uint8_t delivering; /* vector of the event in delivery, for double faults */
 	char error[160]; /* last_error */
 };

@@ -113,11 +113,47 @@ static void deliver_taken(struct cpu *cpu)
 	interrupt_event(cpu, event, cpu->state.interrupt_vector);
 }
 
-/* The instruction in an interrupt shadow; no instruction breakpoint stops it (SDM 18.3.1.1). */
+static void run_block(struct cpu *cpu)
+{
+	struct block *block;
+
+	if (cpu->jit.cache) {
+		jit_run_block(cpu);
+		return;
+	}
+	block = code_find(cpu);
+	cpu->block = block;
+	cpu->stats.instructions += block->n;
+	block->insn[0].exec(cpu, block->insn);
+}
+
+/* One instruction, with RFLAGS.TF set or breakpoints enabled. RF lasts to its end. */
+static void run_stepped(struct cpu *cpu)
+{
+	uint64_t rf = cpu->state.rflags & RFLAGS_RF, rip = cpu->state.rip;
+	bool stepped = cpu->state.rflags & RFLAGS_TF;
+
+	debug_check_fetch(cpu);
+	cpu->state.rflags &= ~(uint64_t)RFLAGS_RF;
+	cpu->no_step = false;
+	run_block(cpu);
+	/* A repeated instruction that was left between two elements has not ended. */
+	if (cpu->state.rip == rip && (cpu->block->insn[0].flags & (INSN_REP | INSN_REPNE)))
+		cpu->state.rflags |= rf;
+	if (stepped && !cpu->no_step)
+		debug_pend(cpu, DR6_BS);
+}
+
+/* The instruction in an interrupt shadow. One by a load of SS hides instruction breakpoints (SDM volume 3,
+ * 6.8.3), STI's does not. */
 static void run_shadowed(struct cpu *cpu)
 {
 	bool stepped = cpu->state.rflags & RFLAGS_TF;
 
+	if ((cpu->mode_key & MODE_STEP) && !cpu->state.shadow_by_ss) {
+		run_stepped(cpu);
+		return;
+	}
 	cpu->no_step = false;
 	run_one(cpu);
 	if (stepped && !cpu->no_step)
@@ -131,7 +167,7 @@ static bool attend(struct cpu *cpu)
 
 	for (;;) {
 		atomic_store(&cpu->attention, false);
-		if (cpu->debug_pending && !(cpu->state.interrupt_shadow && cpu->shadow_by_ss))
+		if (cpu->debug_pending && !(cpu->state.interrupt_shadow && cpu->state.shadow_by_ss))
 			interrupt_debug(cpu);
 		if (atomic_exchange(&cpu->kicked, false))
 			return false;
@@ -165,37 +201,6 @@ static bool attend(struct cpu *cpu)
 			return true;
 		wait_halted(cpu);
 	}
-}
-
-static void run_block(struct cpu *cpu)
-{
-	struct block *block;
-
-	if (cpu->jit.cache) {
-		jit_run_block(cpu);
-		return;
-	}
-	block = code_find(cpu);
-	cpu->block = block;
-	cpu->stats.instructions += block->n;
-	block->insn[0].exec(cpu, block->insn);
-}
-
-/* One instruction, with RFLAGS.TF set or breakpoints enabled. RF lasts to its end. */
-static void run_stepped(struct cpu *cpu)
-{
-	uint64_t rf = cpu->state.rflags & RFLAGS_RF, rip = cpu->state.rip;
-	bool stepped = cpu->state.rflags & RFLAGS_TF;
-
-	debug_check_fetch(cpu);
-	cpu->state.rflags &= ~(uint64_t)RFLAGS_RF;
-	cpu->no_step = false;
-	run_block(cpu);
-	/* A repeated instruction that was left between two elements has not ended. */
-	if (cpu->state.rip == rip && (cpu->block->insn[0].flags & (INSN_REP | INSN_REPNE)))
-		cpu->state.rflags |= rf;
-	if (stepped && !cpu->no_step)
-		debug_pend(cpu, DR6_BS);
 }
 
 /* As run_block(), for a debugger; false: run() is to tell it something. */

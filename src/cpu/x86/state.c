@@ -8,7 +8,8 @@
 #include "cpu/x86/cpu.h"
 #include "cpu/x86/debug.h"
 
-#define FIELD(member) STATE_FIELD(struct x86_state, member)
+#define FIELD(member)		  STATE_FIELD(struct x86_state, member)
+#define FIELD_SINCE(member, version) STATE_FIELD_SINCE(struct x86_state, member, version)
 #define SEGMENT_FIELDS(s)                                                                          \
 	FIELD(s.base), FIELD(s.limit), FIELD(s.selector), FIELD(s.attr)
 
@@ -27,7 +28,7 @@ static const struct state_field fields[] = {
 	FIELD(kvm_wall_clock), FIELD(kvm_system_time),
 	FIELD(fpu.fcw), FIELD(fpu.fsw), FIELD(fpu.ftw), FIELD(fpu.fop), FIELD(fpu.fip), FIELD(fpu.fdp),
 	FIELD(fpu.st), FIELD(mxcsr), FIELD(ymm),
-	FIELD(activity), FIELD(interrupt_shadow), FIELD(nmi_masked),
+	FIELD(activity), FIELD(interrupt_shadow), FIELD_SINCE(shadow_by_ss, 2), FIELD(nmi_masked),
 	FIELD(interrupt_taken), FIELD(interrupt_vector), FIELD(nmi_taken),
 };
 
@@ -44,7 +45,7 @@ static bool check(const void *object)
 
 const struct state_table x86_state_table = {
 	.name = "x86",
-	.version = 1,
+	.version = 2,
 	.object_size = sizeof(struct x86_state),
 	.fields = fields,
 	.n_fields = G_N_ELEMENTS(fields),

@@ -129,6 +129,7 @@ struct x86_state {
 
 	uint8_t activity; /* enum x86_activity */
 	bool interrupt_shadow;
+	bool shadow_by_ss; /* it is from a load of SS, which holds off debug exceptions, too */
 	bool nmi_masked;
 
 	/* Taken from the APIC, but its handler not entered: the interrupt, an NMI. */
