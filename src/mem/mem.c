@@ -97,6 +97,8 @@ void mem_free(struct mem *mem)
 /* Whether gpa .. gpa+len-1 lies in one of the two runs of RAM. */
 static bool in_ram(const struct mem *mem, uint64_t gpa, uint64_t len)
 {
+	if (atomic_load(&mem->has_smram) && mem_is_closed(mem, gpa, len))
+		return false;
 	if (gpa < mem->low_size)
 		return len <= mem->low_size - gpa;
 	return gpa - MEM_HOLE_END < mem->high_size && len <= mem->high_size - (gpa - MEM_HOLE_END);
@@ -149,6 +151,18 @@ bool mem_write(struct mem *mem, uint64_t gpa, const void *buf, uint64_t len)
 	memcpy(mem->base + gpa, buf, len);
 	mem_written(mem, gpa, len);
 	return true;
+}
+
+bool mem_is_closed(const struct mem *mem, uint64_t gpa, uint64_t len)
+{
+	for (unsigned i = 0; i < MEM_N_SMRAM; i++) {
+		uint64_t start = atomic_load(&mem->smram[i].gpa);
+		uint64_t size = atomic_load(&mem->smram[i].len);
+
+		if (gpa < start + size && start < gpa + len)
+			return true;
+	}
+	return false;
 }
 
 static const struct mem_listener *listener_at(const struct mem *mem, unsigned i)
@@ -208,6 +222,23 @@ void mem_fetch_dirty(struct mem *mem, uint64_t first_page, uint64_t *out, uint64
 	}
 	for (unsigned i = 0; cleaned && i < mem->listeners->len; i++)
 		listener_at(mem, i)->cleaned(listener_at(mem, i)->opaque);
+}
+
+void mem_set_smram(struct mem *mem, enum mem_smram which, uint64_t gpa, uint64_t len)
+{
+	struct mem_smram_range *range = &mem->smram[which];
+	bool any = false;
+
+	g_assert(gpa % MEM_PAGE_SIZE == 0 && len % MEM_PAGE_SIZE == 0);
+	/* Nothing is closed in between that was not or will not be. */
+	atomic_store(&range->len, 0);
+	atomic_store(&range->gpa, gpa);
+	atomic_store(&range->len, len);
+	for (unsigned i = 0; i < MEM_N_SMRAM; i++)
+		any |= atomic_load(&mem->smram[i].len) != 0;
+	atomic_store(&mem->has_smram, any);
+	for (unsigned i = 0; i < mem->listeners->len; i++)
+		listener_at(mem, i)->remapped(listener_at(mem, i)->opaque);
 }
 
 void mem_add_listener(struct mem *mem, const struct mem_listener *listener)

@@ -33,14 +33,20 @@
  * An engine's vCPU with decoded code and write TLBs. written(): lines that held code were written and are no
  * longer marked; what was decoded from them is to be dropped. protect(): gpa's page holds code from
  * now on; when the call returns, no more stores go to it but through mem_written(). cleaned():
- * dirty bits were cleared; when the call returns, the next store to each clean page sets its bit. Any thread.
+ * dirty bits were cleared; when the call returns, the next store to each clean page sets its bit.
+ * remapped(): what is RAM has changed; seen at the next branch at the latest. Any thread, and
+ * remapped() under any lock.
  */
 struct mem_listener {
 	void (*written)(void *opaque, uint64_t gpa, uint64_t len);
 	void (*protect)(void *opaque, uint64_t gpa);
 	void (*cleaned)(void *opaque);
+	void (*remapped)(void *opaque);
 	void *opaque;
 };
+
+/* Ranges of RAM that a chipset can keep for system-management mode, of its two kinds. */
+enum mem_smram { MEM_SMRAM_COMPATIBLE, MEM_SMRAM_TOP, MEM_N_SMRAM };
 
 struct mem {
 	uint8_t *base;
@@ -51,6 +57,10 @@ struct mem {
 	_Atomic uint64_t *dirty;      /* a bit a page of `span` */
 	_Atomic uint64_t *code_lines; /* a word a page of `span` */
 	_Atomic unsigned protecting;  /* mem_add_code_lines() in progress */
+	_Atomic bool has_smram;	      /* some is closed */
+	struct mem_smram_range {
+		_Atomic uint64_t gpa, len; /* len 0: nothing is closed */
+	} smram[MEM_N_SMRAM];
 	GArray *listeners;	      /* struct mem_listener; set up before vCPUs run */
 };
 
@@ -62,17 +72,34 @@ static inline uint64_t mem_size(const struct mem *mem)
 	return mem->low_size + mem->high_size;
 }
 
-/* Whether the byte at `gpa` is RAM. */
-static inline bool mem_is_ram(const struct mem *mem, uint64_t gpa)
+/* Host address of RAM at `gpa` as system-management mode sees it, or NULL; valid up to the end of
+ * gpa's page. */
+static inline uint8_t *mem_hva_smm(const struct mem *mem, uint64_t gpa)
 {
-	return gpa < mem->low_size || gpa - MEM_HOLE_END < mem->high_size;
+	return gpa < mem->low_size || gpa - MEM_HOLE_END < mem->high_size ? mem->base + gpa : NULL;
 }
+/* Whether some of gpa .. gpa+len-1 is closed to all but system-management mode. */
+bool mem_is_closed(const struct mem *mem, uint64_t gpa, uint64_t len);
 
-/* Host address of RAM at `gpa`, or NULL; valid up to the end of gpa's page. */
+/* The same for everybody else: where SMRAM is closed there is no RAM. */
 static inline uint8_t *mem_hva(const struct mem *mem, uint64_t gpa)
 {
-	return mem_is_ram(mem, gpa) ? mem->base + gpa : NULL;
+	if (G_UNLIKELY(atomic_load_explicit(&mem->has_smram, memory_order_relaxed)) &&
+	    mem_is_closed(mem, gpa, 1))
+		return NULL;
+	return mem_hva_smm(mem, gpa);
 }
+static inline bool mem_is_ram(const struct mem *mem, uint64_t gpa)
+{
+	return mem_hva(mem, gpa) != NULL;
+}
+
+/*
+ * SMRAM: closes whole pages of RAM to all but processors in system-management mode, who reach them
+ * also where a device's memory lies; `len` 0 opens what was closed. What a chipset's register says, from
+ * the register's function: no lock is taken, none is waited for. KVM does not heed it.
+ */
+void mem_set_smram(struct mem *mem, enum mem_smram which, uint64_t gpa, uint64_t len);
 
 /* Copy; false, with nothing copied, if any byte of the range is not RAM. */
 bool mem_read(const struct mem *mem, uint64_t gpa, void *buf, uint64_t len);

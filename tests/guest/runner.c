@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Runs guest programs (guest.h) on an engine: a machine of RAM, local APICs and three ports.
+ * Runs guest programs (guest.h) on an engine: a machine of RAM, local APICs and a few ports.
  *   runner [--cpu=MODEL] ENGINE[,ENGINE] PROGRAM...      TAP; a program is an ELF file
  * An ELF64 program starts in 64-bit mode, an ELF32 one in 32-bit protected mode without paging.
  * With two engines a program starts on the first and changes to the other one wherever it asks for
@@ -31,6 +31,7 @@ struct run {
 	bool hand_over;
 	bool emulated;
 	uint32_t result;
+	struct timer smi;
 };
 
 static void exit_port_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
@@ -58,6 +59,27 @@ static uint64_t hand_over_port_read(void *opaque, uint64_t offset, unsigned size
 	bool kvm = run->engines[0] == &engine_kvm || run->engines[1] == &engine_kvm;
 
 	return run->emulated | kvm << 1;
+}
+
+/* 1: SMI# a millisecond later. */
+static void smi_port_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
+{
+	struct run *run = opaque;
+
+	timer_set(&run->smi, clock_now_ns(run->env.clock) + 1000000);
+}
+
+static void raise_smi(void *opaque)
+{
+	bus_smi(((struct run *)opaque)->env.bus);
+}
+
+/* 1 closes the 128 KiB at A0000h to all but system-management mode, 0 opens them. */
+static void smram_port_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
+{
+	struct run *run = opaque;
+
+	mem_set_smram(run->env.mem, MEM_SMRAM_COMPATIBLE, 0xa0000, value ? 0x20000 : 0);
 }
 
 static void print_port_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
@@ -188,6 +210,8 @@ static void build_machine(struct run *run, GMutex *lock)
 	static const struct bus_ops hand_over_port = {hand_over_port_read, hand_over_port_write, 1,
 						      1};
 	static const struct bus_ops print_port = {port_read, print_port_write, 1, 1};
+	static const struct bus_ops smi_port = {port_read, smi_port_write, 1, 1};
+	static const struct bus_ops smram_port = {port_read, smram_port_write, 1, 1};
 
 	run->env = (struct engine_env){.mem = mem_new(RAM_SIZE, NULL),
 				       .bus = bus_new(),
@@ -198,10 +222,14 @@ static void build_machine(struct run *run, GMutex *lock)
 	bus_map(run->env.bus, BUS_PIO, 0xf4, 4, &exit_port, run, lock);
 	bus_map(run->env.bus, BUS_PIO, 0xf8, 1, &hand_over_port, run, lock);
 	bus_map(run->env.bus, BUS_PIO, 0x402, 1, &print_port, run, lock);
+	bus_map(run->env.bus, BUS_PIO, 0xfa, 1, &smi_port, run, lock);
+	bus_map(run->env.bus, BUS_PIO, 0xfb, 1, &smram_port, run, lock);
+	timer_init(&run->smi, run->env.clock, NULL, raise_smi, run);
 }
 
 static void free_machine(struct run *run)
 {
+	timer_fini(&run->smi);
 	lapic_set_free(run->env.lapics);
 	clock_free(run->env.clock);
 	bus_free(run->env.bus);

@@ -94,7 +94,9 @@ static bool has_reason_to_wake(struct kvm_vcpu *v)
 {
 	bool halted = v->activity == X86_HALTED;
 
-	return lapic_pending(v->lapic, halted && v->if_flag, halted && !v->nmi_masked);
+	return lapic_pending(v->lapic, LAPIC_ACCEPT_INIT |
+					       (halted && v->if_flag ? LAPIC_ACCEPT_INTERRUPT : 0) |
+					       (halted && !v->nmi_masked ? LAPIC_ACCEPT_NMI : 0));
 }
 
 /* False: kicked. */
@@ -133,14 +135,15 @@ static void take_sipi(struct kvm_vcpu *v, uint8_t vector)
 	kvm_state_set(v, &s);
 }
 
-static void take_event(struct kvm_vcpu *v, bool interrupts_enabled, bool nmi_enabled)
+static void take_event(struct kvm_vcpu *v, unsigned accept)
 {
 	uint8_t vector = 0;
-	enum lapic_event event = lapic_take(v->lapic, interrupts_enabled, nmi_enabled, &vector);
+	enum lapic_event event = lapic_take(v->lapic, accept, &vector);
 	struct kvm_interrupt interrupt = {.irq = vector};
 
 	switch (event) {
 	case LAPIC_EVENT_NONE:
+	case LAPIC_EVENT_SMI: /* not accepted */
 		break;
 	case LAPIC_EVENT_INIT:
 		take_init(v);
@@ -166,9 +169,17 @@ static void take_event(struct kvm_vcpu *v, bool interrupts_enabled, bool nmi_ena
 /* Gives KVM what the APIC has for it, and asks to be told when it can take more. */
 static void inject(struct kvm_vcpu *v)
 {
-	while (v->activity == X86_ACTIVE && lapic_pending(v->lapic, v->can_inject, true))
-		take_event(v, v->can_inject, true);
-	v->run->request_interrupt_window = !v->can_inject && lapic_pending(v->lapic, true, false);
+	for (;;) {
+		unsigned accept = LAPIC_ACCEPT_INIT | LAPIC_ACCEPT_NMI |
+				  (v->can_inject ? LAPIC_ACCEPT_INTERRUPT : 0);
+
+		if (v->activity != X86_ACTIVE || !lapic_pending(v->lapic, accept))
+			break;
+		take_event(v, accept);
+	}
+	v->run->request_interrupt_window =
+		!v->can_inject &&
+		lapic_pending(v->lapic, LAPIC_ACCEPT_INIT | LAPIC_ACCEPT_INTERRUPT);
 }
 
 static int enter(struct kvm_vcpu *v)
@@ -370,7 +381,7 @@ static enum engine_exit run_loop(struct kvm_vcpu *v)
 		if (v->activity != X86_ACTIVE && !sleep_halted(v))
 			return ENGINE_EXIT_KICK;
 		if (v->activity == X86_WAIT_FOR_SIPI) {
-			take_event(v, false, false);
+			take_event(v, LAPIC_ACCEPT_INIT);
 			continue;
 		}
 		inject(v);

@@ -41,6 +41,7 @@ struct kvm_vcpu {
 	bool if_flag;	 /* RFLAGS.IF when KVM_RUN last came back */
 	bool can_inject; /* KVM would take an interrupt now */
 	bool nmi_masked; /* kept while halted */
+	uint32_t smbase; /* of the state; no SMI is taken (docs/adr/0012) */
 	uint8_t cr8;	 /* as given to KVM_RUN */
 
 	uint64_t tsc_khz;

@@ -359,6 +359,11 @@ static void get_events(struct kvm_vcpu *v, struct x86_state *s)
 void kvm_state_set(struct kvm_vcpu *v, const struct x86_state *state)
 {
 	v->refused = false;
+	if (state->smm) {
+		errno = ENOTSUP;
+		kvm_refuse(v, "system-management mode");
+	}
+	v->smbase = state->smbase;
 	/* XCR0 is checked against CR4, and KVM's CPUID follows both. */
 	set_sregs(v, state);
 	set_xcr0(v, state);
@@ -387,6 +392,7 @@ void kvm_state_get(struct kvm_vcpu *v, struct x86_state *s)
 	get_debug(v, s);
 	get_events(v, s);
 	s->activity = v->activity;
+	s->smbase = v->smbase;
 	s->kvm_system_time = v->kvm_system_time;
 	s->kvm_wall_clock = v->kvm_wall_clock;
 	kvm_tsc_rebase_lapic(v);

@@ -256,7 +256,7 @@ static struct block *build(struct cpu *cpu, uint64_t gpa)
 {
 	static const size_t worst =
 		sizeof(struct block) + (BLOCK_MAX + 1) * sizeof(struct insn);
-	const uint8_t *page = mem_hva(cpu->env.mem, gpa & ~4095ull);
+	const uint8_t *page = mmu_hva(cpu, gpa & ~4095ull);
 	unsigned offset = gpa % 4096;
 	unsigned max = cpu->mode_key & MODE_STEP ? 1 : BLOCK_MAX;
 	enum insn_status status;
@@ -307,9 +307,8 @@ static struct block *build_crossing(struct cpu *cpu, uint64_t gpa, uint64_t addr
 	uint64_t gpa2 = mmu_fetch(cpu, NULL, next);
 	uint8_t bytes[INSN_MAX_LEN];
 
-	if (!mem_read(cpu->env.mem, gpa, bytes, first) ||
-	    !mem_read(cpu->env.mem, gpa2, bytes + first, sizeof(bytes) - first))
-		memset(bytes, 0xff, sizeof(bytes));
+	mmu_physical_read(cpu, gpa, bytes, first);
+	mmu_physical_read(cpu, gpa2, bytes + first, sizeof(bytes) - first);
 	*block = (struct block){.gpa = gpa, .mode_key = cpu->mode_key, .n = 1};
 	decode_one(cpu, bytes, sizeof(bytes), gpa % 4096, &block->insn[0]);
 	terminate(block, gpa % 4096 + block->insn[0].len);
@@ -405,7 +404,7 @@ struct block *code_find_slow(struct cpu *cpu)
 	address = cpu->mode_key & MODE_64 ? rip : (uint32_t)(rip + cpu->state.seg[X86_CS].base);
 	gpa = fetch_gpa(cpu, address);
 	cpu->pc_base = rip - address % 4096;
-	if (!mem_is_ram(cpu->env.mem, gpa))
+	if (!mmu_hva(cpu, gpa))
 		return build_nowhere(cpu, gpa);
 	if (G_UNLIKELY(code_is_compared(cpu, gpa))) {
 		block = build_compared(cpu, gpa);
@@ -501,7 +500,7 @@ void code_take_written(struct cpu *cpu)
  * Another vCPU is to take a page, or all, out of its write TLBs and we wait until it has. One that is
  * not running guest code does it before it runs any, and one that waits itself does it while waiting.
  */
-static void ask_to_protect(struct cpu *cpu, bool all, uint64_t gpa)
+static unsigned ask_to_protect(struct cpu *cpu, bool all, uint64_t gpa)
 {
 	unsigned ticket;
 
@@ -514,6 +513,11 @@ static void ask_to_protect(struct cpu *cpu, bool all, uint64_t gpa)
 	ticket = ++cpu->code->protect_asked;
 	g_mutex_unlock(&cpu->code->requests_lock);
 	atomic_store(&cpu->attention, true);
+	return ticket;
+}
+
+static void wait_until_protected(struct cpu *cpu, unsigned ticket)
+{
 	while (atomic_load(&cpu->in_guest) &&
 	       (int)(atomic_load(&cpu->code->protect_done) - ticket) < 0) {
 		if (running)
@@ -529,10 +533,20 @@ static void on_protect(void *opaque, uint64_t gpa)
 	if (running == cpu)
 		mmu_protect_page(cpu, gpa);
 	else
-		ask_to_protect(cpu, false, gpa);
+		wait_until_protected(cpu, ask_to_protect(cpu, false, gpa));
 }
 
 static void on_cleaned(void *opaque)
+{
+	struct cpu *cpu = opaque;
+
+	if (running == cpu)
+		mmu_flush(cpu);
+	else
+		wait_until_protected(cpu, ask_to_protect(cpu, true, 0));
+}
+
+static void on_remapped(void *opaque)
 {
 	struct cpu *cpu = opaque;
 
@@ -545,7 +559,8 @@ static void on_cleaned(void *opaque)
 void code_listen(struct cpu *cpu)
 {
 	mem_add_listener(cpu->env.mem,
-			 &(struct mem_listener){on_written, on_protect, on_cleaned, cpu});
+			 &(struct mem_listener){on_written, on_protect, on_cleaned,
+						on_remapped, cpu});
 }
 
 void code_unlisten(struct cpu *cpu)

@@ -69,14 +69,15 @@ static bool interrupts_enabled(const struct cpu *cpu)
 	       !(cpu->debugger.step && cpu->state.activity == X86_ACTIVE);
 }
 
-static bool nmi_enabled(const struct cpu *cpu)
+/* In system-management mode INIT and another SMI wait for RSM (SDM volume 3, 34.3 and 34.4). */
+static unsigned acceptable(const struct cpu *cpu)
 {
-	return !cpu->state.nmi_masked && cpu->state.activity != X86_WAIT_FOR_SIPI;
-}
+	bool waits = cpu->state.activity == X86_WAIT_FOR_SIPI;
 
-static bool can_take_event(struct cpu *cpu)
-{
-	return lapic_pending(cpu->lapic, interrupts_enabled(cpu), nmi_enabled(cpu));
+	return (interrupts_enabled(cpu) ? LAPIC_ACCEPT_INTERRUPT : 0) |
+	       (!cpu->state.nmi_masked && !waits ? LAPIC_ACCEPT_NMI : 0) |
+	       (!cpu->state.smm ? LAPIC_ACCEPT_INIT : 0) |
+	       (!cpu->state.smm && !waits ? LAPIC_ACCEPT_SMI : 0);
 }
 
 /* Sleeps until something can be taken, or a request has come. */
@@ -187,9 +188,9 @@ static bool attend(struct cpu *cpu)
 			deliver_taken(cpu);
 			continue;
 		}
-		if (can_take_event(cpu)) {
-			enum lapic_event event = lapic_take(cpu->lapic, interrupts_enabled(cpu),
-							    nmi_enabled(cpu), &vector);
+		if (lapic_pending(cpu->lapic, acceptable(cpu))) {
+			enum lapic_event event =
+				lapic_take(cpu->lapic, acceptable(cpu), &vector);
 
 			if (event != LAPIC_EVENT_NONE) {
 				cpu->stats.interrupts++;

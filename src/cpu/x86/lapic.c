@@ -47,7 +47,7 @@ struct lapic {
 	uint32_t initial_count, divide;
 	uint64_t tsc_deadline, tsc_offset;
 	int64_t timer_deadline_ns; /* when the count reaches 0 next; NO_DEADLINE: it stands */
-	bool nmi, init, sipi, extint;
+	bool nmi, init, sipi, extint, smi;
 	uint8_t sipi_vector;
 };
 
@@ -64,6 +64,7 @@ static const struct state_field fields[] = {
 	FIELD(isr), FIELD(tmr), FIELD(irr), FIELD(icr), FIELD(lvt), FIELD(initial_count),
 	FIELD(divide), FIELD(tsc_deadline), FIELD(tsc_offset), FIELD(timer_deadline_ns), FIELD(nmi),
 	FIELD(init), FIELD(sipi), FIELD(extint), FIELD(sipi_vector),
+	STATE_FIELD_SINCE(struct lapic, smi, 2),
 };
 
 static bool check(const void *object)
@@ -75,7 +76,7 @@ static bool check(const void *object)
 
 static const struct state_table table = {
 	.name = "lapic",
-	.version = 1,
+	.version = 2,
 	.object_size = sizeof(struct lapic),
 	.fields = fields,
 	.n_fields = G_N_ELEMENTS(fields),
@@ -181,8 +182,10 @@ static void accept_message(struct lapic *a, enum delivery_mode mode, uint8_t vec
 		a->sipi = true;
 		a->sipi_vector = vector;
 		break;
-	case DELIVERY_EXTINT:
 	case DELIVERY_SMI:
+		a->smi = true;
+		break;
+	case DELIVERY_EXTINT:
 		break;
 	}
 	g_mutex_unlock(&a->lock);
@@ -247,6 +250,14 @@ static void receive_intr(void *opaque, bool level)
 	g_mutex_unlock(&a->lock);
 	if (level)
 		wake(a);
+}
+
+static void receive_smi(void *opaque)
+{
+	struct lapic_set *set = opaque;
+
+	for (unsigned i = 0; i < set->n; i++)
+		accept_message(&set->apic[i], DELIVERY_SMI, 0, false);
 }
 
 static void send_ipi(struct lapic *a, uint64_t icr)
@@ -630,19 +641,20 @@ void lapic_set_cr8(struct lapic *a, uint64_t cr8)
 	g_mutex_unlock(&a->lock);
 }
 
-bool lapic_pending(struct lapic *a, bool interrupts_enabled, bool nmi_enabled)
+bool lapic_pending(struct lapic *a, unsigned accept)
 {
 	bool pending;
 
 	g_mutex_lock(&a->lock);
-	pending = a->init || a->sipi || (a->nmi && nmi_enabled) ||
-		  (interrupts_enabled && (deliverable(a) >= 0 || takes_extint(a)));
+	pending = ((accept & LAPIC_ACCEPT_SMI) && a->smi) ||
+		  ((accept & LAPIC_ACCEPT_INIT) && (a->init || a->sipi)) ||
+		  ((accept & LAPIC_ACCEPT_NMI) && a->nmi) ||
+		  ((accept & LAPIC_ACCEPT_INTERRUPT) && (deliverable(a) >= 0 || takes_extint(a)));
 	g_mutex_unlock(&a->lock);
 	return pending;
 }
 
-/* What power-on and INIT do; INIT leaves IA32_APIC_BASE and the id, and a SIPI that came after it.
- */
+/* What power-on and INIT do; INIT leaves IA32_APIC_BASE and the id, a SIPI that came after it, and an SMI. */
 static void reset_registers(struct lapic *a)
 {
 	a->tpr = a->ldr = a->esr = a->esr_pending = a->initial_count = a->divide = 0;
@@ -658,25 +670,29 @@ static void reset_registers(struct lapic *a)
 	arm_timer(a, NO_DEADLINE);
 }
 
-static enum lapic_event take_locked(struct lapic *a, bool interrupts_enabled, bool nmi_enabled,
-				    uint8_t *vector, bool *extint)
+/* In the order of SDM volume 3, table 6-2. */
+static enum lapic_event take_locked(struct lapic *a, unsigned accept, uint8_t *vector, bool *extint)
 {
 	int v = deliverable(a);
 
-	if (a->init) {
+	if (a->smi && (accept & LAPIC_ACCEPT_SMI)) {
+		a->smi = false;
+		return LAPIC_EVENT_SMI;
+	}
+	if (a->init && (accept & LAPIC_ACCEPT_INIT)) {
 		reset_registers(a);
 		return LAPIC_EVENT_INIT;
 	}
-	if (a->sipi) {
+	if (a->sipi && (accept & LAPIC_ACCEPT_INIT)) {
 		a->sipi = false;
 		*vector = a->sipi_vector;
 		return LAPIC_EVENT_SIPI;
 	}
-	if (a->nmi && nmi_enabled) {
+	if (a->nmi && (accept & LAPIC_ACCEPT_NMI)) {
 		a->nmi = false;
 		return LAPIC_EVENT_NMI;
 	}
-	if (!interrupts_enabled)
+	if (!(accept & LAPIC_ACCEPT_INTERRUPT))
 		return LAPIC_EVENT_NONE;
 	if (takes_extint(a)) {
 		*extint = true;
@@ -690,14 +706,13 @@ static enum lapic_event take_locked(struct lapic *a, bool interrupts_enabled, bo
 	return LAPIC_EVENT_INTERRUPT;
 }
 
-enum lapic_event lapic_take(struct lapic *a, bool interrupts_enabled, bool nmi_enabled,
-			    uint8_t *vector)
+enum lapic_event lapic_take(struct lapic *a, unsigned accept, uint8_t *vector)
 {
 	enum lapic_event event;
 	bool extint = false;
 
 	g_mutex_lock(&a->lock);
-	event = take_locked(a, interrupts_enabled, nmi_enabled, vector, &extint);
+	event = take_locked(a, accept, vector, &extint);
 	g_mutex_unlock(&a->lock);
 	if (extint) {
 		/* The acknowledge cycle is the 8259's, whose lock comes before ours. */
@@ -740,7 +755,7 @@ void lapic_reset(struct lapic *a)
 	g_mutex_lock(&a->lock);
 	a->base = reset_base(a);
 	a->tsc_offset = 0;
-	a->extint = a->sipi = false;
+	a->extint = a->sipi = a->smi = false;
 	reset_registers(a);
 	g_mutex_unlock(&a->lock);
 }
@@ -784,6 +799,7 @@ struct lapic_set *lapic_set_new(struct bus *bus, struct clock *clock, unsigned n
 	}
 	bus_set_msi_sink(bus, receive_msi, set);
 	bus_set_intr_sink(bus, receive_intr, set);
+	bus_set_smi_sink(bus, receive_smi, set);
 	return set;
 }
 
@@ -793,6 +809,7 @@ void lapic_set_free(struct lapic_set *set)
 		return;
 	bus_set_msi_sink(set->bus, NULL, NULL);
 	bus_set_intr_sink(set->bus, NULL, NULL);
+	bus_set_smi_sink(set->bus, NULL, NULL);
 	for (unsigned i = 0; i < set->n; i++) {
 		timer_fini(&set->apic[i].timer);
 		g_mutex_clear(&set->apic[i].lock);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "cpu/x86/paging.h"
 
+#include "cpu/x86/mmu.h"
+
 #define PTE_P	 (1ull << 0)
 #define PTE_RW	 (1ull << 1)
 #define PTE_US	 (1ull << 2)
@@ -130,7 +132,7 @@ again:
 
 		gpas[level] = table + (address >> shift & ((1u << mode->index_bits) - 1)) *
 					      mode->entry_size;
-		entries[level] = mem_hva(cpu->env.mem, gpas[level]);
+		entries[level] = mmu_hva(cpu, gpas[level]);
 		e = values[level] = load_entry(entries[level], mode);
 		result->error = code;
 		if (!(e & PTE_P))
@@ -187,8 +189,7 @@ bool paging_load_pdptes(struct cpu *cpu, uint64_t cr3)
 {
 	uint64_t pdpte[4];
 
-	if (!mem_read(cpu->env.mem, cr3 & 0xffffffe0, pdpte, sizeof(pdpte)))
-		memset(pdpte, 0xff, sizeof(pdpte));
+	mmu_physical_read(cpu, cr3 & 0xffffffe0, pdpte, sizeof(pdpte));
 	for (unsigned i = 0; i < 4; i++)
 		if ((pdpte[i] & PTE_P) && (pdpte[i] & PDPTE_RSVD))
 			return false;

@@ -29,6 +29,7 @@ static const struct state_field fields[] = {
 	FIELD(fpu.fcw), FIELD(fpu.fsw), FIELD(fpu.ftw), FIELD(fpu.fop), FIELD(fpu.fip), FIELD(fpu.fdp),
 	FIELD(fpu.st), FIELD(mxcsr), FIELD(ymm),
 	FIELD(activity), FIELD(interrupt_shadow), FIELD_SINCE(shadow_by_ss, 2), FIELD(nmi_masked),
+	FIELD_SINCE(smm, 2), FIELD_SINCE(nmi_masked_before_smm, 2), FIELD_SINCE(smbase, 2),
 	FIELD(interrupt_taken), FIELD(interrupt_vector), FIELD(nmi_taken),
 };
 
@@ -77,6 +78,7 @@ void x86_state_reset(struct x86_state *s, bool bsp)
 	s->misc_enable = 1;
 	s->fpu.fcw = 0x40;
 	s->mxcsr = 0x1f80;
+	s->smbase = 0x30000;
 	s->activity = bsp ? X86_ACTIVE : X86_WAIT_FOR_SIPI;
 }
 
@@ -92,6 +94,7 @@ void x86_state_init(struct x86_state *s, bool bsp)
 	s->tsc_offset = old.tsc_offset;
 	s->tsc_aux = old.tsc_aux;
 	s->pat = old.pat;
+	s->smbase = old.smbase;
 	s->mtrr_def_type = old.mtrr_def_type;
 	memcpy(s->mtrr_fix, old.mtrr_fix, sizeof(s->mtrr_fix));
 	memcpy(s->mtrr_var, old.mtrr_var, sizeof(s->mtrr_var));

@@ -91,14 +91,6 @@ static const struct {
 	{ZYDIS_ISA_EXT_VPCLMULQDQ, F_VPCLMUL},
 };
 
-/* Single differences, each with its reason. */
-static const struct {
-	ZydisMnemonic mnemonic;
-	const char *why;
-} known_undefined[] = {
-	{ZYDIS_MNEMONIC_RSM, "outside system-management mode"},
-};
-
 static bool is_hidden(const ZydisDecodedInstruction *z)
 {
 	if (z->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY &&
@@ -108,9 +100,6 @@ static bool is_hidden(const ZydisDecodedInstruction *z)
 		if (z->meta.isa_ext == hidden_ext[i].ext)
 			return hidden_ext[i].feature == F_N_FEATURES ||
 			       !feature_available(hidden_ext[i].feature);
-	for (size_t i = 0; i < G_N_ELEMENTS(known_undefined); i++)
-		if (z->mnemonic == known_undefined[i].mnemonic)
-			return true;
 	return false;
 }
 

@@ -76,6 +76,11 @@ static void on_cleaned(void *opaque)
 	g_string_append(opaque, "cleaned ");
 }
 
+static void on_remapped(void *opaque)
+{
+	g_string_append(opaque, "remapped ");
+}
+
 static void test_dirty(void)
 {
 	g_autoptr(GString) told = g_string_new(NULL);
@@ -83,8 +88,8 @@ static void test_dirty(void)
 	uint64_t words[2];
 	uint8_t buf[3] = {1, 2, 3};
 
-	mem_add_listener(mem,
-			 &(struct mem_listener){on_code_written, on_protect, on_cleaned, told});
+	mem_add_listener(mem, &(struct mem_listener){on_code_written, on_protect, on_cleaned,
+						     on_remapped, told});
 	g_assert_true(mem_write(mem, 70 * MEM_PAGE_SIZE - 1, buf, 3));
 	mem_set_dirty(mem, 5);
 	mem_fetch_dirty(mem, 0, words, 2);
@@ -106,8 +111,8 @@ static void test_code(void)
 
 	g_assert_cmphex(mem_line_mask(0x1000, 4096), ==, ~0ull);
 	g_assert_cmphex(mem_line_mask(0x103f, 2), ==, 3);
-	mem_add_listener(mem,
-			 &(struct mem_listener){on_code_written, on_protect, on_cleaned, told});
+	mem_add_listener(mem, &(struct mem_listener){on_code_written, on_protect, on_cleaned,
+						     on_remapped, told});
 	/* The first line of a page protects it; a second one finds it protected. */
 	mem_add_code_lines(mem, 0x20c0, 1ull << 3);
 	mem_add_code_lines(mem, 0x2140, 1ull << 5);
@@ -150,6 +155,39 @@ static void test_pair(void)
 	mem_free(mem);
 }
 
+/* Closed SMRAM is no RAM for devices, and is for system-management mode. */
+static void test_smram(void)
+{
+	struct mem *mem = mem_new(MEM_MIN_SIZE, NULL);
+	g_autoptr(GString) told = g_string_new(NULL);
+	uint8_t *a0000 = mem_hva(mem, 0xa0000), byte = 1;
+
+	mem_add_listener(mem, &(struct mem_listener){on_code_written, on_protect, on_cleaned,
+						     on_remapped, told});
+	mem_set_smram(mem, MEM_SMRAM_COMPATIBLE, 0xa0000, 0x20000);
+	mem_set_smram(mem, MEM_SMRAM_TOP, MEM_MIN_SIZE - 0x100000, 0x100000);
+	g_assert_cmpstr(told->str, ==, "remapped remapped ");
+	for (unsigned i = 0; i < 2; i++) {
+		uint64_t first = i ? MEM_MIN_SIZE - 0x100000 : 0xa0000,
+			 end = i ? MEM_MIN_SIZE : 0xc0000;
+
+		g_assert_true(mem_is_ram(mem, first - 1) && !mem_is_ram(mem, first) &&
+			      !mem_is_ram(mem, end - 1));
+		g_assert_false(mem_write(mem, first - 1, &byte, 2) ||
+			       mem_read(mem, end - 1, &byte, 1));
+		g_assert_null(mem_range(mem, first - 4096, end - first + 4096));
+		g_assert_nonnull(mem_hva_smm(mem, first));
+	}
+	g_assert_true(mem_is_ram(mem, 0xc0000) && mem_hva_smm(mem, 0xa0000) == a0000);
+	g_assert_nonnull(mem_range(mem, 0x90000, 0x10000));
+	g_assert_null(mem_hva_smm(mem, MEM_MIN_SIZE));
+	mem_set_smram(mem, MEM_SMRAM_COMPATIBLE, 0, 0);
+	g_assert_true(mem_hva(mem, 0xa0000) == a0000 && !mem_is_ram(mem, MEM_MIN_SIZE - 1));
+	mem_set_smram(mem, MEM_SMRAM_TOP, 0, 0);
+	g_assert_true(mem_is_ram(mem, MEM_MIN_SIZE - 1) && !mem->has_smram);
+	mem_free(mem);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -159,5 +197,6 @@ int main(int argc, char **argv)
 	g_test_add_func("/mem/dirty", test_dirty);
 	g_test_add_func("/mem/code", test_code);
 	g_test_add_func("/mem/pair", test_pair);
+	g_test_add_func("/mem/smram", test_smram);
 	return g_test_run();
 }
