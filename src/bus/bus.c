@@ -57,6 +57,8 @@ struct bus {
 	void *intr_opaque;
 	bus_ack_fn ack;
 	void *ack_opaque;
+	bus_smi_fn smi;
+	void *smi_opaque;
 	bus_request_fn request_sink;
 	void *request_opaque;
 	_Atomic int request;
@@ -380,6 +382,18 @@ void bus_set_intr(struct bus *bus, bool level)
 int bus_intr_ack(struct bus *bus)
 {
 	return bus->ack ? bus->ack(bus->ack_opaque) : -1;
+}
+
+void bus_set_smi_sink(struct bus *bus, bus_smi_fn fn, void *opaque)
+{
+	bus->smi = fn;
+	bus->smi_opaque = opaque;
+}
+
+void bus_smi(struct bus *bus)
+{
+	if (bus->smi)
+		bus->smi(bus->smi_opaque);
 }
 
 void bus_set_request_sink(struct bus *bus, bus_request_fn fn, void *opaque)

@@ -99,6 +99,11 @@ void bus_set_intr_source(struct bus *bus, bus_ack_fn ack, void *opaque);
 void bus_set_intr(struct bus *bus, bool level);
 int bus_intr_ack(struct bus *bus);
 
+/* SMI#, by which a chipset sends every processor to its system-management mode; any thread. */
+typedef void (*bus_smi_fn)(void *opaque);
+void bus_set_smi_sink(struct bus *bus, bus_smi_fn fn, void *opaque);
+void bus_smi(struct bus *bus);
+
 /* What the guest asks of the whole machine by a register; any thread. The first request
  * stands, and later ones are ignored, until it is taken. */
 enum bus_request {

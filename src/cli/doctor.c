@@ -9,59 +9,8 @@
 #include "base/option.h"
 #include "cli/verb.h"
 #include "cpu/engine_choose.h"
-#include "cpu/x86/cpuid.h"
+#include "cpu/x86/model.h"
 #include "mem/mem.h"
-
-/* What one may look for in a guest's /proc/cpuinfo, by its names there. */
-enum reg { EAX, EBX, ECX, EDX };
-static const struct {
-	const char *name;
-	uint32_t leaf;
-	enum reg reg;
-	uint8_t bit;
-} features[] = {
-	{"sse2", 1, EDX, 26},
-	{"pni", 1, ECX, 0},
-	{"pclmulqdq", 1, ECX, 1},
-	{"ssse3", 1, ECX, 9},
-	{"fma", 1, ECX, 12},
-	{"cx16", 1, ECX, 13},
-	{"pcid", 1, ECX, 17},
-	{"sse4_1", 1, ECX, 19},
-	{"sse4_2", 1, ECX, 20},
-	{"x2apic", 1, ECX, 21},
-	{"movbe", 1, ECX, 22},
-	{"popcnt", 1, ECX, 23},
-	{"tsc_deadline_timer", 1, ECX, 24},
-	{"aes", 1, ECX, 25},
-	{"xsave", 1, ECX, 26},
-	{"avx", 1, ECX, 28},
-	{"f16c", 1, ECX, 29},
-	{"rdrand", 1, ECX, 30},
-	{"fsgsbase", 7, EBX, 0},
-	{"bmi1", 7, EBX, 3},
-	{"avx2", 7, EBX, 5},
-	{"smep", 7, EBX, 7},
-	{"bmi2", 7, EBX, 8},
-	{"erms", 7, EBX, 9},
-	{"invpcid", 7, EBX, 10},
-	{"avx512f", 7, EBX, 16},
-	{"rdseed", 7, EBX, 18},
-	{"adx", 7, EBX, 19},
-	{"smap", 7, EBX, 20},
-	{"clflushopt", 7, EBX, 23},
-	{"clwb", 7, EBX, 24},
-	{"sha_ni", 7, EBX, 29},
-	{"umip", 7, ECX, 2},
-	{"gfni", 7, ECX, 8},
-	{"vaes", 7, ECX, 9},
-	{"vpclmulqdq", 7, ECX, 10},
-	{"rdpid", 7, ECX, 22},
-	{"abm", 0x80000001, ECX, 5},
-	{"nx", 0x80000001, EDX, 20},
-	{"pdpe1gb", 0x80000001, EDX, 26},
-	{"rdtscp", 0x80000001, EDX, 27},
-};
 
 struct doctor_options {
 	bool help, json;
@@ -108,18 +57,6 @@ static void print_help(const struct option_group *group)
 	fputs(text->str, stdout);
 }
 
-static bool has_feature(size_t i)
-{
-	struct x86_state reset;
-	struct cpuid r;
-
-	x86_state_reset(&reset, true);
-	r = cpuid_get(features[i].leaf, 0, &reset, 0, 1);
-	return ((const uint32_t[]){r.eax, r.ebx, r.ecx, r.edx})[features[i].reg] >>
-		       features[i].bit &
-	       1;
-}
-
 static void examine(struct findings *f)
 {
 	uint64_t page = sysconf(_SC_PAGESIZE);
@@ -136,10 +73,10 @@ static void examine(struct findings *f)
 	f->address_space = UINT64_MAX;
 	if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
 		f->address_space = limit.rlim_cur;
-	for (size_t i = 0; i < G_N_ELEMENTS(features); i++)
-		if (has_feature(i))
+	for (enum insn_feature i = F_BASE + 1; i < F_N_FEATURES; i++)
+		if (x86_model_host()->has[i])
 			g_string_append_printf(f->features, "%s%s", f->features->len ? " " : "",
-					       features[i].name);
+					       feature_get(i)->name);
 }
 
 static void findings_fini(struct findings *f)

@@ -88,6 +88,14 @@ static void print_help(const struct option_group *groups, size_t n_groups)
 	fputs(text->str, stdout);
 }
 
+static void print_models(void)
+{
+	g_autoptr(GString) text = g_string_new(NULL);
+
+	x86_model_append_help(text);
+	fputs(text->str, stdout);
+}
+
 static void on_crash(int number)
 {
 	terminal_restore();
@@ -239,6 +247,8 @@ static int run_main(int argc, char **argv)
 		status = report_error(error);
 	else if (options.help)
 		print_help(groups, G_N_ELEMENTS(groups));
+	else if (config.cpu_help)
+		print_models();
 	else
 		status = run_config(&config, &options);
 	vm_config_fini(&config);

@@ -28,6 +28,7 @@
 
 struct lapic_set;
 struct vcpu;
+struct x86_model;
 struct x86_state;
 
 enum engine_exit {
@@ -75,6 +76,7 @@ struct engine_env {
 	struct bus *bus;
 	struct clock *clock;
 	struct lapic_set *lapics;
+	const struct x86_model *model; /* NULL: x86_model_host() */
 	unsigned n_vcpus;
 	void *engine_vm; /* the engine's own, made by its first vCPU and freed by its last; NULL before */
 };

@@ -66,7 +66,7 @@ struct mem *mem_new(uint64_t size, GError **error)
 	mem->low_size = MIN(size, MEM_HOLE_START);
 	mem->high_size = size - mem->low_size;
 	mem->span = mem->high_size ? MEM_HOLE_END + mem->high_size : mem->low_size;
-	mem->code_listeners = g_array_new(FALSE, FALSE, sizeof(struct mem_code_listener));
+	mem->listeners = g_array_new(FALSE, FALSE, sizeof(struct mem_listener));
 	if (!map_all(mem)) {
 		g_set_error(error, VIV_ERROR, VIV_ERROR_HOST,
 			    "cannot map %" G_GUINT64_FORMAT " MiB of guest memory: %s; give the VM "
@@ -90,13 +90,15 @@ void mem_free(struct mem *mem)
 		munmap(mem->code_lines, code_bytes(mem));
 	if (mem->fd >= 0)
 		close(mem->fd);
-	g_array_unref(mem->code_listeners);
+	g_array_unref(mem->listeners);
 	g_free(mem);
 }
 
 /* Whether gpa .. gpa+len-1 lies in one of the two runs of RAM. */
 static bool in_ram(const struct mem *mem, uint64_t gpa, uint64_t len)
 {
+	if (atomic_load(&mem->has_smram) && mem_is_closed(mem, gpa, len))
+		return false;
 	if (gpa < mem->low_size)
 		return len <= mem->low_size - gpa;
 	return gpa - MEM_HOLE_END < mem->high_size && len <= mem->high_size - (gpa - MEM_HOLE_END);
@@ -105,6 +107,29 @@ static bool in_ram(const struct mem *mem, uint64_t gpa, uint64_t len)
 uint8_t *mem_range(const struct mem *mem, uint64_t gpa, uint64_t len)
 {
 	return in_ram(mem, gpa, len) ? mem->base + gpa : NULL;
+}
+
+static uint64_t file_offset(const struct mem *mem, uint64_t gpa)
+{
+	return gpa < mem->low_size ? gpa : gpa - MEM_HOLE_END + mem->low_size;
+}
+
+uint8_t *mem_map_pair(const struct mem *mem, uint8_t *old, const uint64_t pages[2])
+{
+	uint8_t *pair = old ? old : map_zero(2 * MEM_PAGE_SIZE, PROT_NONE);
+
+	g_assert(pair);
+	for (unsigned i = 0; i < 2; i++)
+		g_assert(mmap(pair + i * MEM_PAGE_SIZE, MEM_PAGE_SIZE, PROT_READ | PROT_WRITE,
+			      MAP_SHARED | MAP_FIXED, mem->fd,
+			      file_offset(mem, pages[i])) != MAP_FAILED);
+	return pair;
+}
+
+void mem_unmap_pair(uint8_t *pair)
+{
+	if (pair)
+		munmap(pair, 2 * MEM_PAGE_SIZE);
 }
 
 bool mem_read(const struct mem *mem, uint64_t gpa, void *buf, uint64_t len)
@@ -128,9 +153,21 @@ bool mem_write(struct mem *mem, uint64_t gpa, const void *buf, uint64_t len)
 	return true;
 }
 
-static const struct mem_code_listener *listener_at(const struct mem *mem, unsigned i)
+bool mem_is_closed(const struct mem *mem, uint64_t gpa, uint64_t len)
 {
-	return &g_array_index(mem->code_listeners, struct mem_code_listener, i);
+	for (unsigned i = 0; i < MEM_N_SMRAM; i++) {
+		uint64_t start = atomic_load(&mem->smram[i].gpa);
+		uint64_t size = atomic_load(&mem->smram[i].len);
+
+		if (gpa < start + size && start < gpa + len)
+			return true;
+	}
+	return false;
+}
+
+static const struct mem_listener *listener_at(const struct mem *mem, unsigned i)
+{
+	return &g_array_index(mem->listeners, struct mem_listener, i);
 }
 
 /* Within one page. The marks go before the listeners are told: one that decodes the line anew
@@ -141,7 +178,7 @@ static void code_written(struct mem *mem, uint64_t gpa, uint64_t len)
 
 	if (!(atomic_fetch_and(&mem->code_lines[gpa / MEM_PAGE_SIZE], ~lines) & lines))
 		return;
-	for (unsigned i = 0; i < mem->code_listeners->len; i++)
+	for (unsigned i = 0; i < mem->listeners->len; i++)
 		listener_at(mem, i)->written(listener_at(mem, i)->opaque, gpa, len);
 }
 
@@ -164,7 +201,7 @@ void mem_add_code_lines(struct mem *mem, uint64_t gpa, uint64_t lines)
 {
 	atomic_fetch_add(&mem->protecting, 1);
 	if (!atomic_fetch_or(&mem->code_lines[gpa / MEM_PAGE_SIZE], lines))
-		for (unsigned i = 0; i < mem->code_listeners->len; i++)
+		for (unsigned i = 0; i < mem->listeners->len; i++)
 			listener_at(mem, i)->protect(listener_at(mem, i)->opaque, gpa);
 	atomic_fetch_sub(&mem->protecting, 1);
 }
@@ -172,6 +209,7 @@ void mem_add_code_lines(struct mem *mem, uint64_t gpa, uint64_t lines)
 void mem_fetch_dirty(struct mem *mem, uint64_t first_page, uint64_t *out, uint64_t n_words)
 {
 	_Atomic uint64_t *dirty = mem->dirty + first_page / 64;
+	bool cleaned = false;
 
 	g_assert(first_page % 64 == 0 &&
 		 (first_page / 64 + n_words) * sizeof(*dirty) <= dirty_bytes(mem));
@@ -180,17 +218,37 @@ void mem_fetch_dirty(struct mem *mem, uint64_t first_page, uint64_t *out, uint64
 		out[i] = atomic_load_explicit(&dirty[i], memory_order_relaxed)
 				 ? atomic_exchange(&dirty[i], 0)
 				 : 0;
+		cleaned |= out[i] != 0;
 	}
+	for (unsigned i = 0; cleaned && i < mem->listeners->len; i++)
+		listener_at(mem, i)->cleaned(listener_at(mem, i)->opaque);
 }
 
-void mem_add_code_listener(struct mem *mem, const struct mem_code_listener *listener)
+void mem_set_smram(struct mem *mem, enum mem_smram which, uint64_t gpa, uint64_t len)
 {
-	g_array_append_val(mem->code_listeners, *listener);
+	struct mem_smram_range *range = &mem->smram[which];
+	bool any = false;
+
+	g_assert(gpa % MEM_PAGE_SIZE == 0 && len % MEM_PAGE_SIZE == 0);
+	/* Nothing is closed in between that was not or will not be. */
+	atomic_store(&range->len, 0);
+	atomic_store(&range->gpa, gpa);
+	atomic_store(&range->len, len);
+	for (unsigned i = 0; i < MEM_N_SMRAM; i++)
+		any |= atomic_load(&mem->smram[i].len) != 0;
+	atomic_store(&mem->has_smram, any);
+	for (unsigned i = 0; i < mem->listeners->len; i++)
+		listener_at(mem, i)->remapped(listener_at(mem, i)->opaque);
 }
 
-void mem_remove_code_listener(struct mem *mem, void *opaque)
+void mem_add_listener(struct mem *mem, const struct mem_listener *listener)
 {
-	for (unsigned i = mem->code_listeners->len; i-- > 0;)
+	g_array_append_val(mem->listeners, *listener);
+}
+
+void mem_remove_listener(struct mem *mem, void *opaque)
+{
+	for (unsigned i = mem->listeners->len; i-- > 0;)
 		if (listener_at(mem, i)->opaque == opaque)
-			g_array_remove_index(mem->code_listeners, i);
+			g_array_remove_index(mem->listeners, i);
 }

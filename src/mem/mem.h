@@ -30,15 +30,23 @@
 #define MEM_MAX_SIZE   (256ull << 30)
 
 /*
- * An engine's vCPU with decoded code. written(): lines that held code were written and are no
+ * An engine's vCPU with decoded code and write TLBs. written(): lines that held code were written and are no
  * longer marked; what was decoded from them is to be dropped. protect(): gpa's page holds code from
- * now on; when the call returns, no more stores go to it but through mem_written(). Any thread.
+ * now on; when the call returns, no more stores go to it but through mem_written(). cleaned():
+ * dirty bits were cleared; when the call returns, the next store to each clean page sets its bit.
+ * remapped(): what is RAM has changed; seen at the next branch at the latest. Any thread, and
+ * remapped() under any lock.
  */
-struct mem_code_listener {
+struct mem_listener {
 	void (*written)(void *opaque, uint64_t gpa, uint64_t len);
 	void (*protect)(void *opaque, uint64_t gpa);
+	void (*cleaned)(void *opaque);
+	void (*remapped)(void *opaque);
 	void *opaque;
 };
+
+/* Ranges of RAM that a chipset can keep for system-management mode, of its two kinds. */
+enum mem_smram { MEM_SMRAM_COMPATIBLE, MEM_SMRAM_TOP, MEM_N_SMRAM };
 
 struct mem {
 	uint8_t *base;
@@ -49,7 +57,11 @@ struct mem {
 	_Atomic uint64_t *dirty;      /* a bit a page of `span` */
 	_Atomic uint64_t *code_lines; /* a word a page of `span` */
 	_Atomic unsigned protecting;  /* mem_add_code_lines() in progress */
-	GArray *code_listeners;       /* struct mem_code_listener; set up before vCPUs run */
+	_Atomic bool has_smram;	      /* some is closed */
+	struct mem_smram_range {
+		_Atomic uint64_t gpa, len; /* len 0: nothing is closed */
+	} smram[MEM_N_SMRAM];
+	GArray *listeners;	      /* struct mem_listener; set up before vCPUs run */
 };
 
 /* `size` bytes of zeroed RAM, a multiple of the page size within MEM_MIN_SIZE..MEM_MAX_SIZE. */
@@ -60,17 +72,34 @@ static inline uint64_t mem_size(const struct mem *mem)
 	return mem->low_size + mem->high_size;
 }
 
-/* Whether the byte at `gpa` is RAM. */
-static inline bool mem_is_ram(const struct mem *mem, uint64_t gpa)
+/* Host address of RAM at `gpa` as system-management mode sees it, or NULL; valid up to the end of
+ * gpa's page. */
+static inline uint8_t *mem_hva_smm(const struct mem *mem, uint64_t gpa)
 {
-	return gpa < mem->low_size || gpa - MEM_HOLE_END < mem->high_size;
+	return gpa < mem->low_size || gpa - MEM_HOLE_END < mem->high_size ? mem->base + gpa : NULL;
 }
+/* Whether some of gpa .. gpa+len-1 is closed to all but system-management mode. */
+bool mem_is_closed(const struct mem *mem, uint64_t gpa, uint64_t len);
 
-/* Host address of RAM at `gpa`, or NULL; valid up to the end of gpa's page. */
+/* The same for everybody else: where SMRAM is closed there is no RAM. */
 static inline uint8_t *mem_hva(const struct mem *mem, uint64_t gpa)
 {
-	return mem_is_ram(mem, gpa) ? mem->base + gpa : NULL;
+	if (G_UNLIKELY(atomic_load_explicit(&mem->has_smram, memory_order_relaxed)) &&
+	    mem_is_closed(mem, gpa, 1))
+		return NULL;
+	return mem_hva_smm(mem, gpa);
 }
+static inline bool mem_is_ram(const struct mem *mem, uint64_t gpa)
+{
+	return mem_hva(mem, gpa) != NULL;
+}
+
+/*
+ * SMRAM: closes whole pages of RAM to all but processors in system-management mode, who reach them
+ * also where a device's memory lies; `len` 0 opens what was closed. What a chipset's register says, from
+ * the register's function: no lock is taken, none is waited for. KVM does not heed it.
+ */
+void mem_set_smram(struct mem *mem, enum mem_smram which, uint64_t gpa, uint64_t len);
 
 /* Copy; false, with nothing copied, if any byte of the range is not RAM. */
 bool mem_read(const struct mem *mem, uint64_t gpa, void *buf, uint64_t len);
@@ -79,6 +108,13 @@ bool mem_write(struct mem *mem, uint64_t gpa, const void *buf, uint64_t len);
  * one run. A writer calls mem_written() when the data has arrived. */
 uint8_t *mem_range(const struct mem *mem, uint64_t gpa, uint64_t len);
 void mem_written(struct mem *mem, uint64_t gpa, uint64_t len);
+
+/*
+ * Two pages of RAM (gpas), mapped a second time one after the other, in the place of `old`, which an
+ * earlier call gave, or NULL. For accesses over both that one instruction is to make.
+ */
+uint8_t *mem_map_pair(const struct mem *mem, uint8_t *old, const uint64_t pages[2]);
+void mem_unmap_pair(uint8_t *pair);
 
 static inline void mem_set_dirty(struct mem *mem, uint64_t gpa)
 {
@@ -93,7 +129,11 @@ static inline bool mem_is_dirty(const struct mem *mem, uint64_t gpa)
 
 	return atomic_load_explicit(&mem->dirty[page / 64], memory_order_relaxed) >> (page % 64) & 1;
 }
-/* Moves the dirty bits of `n_words` * 64 pages from `first_page` (a multiple of 64) to `out`. */
+/*
+ * Moves the dirty bits of `n_words` * 64 pages from `first_page` (a multiple of 64) to `out`. Every store that
+ * is older than the return is in it, and in guest RAM; every younger one will be in the next. Waits for
+ * vCPUs that run, so its caller holds no lock that they take.
+ */
 void mem_fetch_dirty(struct mem *mem, uint64_t first_page, uint64_t *out, uint64_t n_words);
 
 /* The lines of 64 bytes that gpa .. gpa+len-1, within one page, touch. */
@@ -117,7 +157,7 @@ static inline bool mem_is_protecting(const struct mem *mem)
 {
 	return atomic_load(&mem->protecting);
 }
-void mem_add_code_listener(struct mem *mem, const struct mem_code_listener *listener);
-void mem_remove_code_listener(struct mem *mem, void *opaque);
+void mem_add_listener(struct mem *mem, const struct mem_listener *listener);
+void mem_remove_listener(struct mem *mem, void *opaque);
 
 #endif

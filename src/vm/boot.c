@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "vm/boot.h"
 
+#include "base/error.h"
 #include "cpu/x86/cpuid.h"
 #include "firmware/linux_boot.h"
 
@@ -75,6 +76,13 @@ bool boot_load(struct machine *machine, const struct vm_config *config, struct x
 
 	if (!linux_boot_load(machine->env.mem, &boot, &entry, error))
 		return false;
+	if (entry.is_64 && !config->cpu.has[F_LM]) {
+		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
+			    "--cpu: '%s' has no 64-bit mode, in which %s starts; take a 32-bit "
+			    "kernel, or v1",
+			    config->cpu.name, config->kernel);
+		return false;
+	}
 	enter_kernel(state, &entry);
 	return true;
 }

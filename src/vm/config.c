@@ -110,6 +110,15 @@ static bool set_cpus(void *target, const char *value, GError **error)
 	return true;
 }
 
+static bool set_cpu(void *target, const char *value, GError **error)
+{
+	struct vm_config *config = target;
+
+	if (!strcmp(value, "help"))
+		return config->cpu_help = true;
+	return x86_model_parse(&config->cpu, value, error);
+}
+
 static bool set_disk(void *target, const char *value, GError **error)
 {
 	struct vm_config *config = target;
@@ -157,6 +166,10 @@ const struct option_row vm_config_options[] = {
 	{"memory", 'm', "SIZE", "RAM, like 512M or 2G; a bare number is MiB; without it: 1G",
 	 set_memory},
 	{"cpus", 0, "N", "processors; without it: 1", set_cpus},
+	{"cpu", 0, "MODEL[,...]",
+	 "what the processors are; ,+FEATURE and ,-FEATURE change it;\nhelp lists both; without "
+	 "it: host",
+	 set_cpu},
 	{"disk", 0, "FILE[,ro]",
 	 "raw disk image (virtio-blk); ,ro makes it read-only;\nmay be given several times",
 	 set_disk},
@@ -173,6 +186,7 @@ void vm_config_init(struct vm_config *config)
 		.append = g_strdup("console=ttyS0"),
 		.ram_size = 1ull << 30,
 		.n_vcpus = 1,
+		.cpu = *x86_model_host(),
 		.engine = engines[0].engine,
 	};
 }

@@ -12,6 +12,7 @@
 
 #include "base/option.h"
 #include "cpu/engine.h"
+#include "cpu/x86/model.h"
 
 #define VM_MAX_DISKS 16
 
@@ -26,6 +27,8 @@ struct vm_config {
 	char *append;
 	uint64_t ram_size;
 	unsigned n_vcpus;
+	struct x86_model cpu;
+	bool cpu_help;		     /* no VM is wanted, but the list of models */
 	const struct engine *engine; /* NULL: the one that suits the host */
 	struct vm_disk disks[VM_MAX_DISKS];
 	unsigned n_disks;

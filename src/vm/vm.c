@@ -110,6 +110,18 @@ static bool check(const struct vm_config *config, const struct engine *engine, G
 			    engine->name);
 		return false;
 	}
+	if (config->n_vcpus > 1 && !config->cpu.has[F_APIC]) {
+		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
+			    "--cpu: '%s' without an APIC works alone; leave --cpus out, or add "
+			    ",+apic",
+			    config->cpu.name);
+		return false;
+	}
+	if (engine == &engine_kvm && !config->cpu.has[F_CPUID]) {
+		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
+			    "--cpu: KVM cannot take CPUID away; add --engine soft");
+		return false;
+	}
 	if (config->n_vcpus > engine->max_vcpus) {
 		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
 			    "--cpus: %u is too many for the %s engine; give at most %u",
@@ -175,6 +187,7 @@ static bool create_vcpus(struct vm *vm, GError **error)
 		.bus = vm->machine->env.bus,
 		.clock = vm->clock,
 		.lapics = vm->machine->lapics,
+		.model = &vm->config->cpu,
 		.n_vcpus = vm->config->n_vcpus,
 	};
 	vm->vcpus = vcpus_new(vm->engine, &vm->engine_env, &owner, error);

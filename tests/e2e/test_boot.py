@@ -61,6 +61,24 @@ def test_shell(viv, kernel):
         assert "Kernel panic" not in output
 
 
+@pytest.mark.parametrize("cpu, wanted, unwanted", [
+    ("v1", {"lm", "sse2", "x2apic"}, {"pni", "avx", "smep"}),
+    ("core2", {"lm", "ssse3", "cx16"}, {"sse4_1", "x2apic", "xsave"}),
+    ("opteron,+nonstop_tsc", {"lm", "sse2", "nonstop_tsc"}, {"pni", "cx16"}),
+])
+def test_model(viv, cpu, wanted, unwanted):
+    with start(viv, "cloud", "--engine", "soft", "--cpu", cpu, "--cpus", "2") as guest:
+        flags = re.search(r"^flags\s*: (.*)$", guest.run("cat /proc/cpuinfo"), re.MULTILINE)
+        assert wanted <= set(flags.group(1).split())
+        assert not unwanted & set(flags.group(1).split())
+        log = guest.run("dmesg")
+        # The lines of a kernel that knows no way around some processors' bugs are no surprise.
+        assert [line for line in log.splitlines()
+                if BAD_NEWS.search(line) and "hw-vuln" not in line] == []
+        guest.send("poweroff\n")
+        assert guest.finish()[0] == 0
+
+
 def test_reset_is_told_apart(viv):
     with start(viv, "cloud") as guest:
         guest.send("reboot -f\n")

@@ -39,6 +39,13 @@ CASES = [
     ("run --kernel {kernel} --cpus 0", ["--cpus", "'0'"]),
     ("run --kernel {kernel} --cpus two", ["--cpus", "'two'"]),
     ("run --kernel {kernel} --cpus 100000", ["--cpus", "100000", "at most"]),
+    ("run --kernel {kernel} --cpu v9", ["--cpu", "'v9'", "--cpu help"]),
+    ("run --kernel {kernel} --cpu v1,avx", ["--cpu", "'avx'", "+FEATURE"]),
+    ("run --kernel {kernel} --cpu v1,+avx9", ["--cpu", "'avx9'", "--cpu help"]),
+    ("run --kernel {kernel} --cpu v1,-fpu", ["--cpu", "'-fpu'", "every model"]),
+    ("run --kernel {kernel} --cpu 486 --engine soft", ["--cpu", "'486'", "64-bit", "32-bit kernel"]),
+    ("run --kernel {kernel} --cpu v1,-apic --cpus 2 --engine soft", ["--cpu", "APIC", "--cpus"]),
+    ("run --kernel {kernel} --cpu v1,-cpuid --engine kvm", ["--cpu", "KVM", "--engine soft"]),
     ("run --kernel {kernel} --engine fast", ["--engine", "'fast'", "soft", "kvm"]),
     ("run --kernel {kernel} --gdb 1234", ["--gdb", "'1234'", "unix:PATH"]),
     ("run --kernel {kernel} --gdb tcp:1234", ["--gdb", "tcp:1234", "127.0.0.1"]),
@@ -84,6 +91,14 @@ def test_help(viv, arguments):
     ran = subprocess.run([viv, *arguments.split()], capture_output=True, text=True, timeout=60)
     assert ran.returncode == 0 and ran.stderr == ""
     assert ran.stdout.startswith("Usage: viv ")
+    assert all(len(line) <= 100 for line in ran.stdout.splitlines())
+
+
+def test_cpu_help(viv):
+    ran = subprocess.run([viv, "run", "--cpu", "help"], capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 0 and ran.stderr == ""
+    for name in ["host", "v1", "v4", "486", "core2", "sse4_2", "x2apic"]:
+        assert re.search(rf"(^|[ \[]){name}\b", ran.stdout, re.MULTILINE), name
     assert all(len(line) <= 100 for line in ran.stdout.splitlines())
 
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "cpu/x86/insn.h"
+#include "cpu/x86/model.h"
 #include "fuzz.h"
 
 static unsigned zydis_length(const uint8_t *bytes, size_t n, enum insn_mode mode)
@@ -35,11 +36,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	uint8_t *bytes = g_memdup2(data, n); /* so that the sanitizer sees a read past the end */
 	struct insn insn, again;
 
+	const bool *has = x86_model_host()->has;
+
 	insn_table_init();
 	for (enum insn_mode mode = INSN_MODE_16; mode <= INSN_MODE_64; mode++) {
-		enum insn_status status = insn_decode(bytes, n, mode, 100, &insn);
+		enum insn_status status = insn_decode(bytes, n, mode, has, 100, &insn);
 
-		g_assert(insn_decode(bytes, n, mode, 100, &again) == status);
+		g_assert(insn_decode(bytes, n, mode, has, 100, &again) == status);
 		g_assert(!memcmp(&insn, &again, sizeof(insn)));
 		g_assert(insn.len <= MIN(n, 15));
 		g_assert((status == INSN_OK) == (insn.exec != NULL));

@@ -104,6 +104,26 @@ static void string_fault(void)
 	check_equal(last.rdi, WINDOW + 201 * 4096);
 }
 
+/*
+ * A page table that is code, too: its entry's dirty bit makes the AND that it begins with a MOVSXD, and RET
+ * comes after that. The page walk that sets the bit is a store like another.
+ */
+static void patched_by_page_walk(void)
+{
+	volatile uint64_t *entry = window_entry(300);
+	uint64_t result;
+
+	*entry = 0xc3c300 | PTE_P | PTE_W | PTE_A;
+	invlpg(WINDOW + 300 * 4096);
+	for (unsigned i = 0; i < 2; i++) {
+		asm volatile("call *%1" : "=a"(result) : "r"(entry), "a"(0xf0), "b"(0x3c) : "memory", "cc");
+		check_equal(result, i ? 0x3c : 0x30);
+		*(volatile uint32_t *)(WINDOW + 300 * 4096) = 1;
+		check(*entry & PTE_D);
+		write_cr3(read_cr3());
+	}
+}
+
 void test_main(void)
 {
 	patched_between_calls();
@@ -112,4 +132,6 @@ void test_main(void)
 	patched_by_string();
 	strings_over_pages();
 	string_fault();
+	if (!is_emulated())
+		patched_by_page_walk();
 }

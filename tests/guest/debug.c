@@ -65,6 +65,7 @@ CODE(push_it, "mov %%esp, %%edx\n\tlea 8(%%edi), %%esp\n\tpush $5\npush_it_at:\n
 CODE(string, "mov $4, %%ecx\n\txor %%eax, %%eax\n\trep stosl\nstring_at:\n\tnop")
 CODE(output, "mov $0x81, %%dx\n\toutb %%al, %%dx\noutput_at:\n\tnop")
 CODE(after_ss, "mov %%ss, %%eax\n\tmov %%eax, %%ss\nafter_ss_at:\n\tnop\n\tnop")
+CODE(after_sti, "sti\nafter_sti_at:\n\tcli\n\tnop")
 CODE(get_dr, "get_dr_at: mov %%dr0, %%eax")
 CODE(iret_rf,
      "pushf\n\torl $0x10000, (%%esp)\n\tpush %%cs\n\tpush $iret_rf_at\n\tiret\niret_rf_at:\n\tnop")
@@ -98,6 +99,8 @@ static void code_breakpoints(void)
 	expect(nops, nops_at + 10, EXECUTE, NULL);
 	expect(after_ss, after_ss_at, EXECUTE, NULL);
 	expect(after_ss, after_ss_at + 1, EXECUTE, after_ss_at + 1);
+	expect(after_sti, after_sti_at, EXECUTE, after_sti_at);
+	asm volatile("cli");
 	expect(iret_rf, iret_rf_at, EXECUTE, NULL);
 }
 

@@ -5,7 +5,8 @@
  * the low 1 GiB mapped by 2 MiB pages, and an IDT whose handlers end in on_exception().
  *
  * The runner answers on three ports: 0xf4 ends the run (0: passed), 0x402 prints a character, and a
- * write to 0xf8 hands over to the other engine, if there are two.
+ * write to 0xf8 hands over to the other engine, if there are two. 0xfa and 0xfb are a chipset's part in
+ * system-management mode (smm.c).
  */
 #ifndef GUEST_H
 #define GUEST_H

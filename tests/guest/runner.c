@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Runs guest programs (guest.h) on an engine: a machine of RAM, local APICs and three ports.
- *   runner ENGINE[,ENGINE] PROGRAM...      TAP; a program is an ELF file
+ * Runs guest programs (guest.h) on an engine: a machine of RAM, local APICs and a few ports.
+ *   runner [--cpu=MODEL] ENGINE[,ENGINE] PROGRAM...      TAP; a program is an ELF file
  * An ELF64 program starts in 64-bit mode, an ELF32 one in 32-bit protected mode without paging.
  * With two engines a program starts on the first and changes to the other one wherever it asks for
- * it.
+ * it. Without a model the processor is the host's.
  */
 #include <stdio.h>
 #include <string.h>
@@ -13,6 +13,7 @@
 #include "cpu/engine.h"
 #include "cpu/engine_choose.h"
 #include "cpu/x86/lapic.h"
+#include "cpu/x86/model.h"
 #include "cpu/x86/state.h"
 
 #define RAM_SIZE   (64ull << 20)
@@ -22,6 +23,7 @@ enum { PML4 = 0x1000, PDPT = 0x2000, DIRECTORY = 0x3000 };
 struct run {
 	const struct engine *const *engines; /* two */
 	const struct engine *engine;	     /* the present one */
+	const struct x86_model *model;
 	struct engine_env env;
 	GMutex vcpu_lock; /* of `engine` and `vcpu`, which the watchdog kicks */
 	struct vcpu *vcpu;
@@ -29,6 +31,7 @@ struct run {
 	bool hand_over;
 	bool emulated;
 	uint32_t result;
+	struct timer smi;
 };
 
 static void exit_port_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
@@ -56,6 +59,27 @@ static uint64_t hand_over_port_read(void *opaque, uint64_t offset, unsigned size
 	bool kvm = run->engines[0] == &engine_kvm || run->engines[1] == &engine_kvm;
 
 	return run->emulated | kvm << 1;
+}
+
+/* 1: SMI# a millisecond later. */
+static void smi_port_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
+{
+	struct run *run = opaque;
+
+	timer_set(&run->smi, clock_now_ns(run->env.clock) + 1000000);
+}
+
+static void raise_smi(void *opaque)
+{
+	bus_smi(((struct run *)opaque)->env.bus);
+}
+
+/* 1 closes the 128 KiB at A0000h to all but system-management mode, 0 opens them. */
+static void smram_port_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
+{
+	struct run *run = opaque;
+
+	mem_set_smram(run->env.mem, MEM_SMRAM_COMPATIBLE, 0xa0000, value ? 0x20000 : 0);
 }
 
 static void print_port_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
@@ -186,29 +210,37 @@ static void build_machine(struct run *run, GMutex *lock)
 	static const struct bus_ops hand_over_port = {hand_over_port_read, hand_over_port_write, 1,
 						      1};
 	static const struct bus_ops print_port = {port_read, print_port_write, 1, 1};
+	static const struct bus_ops smi_port = {port_read, smi_port_write, 1, 1};
+	static const struct bus_ops smram_port = {port_read, smram_port_write, 1, 1};
 
 	run->env = (struct engine_env){.mem = mem_new(RAM_SIZE, NULL),
 				       .bus = bus_new(),
 				       .clock = clock_new(),
+				       .model = run->model,
 				       .n_vcpus = 1};
 	run->env.lapics = lapic_set_new(run->env.bus, run->env.clock, 1);
 	bus_map(run->env.bus, BUS_PIO, 0xf4, 4, &exit_port, run, lock);
 	bus_map(run->env.bus, BUS_PIO, 0xf8, 1, &hand_over_port, run, lock);
 	bus_map(run->env.bus, BUS_PIO, 0x402, 1, &print_port, run, lock);
+	bus_map(run->env.bus, BUS_PIO, 0xfa, 1, &smi_port, run, lock);
+	bus_map(run->env.bus, BUS_PIO, 0xfb, 1, &smram_port, run, lock);
+	timer_init(&run->smi, run->env.clock, NULL, raise_smi, run);
 }
 
 static void free_machine(struct run *run)
 {
+	timer_fini(&run->smi);
 	lapic_set_free(run->env.lapics);
 	clock_free(run->env.clock);
 	bus_free(run->env.bus);
 	mem_free(run->env.mem);
 }
 
-static const char *run_program(const struct engine *const engines[2], bool emulated,
-			       const char *path)
+static const char *run_program(const struct engine *const engines[2], const struct x86_model *model,
+			       bool emulated, const char *path)
 {
-	struct run run = {.engines = engines, .engine = engines[0], .emulated = emulated};
+	struct run run = {
+		.engines = engines, .engine = engines[0], .model = model, .emulated = emulated};
 	const char *problem = NULL;
 	enum engine_exit exit;
 	GThread *threads[2];
@@ -262,10 +294,23 @@ static bool is_elf32(const char *path)
 
 int main(int argc, char **argv)
 {
-	g_auto(GStrv) names = g_strsplit(argv[1], ",", 2);
+	struct x86_model model = *x86_model_host();
 	const struct engine *engines[2];
 	bool emulated = false;
 	int failed = 0;
+
+	if (g_str_has_prefix(argv[1], "--cpu=")) {
+		g_autoptr(GError) error = NULL;
+
+		if (!x86_model_parse(&model, argv[1] + strlen("--cpu="), &error)) {
+			printf("1..0 # SKIP %s\n", error->message);
+			return 0;
+		}
+		argv++;
+		argc--;
+	}
+
+	g_auto(GStrv) names = g_strsplit(argv[1], ",", 2);
 
 	for (unsigned i = 0; i < 2; i++) {
 		g_autoptr(GError) error = NULL;
@@ -289,7 +334,7 @@ int main(int argc, char **argv)
 			       i - 1, name);
 			continue;
 		}
-		problem = run_program(engines, emulated, argv[i]);
+		problem = run_program(engines, &model, emulated, argv[i]);
 		printf("%s %d - %s on %s%s%s\n", problem ? "not ok" : "ok", i - 1, name, argv[1],
 		       problem ? ": " : "", problem ? problem : "");
 		failed += problem != NULL;

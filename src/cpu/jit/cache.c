@@ -10,7 +10,7 @@
 
 #include "base/error.h"
 #include "cpu/jit/jit_int.h"
-#include "cpu/x86/insn_int.h"
+#include "cpu/x86/model.h"
 
 static unsigned hash_key(uint64_t rip, uint64_t gpa, uint32_t mode_key)
 {
@@ -59,7 +59,7 @@ bool jit_new(struct cpu *cpu, GError **error)
 {
 	struct jit_cache *cache;
 
-	if (!insn_host_has(F_BMI2))
+	if (!x86_model_host()->has[F_BMI2])
 		return true;
 	effects_init();
 	cpu->jit.cache = cache = g_new0(struct jit_cache, 1);

@@ -5,7 +5,7 @@
  */
 #include "cpu/jit/region.h"
 
-#include "cpu/x86/insn_int.h"
+#include "cpu/x86/model.h"
 
 /* How far beyond a branch's target is looked for who reads flags. */
 #define PEEK_MAX 8
@@ -14,7 +14,7 @@
 static bool decode_at(struct jit_ctx *c, struct jit_source *source, unsigned offset,
 		      struct decoded *d)
 {
-	const uint8_t *page = mem_hva(c->cpu->env.mem, source->gpa);
+	const uint8_t *page = mmu_hva(c->cpu, source->gpa);
 	unsigned n = MIN(4096 - offset, INSN_MAX_LEN);
 
 	if (!c->compared)
@@ -22,7 +22,7 @@ static bool decode_at(struct jit_ctx *c, struct jit_source *source, unsigned off
 	memset(d->bytes, 0, sizeof(d->bytes));
 	memcpy(d->bytes, page + offset, n);
 	d->offset = offset;
-	if (insn_decode(d->bytes, n, INSN_MODE_64, offset, &d->insn) != INSN_OK)
+	if (insn_decode(d->bytes, n, INSN_MODE_64, c->cpu->model->has, offset, &d->insn) != INSN_OK)
 		return false;
 	d->row = insn_row_get(d->insn.row);
 	return true;

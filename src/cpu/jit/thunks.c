@@ -4,7 +4,7 @@
  * host's, RSP included; C finds them in struct cpu.
  */
 #include "cpu/jit/jit_int.h"
-#include "cpu/x86/insn_int.h"
+#include "cpu/x86/model.h"
 
 #define HOST_MXCSR 0x1f80
 
@@ -34,7 +34,7 @@ static void emit_flags_in(struct emit *e, int32_t from)
 
 void thunks_emit_vectors(struct emit *e, bool store)
 {
-	bool avx = insn_host_has(F_AVX);
+	bool avx = x86_model_host()->has[F_AVX];
 
 	for (unsigned i = 0; i < 16; i++) {
 		uint8_t opcode = store ? (avx ? 0x7f : 0x11) : (avx ? 0x6f : 0x10);
@@ -67,7 +67,7 @@ static void emit_spill(struct emit *e, int32_t flags_to)
 	emit_cmp8_imm(e, JIT(vectors_live), 0);
 	skip = emit_jcc(e, CC_E);
 	thunks_emit_vectors(e, true);
-	if (insn_host_has(F_AVX))
+	if (x86_model_host()->has[F_AVX])
 		EMIT(e, 0xc5, 0xf8, 0x77); /* vzeroupper */
 	EMIT(e, 0x65, 0x0f, 0xae, 0x14, 0x25); /* ldmxcsr gs:[host_mxcsr] */
 	emit32(e, GS(jit.host_mxcsr));

@@ -400,7 +400,7 @@ static void emit_high_byte(struct jit_ctx *c, struct recode *r)
 
 static const uint8_t *host_code(const struct jit_ctx *c, unsigned offset)
 {
-	return mem_hva(c->cpu->env.mem, c->sources[0].gpa + offset);
+	return mmu_hva(c->cpu, c->sources[0].gpa + offset);
 }
 
 /* With the immediate as it is in the memory now: `op rm, imm32` as `op rm, r`. */

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Our processor's CPUID (x86/cpuid.c), without the features that this host's KVM cannot give it. */
+/* Our processor's CPUID (x86/cpuid.c), without the features that this host's KVM cannot give it; an
+ * exact model is refused where there are any. */
 #include "cpu/x86/cpuid.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/ioctl.h>
 
 #include "base/error.h"
@@ -18,6 +20,8 @@
 #define HYPERVISOR   BIT(31)
 /* Leaf 1 EDX */
 #define APIC BIT(9)
+/* Leaf 6 EAX */
+#define ARAT BIT(2)
 
 #define SUBLEAVES 4
 
@@ -25,7 +29,7 @@ static const struct {
 	uint32_t first, last;
 	unsigned n_subleaves;
 } leaves[] = {
-	{0, 1, 0},
+	{0, 2, 0},
 	{4, 4, SUBLEAVES},
 	{6, 6, 0},
 	{7, 7, 1},
@@ -55,11 +59,10 @@ static struct cpuid supported(const struct table *host, uint32_t leaf, uint32_t 
 	return (struct cpuid){0};
 }
 
-/* Takes away what KVM lacks, but for what is ours. */
-static struct cpuid intersect(const struct kvm_vcpu *v, const struct table *host, uint32_t leaf,
-			      uint32_t subleaf, struct cpuid r)
+/* What KVM has of a leaf's features, and what is ours. */
+static struct cpuid given_features(const struct kvm_vcpu *v, const struct table *host,
+				   uint32_t leaf, uint32_t subleaf)
 {
-	struct cpuid feature = cpuid_feature_bits(leaf, subleaf);
 	struct cpuid given = supported(host, leaf, subleaf);
 
 	if (leaf == 1) {
@@ -67,11 +70,63 @@ static struct cpuid intersect(const struct kvm_vcpu *v, const struct table *host
 		given.ecx |= HYPERVISOR | (v->vm->user_msrs ? X2APIC | TSC_DEADLINE : 0);
 		given.edx |= APIC;
 	}
-	r.eax &= ~feature.eax | given.eax;
-	r.ebx &= ~feature.ebx | given.ebx;
-	r.ecx &= ~feature.ecx | given.ecx;
-	r.edx &= ~feature.edx | given.edx;
-	return r;
+	if (leaf == 6)
+		given.eax |= ARAT;
+	return given;
+}
+
+static void intersect(struct cpuid *r, struct cpuid feature, struct cpuid given)
+{
+	r->eax &= ~feature.eax | given.eax;
+	r->ebx &= ~feature.ebx | given.ebx;
+	r->ecx &= ~feature.ecx | given.ecx;
+	r->edx &= ~feature.edx | given.edx;
+}
+
+static bool has_feature(struct cpuid r, const struct feature *f)
+{
+	return ((const uint32_t[]){r.eax, r.ebx, r.ecx, r.edx})[f->reg] >> f->bit & 1;
+}
+
+/* Whether KVM can give every feature of an exact model. */
+static bool check_given(const struct kvm_vcpu *v, const struct table *host, GError **error)
+{
+	for (enum insn_feature i = F_BASE + 1; i < F_N_FEATURES; i++) {
+		const struct feature *f = feature_get(i);
+
+		if (v->model->has[i] && f->leaf != FEATURE_NO_LEAF &&
+		    !has_feature(given_features(v, host, f->leaf, f->subleaf), f)) {
+			g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
+				    "--cpu: the host's KVM cannot give '%s' its %s; add ,-%s, or "
+				    "use --engine soft",
+				    v->model->name, f->name, f->name);
+			return false;
+		}
+	}
+	return true;
+}
+
+/* And whether it shows no others: there are KVMs that add their host's to what they are told. */
+static bool check_shown(const struct kvm_vcpu *v, GError **error)
+{
+	g_autofree struct table *shown = g_new0(struct table, 1);
+
+	shown->nent = MAX_ENTRIES;
+	if (ioctl(v->fd, KVM_GET_CPUID2, shown) < 0)
+		return true; /* it cannot say */
+	for (enum insn_feature i = F_BASE + 1; i < F_N_FEATURES; i++) {
+		const struct feature *f = feature_get(i);
+
+		if (!v->model->has[i] && f->leaf != FEATURE_NO_LEAF &&
+		    has_feature(supported(shown, f->leaf, f->subleaf), f)) {
+			g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
+				    "--cpu: the host's KVM shows %s, which '%s' lacks, in spite of "
+				    "it; use --engine soft",
+				    f->name, v->model->name);
+			return false;
+		}
+	}
+	return true;
 }
 
 /* The TSC is the host's, and kvmclock ours only if its MSRs are. */
@@ -113,8 +168,10 @@ static void add(const struct kvm_vcpu *v, const struct table *host, uint32_t lea
 	struct cpuid r;
 
 	x86_state_reset(&reset, true);
-	r = cpuid_get(leaf, subleaf, &reset, v->id, v->env->n_vcpus);
-	r = adapt(v, host, leaf, subleaf, intersect(v, host, leaf, subleaf, r));
+	r = cpuid_get(v->model, leaf, subleaf, &reset, v->id, v->env->n_vcpus);
+	intersect(&r, cpuid_feature_bits(v->model->has, leaf, subleaf),
+		  given_features(v, host, leaf, subleaf));
+	r = adapt(v, host, leaf, subleaf, r);
 	out->entries[out->nent++] = (struct kvm_cpuid_entry2){
 		.function = leaf,
 		.index = subleaf,
@@ -126,6 +183,19 @@ static void add(const struct kvm_vcpu *v, const struct table *host, uint32_t lea
 	};
 }
 
+/* Leaves that are there: what others give is KVM's own affair, and the same (cpuid_get()). */
+static bool has_leaf(const struct x86_model *m, uint32_t leaf)
+{
+	return leaf <= m->max_leaf || (leaf >> 28 == 4 && m->has[F_HYPERVISOR]) ||
+	       (leaf >> 28 == 8 && leaf <= m->max_extended_leaf);
+}
+
+/* Of what could be had here. */
+static bool lacks_something(const struct x86_model *m)
+{
+	return memcmp(m->has, x86_model_host()->has, sizeof(m->has)) != 0;
+}
+
 bool kvm_cpuid_set(struct kvm_vcpu *v, GError **error)
 {
 	g_autofree struct table *host = g_new0(struct table, 1), *guest = g_new0(struct table, 1);
@@ -133,12 +203,15 @@ bool kvm_cpuid_set(struct kvm_vcpu *v, GError **error)
 	host->nent = MAX_ENTRIES;
 	if (ioctl(v->vm->kvm_fd, KVM_GET_SUPPORTED_CPUID, host) < 0)
 		goto fail;
+	if (v->model->exact && !check_given(v, host, error))
+		return false;
 	for (size_t i = 0; i < G_N_ELEMENTS(leaves); i++)
 		for (uint32_t leaf = leaves[i].first; leaf <= leaves[i].last; leaf++)
-			for (unsigned sub = 0; sub < MAX(leaves[i].n_subleaves, 1); sub++)
+			for (unsigned sub = 0;
+			     has_leaf(v->model, leaf) && sub < MAX(leaves[i].n_subleaves, 1); sub++)
 				add(v, host, leaf, sub, leaves[i].n_subleaves, guest);
 	if (ioctl(v->fd, KVM_SET_CPUID2, guest) == 0)
-		return true;
+		return !lacks_something(v->model) || check_shown(v, error);
 fail:
 	g_set_error(error, VIV_ERROR, VIV_ERROR_HOST,
 		    "the host's KVM refuses the processor's CPUID: %s; use --engine soft",

@@ -94,7 +94,9 @@ static bool has_reason_to_wake(struct kvm_vcpu *v)
 {
 	bool halted = v->activity == X86_HALTED;
 
-	return lapic_pending(v->lapic, halted && v->if_flag, halted && !v->nmi_masked);
+	return lapic_pending(v->lapic, LAPIC_ACCEPT_INIT |
+					       (halted && v->if_flag ? LAPIC_ACCEPT_INTERRUPT : 0) |
+					       (halted && !v->nmi_masked ? LAPIC_ACCEPT_NMI : 0));
 }
 
 /* False: kicked. */
@@ -117,6 +119,7 @@ static void take_init(struct kvm_vcpu *v)
 	kvm_tsc_sample(v);
 	kvm_state_get(v, &s);
 	x86_state_init(&s, v->id == 0);
+	s.gpr[X86_RDX] = v->model->signature;
 	kvm_state_set(v, &s);
 }
 
@@ -132,14 +135,15 @@ static void take_sipi(struct kvm_vcpu *v, uint8_t vector)
 	kvm_state_set(v, &s);
 }
 
-static void take_event(struct kvm_vcpu *v, bool interrupts_enabled, bool nmi_enabled)
+static void take_event(struct kvm_vcpu *v, unsigned accept)
 {
 	uint8_t vector = 0;
-	enum lapic_event event = lapic_take(v->lapic, interrupts_enabled, nmi_enabled, &vector);
+	enum lapic_event event = lapic_take(v->lapic, accept, &vector);
 	struct kvm_interrupt interrupt = {.irq = vector};
 
 	switch (event) {
 	case LAPIC_EVENT_NONE:
+	case LAPIC_EVENT_SMI: /* not accepted */
 		break;
 	case LAPIC_EVENT_INIT:
 		take_init(v);
@@ -165,9 +169,17 @@ static void take_event(struct kvm_vcpu *v, bool interrupts_enabled, bool nmi_ena
 /* Gives KVM what the APIC has for it, and asks to be told when it can take more. */
 static void inject(struct kvm_vcpu *v)
 {
-	while (v->activity == X86_ACTIVE && lapic_pending(v->lapic, v->can_inject, true))
-		take_event(v, v->can_inject, true);
-	v->run->request_interrupt_window = !v->can_inject && lapic_pending(v->lapic, true, false);
+	for (;;) {
+		unsigned accept = LAPIC_ACCEPT_INIT | LAPIC_ACCEPT_NMI |
+				  (v->can_inject ? LAPIC_ACCEPT_INTERRUPT : 0);
+
+		if (v->activity != X86_ACTIVE || !lapic_pending(v->lapic, accept))
+			break;
+		take_event(v, accept);
+	}
+	v->run->request_interrupt_window =
+		!v->can_inject &&
+		lapic_pending(v->lapic, LAPIC_ACCEPT_INIT | LAPIC_ACCEPT_INTERRUPT);
 }
 
 static int enter(struct kvm_vcpu *v)
@@ -369,7 +381,7 @@ static enum engine_exit run_loop(struct kvm_vcpu *v)
 		if (v->activity != X86_ACTIVE && !sleep_halted(v))
 			return ENGINE_EXIT_KICK;
 		if (v->activity == X86_WAIT_FOR_SIPI) {
-			take_event(v, false, false);
+			take_event(v, LAPIC_ACCEPT_INIT);
 			continue;
 		}
 		inject(v);
@@ -453,7 +465,9 @@ static struct vcpu *kvm_new(struct engine_env *env, unsigned id, GError **error)
 
 	v->env = env;
 	v->id = id;
+	v->model = env->model ? env->model : x86_model_host();
 	v->lapic = lapic_get(env->lapics, id);
+	lapic_set_kinds(v->lapic, v->model->has[F_APIC], v->model->has[F_X2APIC]);
 	v->fd = -1;
 	v->run = MAP_FAILED;
 	g_mutex_init(&v->lock);
@@ -462,6 +476,7 @@ static struct vcpu *kvm_new(struct engine_env *env, unsigned id, GError **error)
 	if (!create(v, error))
 		goto fail;
 	x86_state_reset(&reset, id == 0);
+	reset.gpr[X86_RDX] = v->model->signature;
 	kvm_state_set(v, &reset);
 	if (v->refused) {
 		g_set_error_literal(error, VIV_ERROR, VIV_ERROR_HOST, v->error);

@@ -16,6 +16,7 @@
 
 #include "cpu/engine.h"
 #include "cpu/x86/lapic.h"
+#include "cpu/x86/model.h"
 #include "cpu/x86/state.h"
 
 /* What the vCPUs of a VM share: engine_env.engine_vm. The last vCPU takes it along. */
@@ -29,6 +30,7 @@ struct kvm_vm {
 struct kvm_vcpu {
 	struct engine_env *env;
 	struct kvm_vm *vm;
+	const struct x86_model *model;
 	struct lapic *lapic;
 	unsigned id;
 	int fd;
@@ -39,6 +41,7 @@ struct kvm_vcpu {
 	bool if_flag;	 /* RFLAGS.IF when KVM_RUN last came back */
 	bool can_inject; /* KVM would take an interrupt now */
 	bool nmi_masked; /* kept while halted */
+	uint32_t smbase; /* of the state; no SMI is taken (docs/adr/0012) */
 	uint8_t cr8;	 /* as given to KVM_RUN */
 
 	uint64_t tsc_khz;

@@ -181,7 +181,7 @@ bool kvm_user_msr_read(struct kvm_vcpu *v, uint32_t index, uint64_t *value)
 		*value = v->kvm_system_time;
 		return true;
 	}
-	return msr_read_constant(index, value);
+	return msr_read_constant(v->model, index, value);
 }
 
 bool kvm_user_msr_write(struct kvm_vcpu *v, uint32_t index, uint64_t value)
@@ -200,5 +200,5 @@ bool kvm_user_msr_write(struct kvm_vcpu *v, uint32_t index, uint64_t value)
 	case MSR_KVM_SYSTEM_TIME_NEW:
 		return write_system_time(v, value);
 	}
-	return msr_write_constant(index, value);
+	return msr_write_constant(v->model, index, value);
 }

@@ -254,7 +254,7 @@ static void set_xsave(struct kvm_vcpu *v, const struct x86_state *s)
 		memcpy(a + XSAVE_AVX_OFFSET + 16 * i, s->ymm[i] + 16, 16);
 	}
 	le64_store(a + AREA_XSTATE_BV,
-		   XCR0_X87 | XCR0_SSE | (s->xcr0 & cpuid_xcr0_mask() & XCR0_AVX));
+		   XCR0_X87 | XCR0_SSE | (s->xcr0 & v->model->xcr0_mask & XCR0_AVX));
 	transfer(v, KVM_SET_XSAVE, &area, "the x87 and vector registers");
 }
 
@@ -330,7 +330,9 @@ static void set_events(struct kvm_vcpu *v, const struct x86_state *s)
 			{
 				.injected = s->interrupt_taken,
 				.nr = s->interrupt_vector,
-				.shadow = s->interrupt_shadow ? KVM_X86_SHADOW_INT_STI : 0,
+				.shadow = !s->interrupt_shadow ? 0
+					  : s->shadow_by_ss    ? KVM_X86_SHADOW_INT_MOV_SS
+							       : KVM_X86_SHADOW_INT_STI,
 			},
 		.nmi = {.pending = s->nmi_taken, .masked = s->nmi_masked},
 		.flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW,
@@ -349,6 +351,7 @@ static void get_events(struct kvm_vcpu *v, struct x86_state *s)
 	s->interrupt_taken = k.interrupt.injected && !k.interrupt.soft;
 	s->interrupt_vector = s->interrupt_taken ? k.interrupt.nr : 0;
 	s->interrupt_shadow = k.interrupt.shadow;
+	s->shadow_by_ss = k.interrupt.shadow & KVM_X86_SHADOW_INT_MOV_SS;
 	s->nmi_taken = k.nmi.pending || k.nmi.injected;
 	s->nmi_masked = k.nmi.masked && !k.nmi.injected;
 }
@@ -356,6 +359,11 @@ static void get_events(struct kvm_vcpu *v, struct x86_state *s)
 void kvm_state_set(struct kvm_vcpu *v, const struct x86_state *state)
 {
 	v->refused = false;
+	if (state->smm) {
+		errno = ENOTSUP;
+		kvm_refuse(v, "system-management mode");
+	}
+	v->smbase = state->smbase;
 	/* XCR0 is checked against CR4, and KVM's CPUID follows both. */
 	set_sregs(v, state);
 	set_xcr0(v, state);
@@ -384,6 +392,7 @@ void kvm_state_get(struct kvm_vcpu *v, struct x86_state *s)
 	get_debug(v, s);
 	get_events(v, s);
 	s->activity = v->activity;
+	s->smbase = v->smbase;
 	s->kvm_system_time = v->kvm_system_time;
 	s->kvm_wall_clock = v->kvm_wall_clock;
 	kvm_tsc_rebase_lapic(v);

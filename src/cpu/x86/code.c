@@ -154,9 +154,10 @@ exec_fn code_routine_in_mode(const struct insn_row *row, const struct insn *insn
 }
 
 /* Decodes one instruction. Its exec is set in any case. */
-static enum insn_status decode_one(const uint8_t *bytes, size_t n, unsigned offset, uint32_t key,
-				   struct insn *insn)
+static enum insn_status decode_one(const struct cpu *cpu, const uint8_t *bytes, size_t n,
+				   unsigned offset, struct insn *insn)
 {
+	uint32_t key = cpu->mode_key;
 	enum insn_mode mode = key & MODE_64   ? INSN_MODE_64
 			      : key & MODE_32 ? INSN_MODE_32
 					      : INSN_MODE_16;
@@ -166,7 +167,7 @@ static enum insn_status decode_one(const uint8_t *bytes, size_t n, unsigned offs
 
 	/* Another vCPU may write while we look: all that is decided must be decided by the same bytes. */
 	memcpy(copy, bytes, MIN(n, sizeof(copy)));
-	status = insn_decode(copy, n, mode, offset, insn);
+	status = insn_decode(copy, n, mode, cpu->model->has, offset, insn);
 	if (status == INSN_UD)
 		insn->exec = raise_ud;
 	else if (status == INSN_TOO_LONG)
@@ -255,7 +256,7 @@ static struct block *build(struct cpu *cpu, uint64_t gpa)
 {
 	static const size_t worst =
 		sizeof(struct block) + (BLOCK_MAX + 1) * sizeof(struct insn);
-	const uint8_t *page = mem_hva(cpu->env.mem, gpa & ~4095ull);
+	const uint8_t *page = mmu_hva(cpu, gpa & ~4095ull);
 	unsigned offset = gpa % 4096;
 	unsigned max = cpu->mode_key & MODE_STEP ? 1 : BLOCK_MAX;
 	enum insn_status status;
@@ -273,7 +274,7 @@ static struct block *build(struct cpu *cpu, uint64_t gpa)
 		struct insn *insn = &block->insn[block->n];
 
 		code_mark_lines(cpu, (gpa & ~4095ull) + offset, &marked);
-		status = decode_one(page + offset, 4096 - offset, offset, cpu->mode_key, insn);
+		status = decode_one(cpu, page + offset, 4096 - offset, offset, insn);
 		if (status == INSN_MORE)
 			break;
 		block->n++;
@@ -293,7 +294,7 @@ void code_decode_alone(struct cpu *cpu, struct block *block, const uint8_t *byte
 		       unsigned offset, uint64_t gpa)
 {
 	*block = (struct block){.gpa = gpa, .mode_key = cpu->mode_key, .n = 1};
-	decode_one(bytes, len, offset, cpu->mode_key, &block->insn[0]);
+	decode_one(cpu, bytes, len, offset, &block->insn[0]);
 	terminate(block, offset + len);
 }
 
@@ -306,11 +307,10 @@ static struct block *build_crossing(struct cpu *cpu, uint64_t gpa, uint64_t addr
 	uint64_t gpa2 = mmu_fetch(cpu, NULL, next);
 	uint8_t bytes[INSN_MAX_LEN];
 
-	if (!mem_read(cpu->env.mem, gpa, bytes, first) ||
-	    !mem_read(cpu->env.mem, gpa2, bytes + first, sizeof(bytes) - first))
-		memset(bytes, 0xff, sizeof(bytes));
+	mmu_physical_read(cpu, gpa, bytes, first);
+	mmu_physical_read(cpu, gpa2, bytes + first, sizeof(bytes) - first);
 	*block = (struct block){.gpa = gpa, .mode_key = cpu->mode_key, .n = 1};
-	decode_one(bytes, sizeof(bytes), gpa % 4096, cpu->mode_key, &block->insn[0]);
+	decode_one(cpu, bytes, sizeof(bytes), gpa % 4096, &block->insn[0]);
 	terminate(block, gpa % 4096 + block->insn[0].len);
 	cpu->stats.decoded++;
 	return block;
@@ -325,11 +325,11 @@ bool code_is_compared(const struct cpu *cpu, uint64_t gpa)
 static struct block *build_compared(struct cpu *cpu, uint64_t gpa)
 {
 	struct block *block = cpu->code->crossing;
-	const uint8_t *bytes = mem_hva(cpu->env.mem, gpa);
+	const uint8_t *bytes = mmu_hva(cpu, gpa);
 
 	*block = (struct block){
 		.gpa = gpa, .mode_key = cpu->mode_key, .n = 1, .compared = true};
-	if (decode_one(bytes, 4096 - gpa % 4096, gpa % 4096, cpu->mode_key, &block->insn[0]) ==
+	if (decode_one(cpu, bytes, 4096 - gpa % 4096, gpa % 4096, &block->insn[0]) ==
 	    INSN_MORE)
 		return NULL;
 	terminate(block, gpa % 4096 + block->insn[0].len);
@@ -404,7 +404,7 @@ struct block *code_find_slow(struct cpu *cpu)
 	address = cpu->mode_key & MODE_64 ? rip : (uint32_t)(rip + cpu->state.seg[X86_CS].base);
 	gpa = fetch_gpa(cpu, address);
 	cpu->pc_base = rip - address % 4096;
-	if (!mem_is_ram(cpu->env.mem, gpa))
+	if (!mmu_hva(cpu, gpa))
 		return build_nowhere(cpu, gpa);
 	if (G_UNLIKELY(code_is_compared(cpu, gpa))) {
 		block = build_compared(cpu, gpa);
@@ -480,44 +480,49 @@ static void on_written(void *opaque, uint64_t gpa, uint64_t len)
 
 void code_take_written(struct cpu *cpu)
 {
-	GArray *written = cpu->code->written;
+	struct code_cache *code = cpu->code;
+	g_autoptr(GArray) written = NULL;
 
-	g_mutex_lock(&cpu->code->requests_lock);
-	if (written->len > REQUESTS_MAX) {
+	g_mutex_lock(&code->requests_lock);
+	/* What is dropped may be written about anew. */
+	if (code->written->len) {
+		written = code->written;
+		code->written = g_array_new(false, false, sizeof(struct written_range));
+	}
+	g_mutex_unlock(&code->requests_lock);
+	if (written && written->len > REQUESTS_MAX) {
 		code_drop_all(cpu);
 		jit_flush(cpu);
-	} else {
+	} else if (written) {
 		for (unsigned i = 0; i < written->len; i++)
 			invalidate(cpu, g_array_index(written, struct written_range, i).gpa,
 				   g_array_index(written, struct written_range, i).len);
 	}
-	g_array_set_size(written, 0);
-	g_mutex_unlock(&cpu->code->requests_lock);
 	serve_protect_requests(cpu);
 }
 
 /*
- * Another vCPU is to take a page out of its write TLBs and we wait until it has. One that is
+ * Another vCPU is to take a page, or all, out of its write TLBs and we wait until it has. One that is
  * not running guest code does it before it runs any, and one that waits itself does it while waiting.
  */
-static void on_protect(void *opaque, uint64_t gpa)
+static unsigned ask_to_protect(struct cpu *cpu, bool all, uint64_t gpa)
 {
-	struct cpu *cpu = opaque;
 	unsigned ticket;
 
-	if (running == cpu) {
-		mmu_protect_page(cpu, gpa);
-		return;
-	}
 	g_mutex_lock(&cpu->code->requests_lock);
 	/* A vCPU that is halted for good takes none. */
-	if (cpu->code->protect->len < REQUESTS_MAX)
+	if (!all && cpu->code->protect->len < REQUESTS_MAX)
 		g_array_append_val(cpu->code->protect, gpa);
 	else
 		cpu->code->protect_all = true;
 	ticket = ++cpu->code->protect_asked;
 	g_mutex_unlock(&cpu->code->requests_lock);
 	atomic_store(&cpu->attention, true);
+	return ticket;
+}
+
+static void wait_until_protected(struct cpu *cpu, unsigned ticket)
+{
 	while (atomic_load(&cpu->in_guest) &&
 	       (int)(atomic_load(&cpu->code->protect_done) - ticket) < 0) {
 		if (running)
@@ -526,15 +531,46 @@ static void on_protect(void *opaque, uint64_t gpa)
 	}
 }
 
+static void on_protect(void *opaque, uint64_t gpa)
+{
+	struct cpu *cpu = opaque;
+
+	if (running == cpu)
+		mmu_protect_page(cpu, gpa);
+	else
+		wait_until_protected(cpu, ask_to_protect(cpu, false, gpa));
+}
+
+static void on_cleaned(void *opaque)
+{
+	struct cpu *cpu = opaque;
+
+	if (running == cpu)
+		mmu_flush(cpu);
+	else
+		wait_until_protected(cpu, ask_to_protect(cpu, true, 0));
+}
+
+static void on_remapped(void *opaque)
+{
+	struct cpu *cpu = opaque;
+
+	if (running == cpu)
+		mmu_flush(cpu);
+	else
+		ask_to_protect(cpu, true, 0);
+}
+
 void code_listen(struct cpu *cpu)
 {
-	mem_add_code_listener(cpu->env.mem,
-			      &(struct mem_code_listener){on_written, on_protect, cpu});
+	mem_add_listener(cpu->env.mem,
+			 &(struct mem_listener){on_written, on_protect, on_cleaned,
+						on_remapped, cpu});
 }
 
 void code_unlisten(struct cpu *cpu)
 {
-	mem_remove_code_listener(cpu->env.mem, cpu);
+	mem_remove_listener(cpu->env.mem, cpu);
 }
 
 void code_set_running(struct cpu *cpu)

@@ -28,6 +28,7 @@
 #include "cpu/x86/cpuid.h"
 #include "cpu/x86/insn.h"
 #include "cpu/x86/lapic.h"
+#include "cpu/x86/model.h"
 #include "cpu/x86/state.h"
 
 enum x86_exception {
@@ -159,7 +160,9 @@ struct cpu {
 	 * which is the bounce buffer where the memory cannot be pointed at. */
 	void *rmw_pending;
 	_Alignas(16) uint64_t rmw_bounce[2]; /* CMPXCHG16B's operand, too */
-	uint64_t rmw_address;
+	uint64_t rmw_address, rmw_second;
+	uint8_t *pair; /* two pages of RAM, side by side (mmu.c); NULL before the first use */
+	uint64_t pair_pages[2];
 
 	struct x86_state state; /* gpr, rflags' arithmetic bits and the x87 are kept elsewhere while it runs */
 	bool x87_live;          /* the guest's x87/MMX registers are in the host's */
@@ -167,6 +170,7 @@ struct cpu {
 	uint64_t pdpte[4];      /* with PAE paging: loaded from memory with CR3 (paging.h) */
 
 	struct engine_env env;
+	const struct x86_model *model;
 	struct lapic *lapic;
 	unsigned id;
 	struct engine_stats stats;
@@ -205,7 +209,6 @@ struct cpu {
 	} fault;
 	uint32_t debug_pending; /* bits of DR6 that raise #DB before the next instruction */
 	struct cpu_debugger debugger;
-	bool shadow_by_ss; /* interrupt_shadow is from a load of SS, which holds off traps too */
 	uint8_t delivering; /* vector of the event in delivery, for double faults */
 	char error[160]; /* last_error */
 };
@@ -248,9 +251,6 @@ void cpu_set_rflags(struct cpu *cpu, uint64_t rflags);
 /* To be called when a control register, EFER, CPL, a code or data segment or RFLAGS.AC has
  * changed: derives mode_key, the TLB class and seg_base. */
 void cpu_update_mode(struct cpu *cpu);
-
-/* Whether the guest is told that the processor is AMD's: some system instructions differ. */
-bool cpu_is_amd(void);
 
 /* Runs one instruction at rip. Returns -1, or the vector of the fault it raised, undelivered. */
 int cpu_step(struct cpu *cpu);

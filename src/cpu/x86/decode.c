@@ -13,7 +13,8 @@ struct decoder {
 	const uint8_t *bytes;
 	size_t n, pos;
 	enum insn_mode mode;
-	bool more; /* ran out of bytes */
+	const bool *has; /* features */
+	bool more;	 /* ran out of bytes */
 
 	bool has_66, has_67, has_lock, has_rex, is_vex;
 	uint8_t rep; /* F2, F3 or 0: the last one */
@@ -156,7 +157,8 @@ static bool prefix_fits(const struct decoder *d, uint8_t prefix)
 
 static bool row_fits(const struct decoder *d, const struct insn_row *row)
 {
-	if (!prefix_fits(d, row->prefix) || (row->w != INSN_ANY && row->w != d->rex >> 3) ||
+	if (!d->has[row->feature] || !prefix_fits(d, row->prefix) ||
+	    (row->w != INSN_ANY && row->w != d->rex >> 3) ||
 	    (row->flags & (d->mode == INSN_MODE_64 ? IF_NO64 : IF_O64)))
 		return false;
 	if ((row->vex == INSN_VEX_128 && d->vex_l) || (row->vex == INSN_VEX_256 && !d->vex_l))
@@ -462,11 +464,14 @@ static bool read_operands(struct decoder *d, const struct insn_row *row, struct 
 	return ok;
 }
 
-enum insn_status insn_decode(const uint8_t *bytes, size_t n, enum insn_mode mode, unsigned offset,
-			     struct insn *insn)
+enum insn_status insn_decode(const uint8_t *bytes, size_t n, enum insn_mode mode,
+			     const bool has[F_N_FEATURES], unsigned offset, struct insn *insn)
 {
-	struct decoder d = {
-		.bytes = bytes, .n = MIN(n, INSN_MAX_LEN), .mode = mode, .seg = INSN_SEG_NONE};
+	struct decoder d = {.bytes = bytes,
+			    .n = MIN(n, INSN_MAX_LEN),
+			    .mode = mode,
+			    .has = has,
+			    .seg = INSN_SEG_NONE};
 	const struct insn_row *row;
 	uint16_t number = 0;
 	bool ok;

@@ -90,7 +90,7 @@ static void write_cr4(struct cpu *cpu, const struct insn *insn, uint64_t value)
 {
 	bool long_mode = cpu->state.efer & EFER_LMA, sets_pcide;
 
-	if (value & ~cpuid_cr4_mask())
+	if (value & ~cpu->model->cr4_mask)
 		gp0(cpu, insn);
 	if (long_mode && !(value & CR4_PAE))
 		gp0(cpu, insn);
@@ -270,9 +270,13 @@ EXEC_ONE(wrmsr)
 
 ROUTINE(cpuid)
 {
-	struct cpuid r = cpuid_get(cpu->gpr[X86_RAX], cpu->gpr[X86_RCX], &cpu->state, cpu->id,
+	uint32_t leaf = cpu->gpr[X86_RAX];
+	struct cpuid r = cpuid_get(cpu->model, leaf, cpu->gpr[X86_RCX], &cpu->state, cpu->id,
 				   cpu->env.n_vcpus);
 
+	/* An APIC that is switched off is not told of (SDM volume 3, 11.4.3). */
+	if (leaf == 1 && !(lapic_base(cpu->lapic) & APIC_BASE_EN))
+		r.edx &= ~(1u << feature_get(F_APIC)->bit);
 	SET_REG32(R_RAX, r.eax);
 	SET_REG32(R_RBX, r.ebx);
 	SET_REG32(R_RCX, r.ecx);
@@ -378,7 +382,7 @@ ROUTINE(xsetbv)
 
 	if (!(cpu->state.cr4 & CR4_OSXSAVE))
 		cpu_fault(cpu, insn, EXC_UD);
-	if ((cpu->gpr[X86_RCX] & 0xffffffff) || (v & ~cpuid_xcr0_mask()) || !(v & XCR0_X87) ||
+	if ((cpu->gpr[X86_RCX] & 0xffffffff) || (v & ~cpu->model->xcr0_mask) || !(v & XCR0_X87) ||
 	    ((v & XCR0_AVX) && !(v & XCR0_SSE)))
 		gp0(cpu, insn);
 	cpu->state.xcr0 = v;

@@ -37,7 +37,7 @@ static void enter_segments(struct cpu *cpu, uint16_t cs, uint16_t ss, unsigned c
 static bool syscall_allowed(const struct cpu *cpu)
 {
 	return (cpu->state.efer & EFER_SCE) && (cpu->state.efer & EFER_LMA) &&
-	       ((cpu->mode_key & MODE_64) || cpu_is_amd());
+	       ((cpu->mode_key & MODE_64) || cpu->model->is_amd);
 }
 
 ROUTINE(syscall_64)
@@ -82,7 +82,7 @@ ROUTINE(sysenter)
 
 	if (!(s->cr0 & CR0_PE) || !(s->sysenter_cs & ~3ull))
 		cpu_fault_code(cpu, insn, EXC_GP, 0);
-	if (long_mode && cpu_is_amd())
+	if (long_mode && cpu->model->is_amd)
 		cpu_fault(cpu, insn, EXC_UD);
 	cpu_set_rflags(cpu, cpu_rflags(cpu) & ~(uint64_t)(RFLAGS_IF | RFLAGS_VM | RFLAGS_RF));
 	s->rip = long_mode ? s->sysenter_eip : (uint32_t)s->sysenter_eip;

@@ -102,7 +102,7 @@ ROUTINE(sti)
 		cpu_fault_code(cpu, insn, EXC_GP, 0);
 	if (flag == RFLAGS_IF && !(cpu->state.rflags & RFLAGS_IF)) {
 		cpu->state.interrupt_shadow = true;
-		cpu->shadow_by_ss = false;
+		cpu->state.shadow_by_ss = false;
 		atomic_store(&cpu->attention, true);
 	}
 	cpu->state.rflags |= flag;

@@ -41,7 +41,7 @@ static void load_and_finish(struct cpu *cpu, const struct insn *insn, enum x86_s
 	segment_load(cpu, insn, reg, selector);
 	if (reg == X86_SS) {
 		cpu->state.interrupt_shadow = true;
-		cpu->shadow_by_ss = true;
+		cpu->state.shadow_by_ss = true;
 		atomic_store(&cpu->attention, true);
 	}
 	finish(cpu, insn);

@@ -37,6 +37,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "cpu/x86/feature.h"
+
 struct cpu;
 struct insn;
 
@@ -46,13 +48,6 @@ typedef void (*exec_fn)(struct cpu *cpu, const struct insn *insn);
 /* An instruction's routines: [0] r/m is a register, [1] it is memory; then by operand size 1, 2, 4, 8. */
 struct exec_set {
 	exec_fn fn[2][4];
-};
-
-/* CPUID features a row belongs to; a row whose feature the host lacks is #UD. */
-enum insn_feature {
-	F_BASE, F_MMX, F_SSE, F_SSE2, F_SSE3, F_SSSE3, F_SSE41, F_SSE42, F_AES, F_PCLMUL, F_SHA,
-	F_POPCNT, F_LZCNT, F_MOVBE, F_BMI1, F_BMI2, F_ADX, F_AVX, F_AVX2, F_FMA, F_F16C, F_VAES,
-	F_VPCLMUL, F_GFNI, F_RDRAND, F_RDSEED, F_N_FEATURES,
 };
 
 enum insn_row_flags {
@@ -91,7 +86,7 @@ struct insn_row {
 	const char *name, *encoding, *operands;
 	const struct exec_set *exec;
 	uint32_t flags;
-	uint8_t feature;
+	uint8_t feature; /* enum insn_feature; a row whose feature the processor lacks is not there */
 	/* What insn_table_init() reads from the strings: */
 	uint8_t map;     /* 0 one-byte, 1 0F, 2 0F38, 3 0F3A */
 	uint8_t opcode;
@@ -168,11 +163,11 @@ size_t insn_table_size(void);
 const struct insn_row *insn_row_get(size_t n);
 
 /*
- * Decodes one instruction from at most `n` bytes; `offset` is its first byte's place in the
- * code page. exec is left NULL unless INSN_OK.
+ * Decodes one instruction from at most `n` bytes for a processor that has these features (a model's
+ * `has`); `offset` is its first byte's place in the code page. exec is left NULL unless INSN_OK.
  */
-enum insn_status insn_decode(const uint8_t *bytes, size_t n, enum insn_mode mode, unsigned offset,
-			     struct insn *insn);
+enum insn_status insn_decode(const uint8_t *bytes, size_t n, enum insn_mode mode,
+			     const bool has[F_N_FEATURES], unsigned offset, struct insn *insn);
 
 /* Whether the instruction writes its memory operand. */
 bool insn_mem_written(const struct insn_row *row);

@@ -14,6 +14,4 @@ struct insn_index {
 };
 extern struct insn_index insn_index;
 
-bool insn_host_has(enum insn_feature feature);
-
 #endif

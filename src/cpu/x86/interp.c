@@ -69,14 +69,15 @@ static bool interrupts_enabled(const struct cpu *cpu)
 	       !(cpu->debugger.step && cpu->state.activity == X86_ACTIVE);
 }
 
-static bool nmi_enabled(const struct cpu *cpu)
+/* In system-management mode INIT and another SMI wait for RSM (SDM volume 3, 34.3 and 34.4). */
+static unsigned acceptable(const struct cpu *cpu)
 {
-	return !cpu->state.nmi_masked && cpu->state.activity != X86_WAIT_FOR_SIPI;
-}
+	bool waits = cpu->state.activity == X86_WAIT_FOR_SIPI;
 
-static bool can_take_event(struct cpu *cpu)
-{
-	return lapic_pending(cpu->lapic, interrupts_enabled(cpu), nmi_enabled(cpu));
+	return (interrupts_enabled(cpu) ? LAPIC_ACCEPT_INTERRUPT : 0) |
+	       (!cpu->state.nmi_masked && !waits ? LAPIC_ACCEPT_NMI : 0) |
+	       (!cpu->state.smm ? LAPIC_ACCEPT_INIT : 0) |
+	       (!cpu->state.smm && !waits ? LAPIC_ACCEPT_SMI : 0);
 }
 
 /* Sleeps until something can be taken, or a request has come. */
@@ -113,62 +114,6 @@ static void deliver_taken(struct cpu *cpu)
 	interrupt_event(cpu, event, cpu->state.interrupt_vector);
 }
 
-/* The instruction in an interrupt shadow; no instruction breakpoint stops it (SDM 18.3.1.1). */
-static void run_shadowed(struct cpu *cpu)
-{
-	bool stepped = cpu->state.rflags & RFLAGS_TF;
-
-	cpu->no_step = false;
-	run_one(cpu);
-	if (stepped && !cpu->no_step)
-		debug_pend(cpu, DR6_BS);
-}
-
-/* What waits between blocks. False: run() is to return. */
-static bool attend(struct cpu *cpu)
-{
-	uint8_t vector = 0;
-
-	for (;;) {
-		atomic_store(&cpu->attention, false);
-		if (cpu->debug_pending && !(cpu->state.interrupt_shadow && cpu->shadow_by_ss))
-			interrupt_debug(cpu);
-		if (atomic_exchange(&cpu->kicked, false))
-			return false;
-		code_take_written(cpu);
-		if (cpu->state.interrupt_shadow) {
-			atomic_store(&cpu->attention, true);
-			/* run_debugged() runs the one instruction and ends the shadow. */
-			if (cpu->state.activity == X86_ACTIVE && (cpu->mode_key & MODE_DEBUG))
-				return true;
-			cpu->state.interrupt_shadow = false;
-			if (cpu->state.activity == X86_ACTIVE) {
-				run_shadowed(cpu);
-				continue;
-			}
-		}
-		if (cpu->state.nmi_taken || cpu->state.interrupt_taken) {
-			deliver_taken(cpu);
-			continue;
-		}
-		if (can_take_event(cpu)) {
-			enum lapic_event event = lapic_take(cpu->lapic, interrupts_enabled(cpu),
-							    nmi_enabled(cpu), &vector);
-
-			if (event != LAPIC_EVENT_NONE) {
-				cpu->stats.interrupts++;
-				interrupt_event(cpu, event, vector);
-				continue;
-			}
-		}
-		cpu->event_waits = !interrupts_enabled(cpu) &&
-				   lapic_pending(cpu->lapic, true, nmi_enabled(cpu));
-		if (cpu->state.activity == X86_ACTIVE)
-			return true;
-		wait_halted(cpu);
-	}
-}
-
 static void run_block(struct cpu *cpu)
 {
 	struct block *block;
@@ -198,6 +143,68 @@ static void run_stepped(struct cpu *cpu)
 		cpu->state.rflags |= rf;
 	if (stepped && !cpu->no_step)
 		debug_pend(cpu, DR6_BS);
+}
+
+/* The instruction in an interrupt shadow. One by a load of SS hides instruction breakpoints (SDM volume 3,
+ * 6.8.3), STI's does not. */
+static void run_shadowed(struct cpu *cpu)
+{
+	bool stepped = cpu->state.rflags & RFLAGS_TF;
+
+	if ((cpu->mode_key & MODE_STEP) && !cpu->state.shadow_by_ss) {
+		run_stepped(cpu);
+		return;
+	}
+	cpu->no_step = false;
+	run_one(cpu);
+	if (stepped && !cpu->no_step)
+		debug_pend(cpu, DR6_BS);
+}
+
+/* What waits between blocks. False: run() is to return. */
+static bool attend(struct cpu *cpu)
+{
+	uint8_t vector = 0;
+
+	for (;;) {
+		atomic_store(&cpu->attention, false);
+		if (cpu->debug_pending && !(cpu->state.interrupt_shadow && cpu->state.shadow_by_ss))
+			interrupt_debug(cpu);
+		if (atomic_exchange(&cpu->kicked, false))
+			return false;
+		code_take_written(cpu);
+		if (cpu->state.interrupt_shadow) {
+			atomic_store(&cpu->attention, true);
+			/* run_debugged() runs the one instruction and ends the shadow. */
+			if (cpu->state.activity == X86_ACTIVE && (cpu->mode_key & MODE_DEBUG))
+				return true;
+			cpu->state.interrupt_shadow = false;
+			if (cpu->state.activity == X86_ACTIVE) {
+				run_shadowed(cpu);
+				continue;
+			}
+		}
+		if (cpu->state.nmi_taken || cpu->state.interrupt_taken) {
+			deliver_taken(cpu);
+			continue;
+		}
+		if (lapic_pending(cpu->lapic, acceptable(cpu))) {
+			enum lapic_event event =
+				lapic_take(cpu->lapic, acceptable(cpu), &vector);
+
+			if (event != LAPIC_EVENT_NONE) {
+				cpu->stats.interrupts++;
+				interrupt_event(cpu, event, vector);
+				continue;
+			}
+		}
+		cpu->event_waits =
+			!interrupts_enabled(cpu) &&
+			lapic_pending(cpu->lapic, acceptable(cpu) | LAPIC_ACCEPT_INTERRUPT);
+		if (cpu->state.activity == X86_ACTIVE)
+			return true;
+		wait_halted(cpu);
+	}
 }
 
 /* As run_block(), for a debugger; false: run() is to tell it something. */
@@ -267,7 +274,6 @@ static enum engine_exit run_loop(struct cpu *cpu)
 static void leave(struct cpu *cpu)
 {
 	vector_leave(cpu);
-	jit_leave_thread(cpu);
 	code_set_running(NULL);
 	atomic_store(&cpu->in_guest, false);
 	cpu->jump = NULL;
@@ -284,6 +290,7 @@ static enum engine_exit interp_run(struct vcpu *vcpu)
 	atomic_store(&cpu->in_guest, true);
 	atomic_store(&cpu->attention, true);
 	exit = run_loop(cpu);
+	jit_leave_thread(cpu);
 	leave(cpu);
 	return exit;
 }
@@ -308,7 +315,6 @@ int cpu_step(struct cpu *cpu)
 	bool done;
 
 	code_set_running(cpu);
-	jit_enter_thread(cpu);
 	done = try_one(cpu);
 	leave(cpu);
 	return done ? -1 : cpu->fault.vector;
@@ -361,17 +367,20 @@ static struct vcpu *cpu_new(struct engine_env *env, unsigned id, bool translates
 	}
 	cpu->env = *env;
 	cpu->id = id;
+	cpu->model = env->model ? env->model : x86_model_host();
 	if (translates && !jit_new(cpu, error)) {
 		g_aligned_free(cpu);
 		return NULL;
 	}
 	cpu->lapic = lapic_get(env->lapics, id);
+	lapic_set_kinds(cpu->lapic, cpu->model->has[F_APIC], cpu->model->has[F_X2APIC]);
 	cpu->code = code_new();
 	g_mutex_init(&cpu->halt_lock);
 	g_cond_init(&cpu->halt_cond);
 	for (unsigned c = 0; c < TLB_N_CLASSES; c++)
 		cpu->tlb_filled[c] = true;
 	x86_state_reset(&reset, id == 0);
+	reset.gpr[X86_RDX] = cpu->model->signature;
 	interp_set_state((struct vcpu *)cpu, &reset);
 	lapic_set_wake(cpu->lapic, wake, cpu);
 	code_listen(cpu);
@@ -398,6 +407,7 @@ static void interp_free(struct vcpu *vcpu)
 	code_unlisten(cpu);
 	code_free(cpu->code);
 	jit_free(cpu);
+	mem_unmap_pair(cpu->pair);
 	g_mutex_clear(&cpu->halt_lock);
 	g_cond_clear(&cpu->halt_cond);
 	g_aligned_free(cpu);
@@ -406,11 +416,6 @@ static void interp_free(struct vcpu *vcpu)
 static void interp_stats(const struct vcpu *vcpu, struct engine_stats *stats)
 {
 	*stats = ((const struct cpu *)vcpu)->stats;
-}
-
-static void interp_report(const struct vcpu *vcpu, GString *out)
-{
-	jit_report((const struct cpu *)vcpu, out);
 }
 
 static const char *interp_last_error(const struct vcpu *vcpu)
@@ -439,7 +444,6 @@ static void interp_debug_stop(const struct vcpu *vcpu, struct engine_stop *stop)
 		.get_state = interp_get_state,   \
 		.set_state = interp_set_state,   \
 		.stats = interp_stats,           \
-		.report = interp_report,         \
 		.last_error = interp_last_error, \
 		.set_debug = interp_set_debug,   \
 		.debug_stop = interp_debug_stop, \

@@ -6,6 +6,7 @@
 #include "cpu/x86/flags.h"
 #include "cpu/x86/mmu.h"
 #include "cpu/x86/segment.h"
+#include "cpu/x86/smm.h"
 #include "cpu/x86/stack.h"
 #include "cpu/x86/task.h"
 
@@ -311,11 +312,15 @@ void interrupt_event(struct cpu *cpu, enum lapic_event kind, uint8_t vector)
 {
 	struct event event = {.vector = vector};
 
-	if (kind == LAPIC_EVENT_NMI) {
+	if (kind == LAPIC_EVENT_SMI) {
+		smm_enter(cpu);
+		return;
+	} else if (kind == LAPIC_EVENT_NMI) {
 		event.vector = EXC_NMI;
 		cpu->state.nmi_masked = true;
 	} else if (kind == LAPIC_EVENT_INIT) {
 		x86_state_init(&cpu->state, cpu->id == 0);
+		cpu->state.gpr[X86_RDX] = cpu->model->signature;
 		restart(cpu);
 		return;
 	} else if (kind == LAPIC_EVENT_SIPI) {

@@ -36,6 +36,7 @@ struct lapic {
 	struct timer timer;
 	void (*wake)(void *opaque);
 	void *wake_opaque;
+	bool absent, no_x2apic; /* as the processor's model has it */
 
 	/* Below: under the lock, and saved. */
 	uint64_t base;
@@ -46,7 +47,7 @@ struct lapic {
 	uint32_t initial_count, divide;
 	uint64_t tsc_deadline, tsc_offset;
 	int64_t timer_deadline_ns; /* when the count reaches 0 next; NO_DEADLINE: it stands */
-	bool nmi, init, sipi, extint;
+	bool nmi, init, sipi, extint, smi;
 	uint8_t sipi_vector;
 };
 
@@ -63,6 +64,7 @@ static const struct state_field fields[] = {
 	FIELD(isr), FIELD(tmr), FIELD(irr), FIELD(icr), FIELD(lvt), FIELD(initial_count),
 	FIELD(divide), FIELD(tsc_deadline), FIELD(tsc_offset), FIELD(timer_deadline_ns), FIELD(nmi),
 	FIELD(init), FIELD(sipi), FIELD(extint), FIELD(sipi_vector),
+	STATE_FIELD_SINCE(struct lapic, smi, 2),
 };
 
 static bool check(const void *object)
@@ -74,7 +76,7 @@ static bool check(const void *object)
 
 static const struct state_table table = {
 	.name = "lapic",
-	.version = 1,
+	.version = 2,
 	.object_size = sizeof(struct lapic),
 	.fields = fields,
 	.n_fields = G_N_ELEMENTS(fields),
@@ -180,8 +182,10 @@ static void accept_message(struct lapic *a, enum delivery_mode mode, uint8_t vec
 		a->sipi = true;
 		a->sipi_vector = vector;
 		break;
-	case DELIVERY_EXTINT:
 	case DELIVERY_SMI:
+		a->smi = true;
+		break;
+	case DELIVERY_EXTINT:
 		break;
 	}
 	g_mutex_unlock(&a->lock);
@@ -246,6 +250,14 @@ static void receive_intr(void *opaque, bool level)
 	g_mutex_unlock(&a->lock);
 	if (level)
 		wake(a);
+}
+
+static void receive_smi(void *opaque)
+{
+	struct lapic_set *set = opaque;
+
+	for (unsigned i = 0; i < set->n; i++)
+		accept_message(&set->apic[i], DELIVERY_SMI, 0, false);
 }
 
 static void send_ipi(struct lapic *a, uint64_t icr)
@@ -574,7 +586,8 @@ bool lapic_set_base(struct lapic *a, uint64_t value)
 {
 	uint64_t mode = APIC_BASE_EN | APIC_BASE_EXTD,
 		 allowed = mode | APIC_BASE_BSP | 0xfffffff000ull;
-	bool ok = !(value & ~allowed) && (value & mode) != APIC_BASE_EXTD;
+	bool ok = !(value & ~allowed) && (value & mode) != APIC_BASE_EXTD &&
+		  !(a->no_x2apic && (value & APIC_BASE_EXTD));
 
 	g_mutex_lock(&a->lock);
 	if ((a->base & mode) == mode && (value & mode) == APIC_BASE_EN)
@@ -628,19 +641,20 @@ void lapic_set_cr8(struct lapic *a, uint64_t cr8)
 	g_mutex_unlock(&a->lock);
 }
 
-bool lapic_pending(struct lapic *a, bool interrupts_enabled, bool nmi_enabled)
+bool lapic_pending(struct lapic *a, unsigned accept)
 {
 	bool pending;
 
 	g_mutex_lock(&a->lock);
-	pending = a->init || a->sipi || (a->nmi && nmi_enabled) ||
-		  (interrupts_enabled && (deliverable(a) >= 0 || takes_extint(a)));
+	pending = ((accept & LAPIC_ACCEPT_SMI) && a->smi) ||
+		  ((accept & LAPIC_ACCEPT_INIT) && (a->init || a->sipi)) ||
+		  ((accept & LAPIC_ACCEPT_NMI) && a->nmi) ||
+		  ((accept & LAPIC_ACCEPT_INTERRUPT) && (deliverable(a) >= 0 || takes_extint(a)));
 	g_mutex_unlock(&a->lock);
 	return pending;
 }
 
-/* What power-on and INIT do; INIT leaves IA32_APIC_BASE and the id, and a SIPI that came after it.
- */
+/* What power-on and INIT do; INIT leaves IA32_APIC_BASE and the id, a SIPI that came after it, and an SMI. */
 static void reset_registers(struct lapic *a)
 {
 	a->tpr = a->ldr = a->esr = a->esr_pending = a->initial_count = a->divide = 0;
@@ -656,25 +670,29 @@ static void reset_registers(struct lapic *a)
 	arm_timer(a, NO_DEADLINE);
 }
 
-static enum lapic_event take_locked(struct lapic *a, bool interrupts_enabled, bool nmi_enabled,
-				    uint8_t *vector, bool *extint)
+/* In the order of SDM volume 3, table 6-2. */
+static enum lapic_event take_locked(struct lapic *a, unsigned accept, uint8_t *vector, bool *extint)
 {
 	int v = deliverable(a);
 
-	if (a->init) {
+	if (a->smi && (accept & LAPIC_ACCEPT_SMI)) {
+		a->smi = false;
+		return LAPIC_EVENT_SMI;
+	}
+	if (a->init && (accept & LAPIC_ACCEPT_INIT)) {
 		reset_registers(a);
 		return LAPIC_EVENT_INIT;
 	}
-	if (a->sipi) {
+	if (a->sipi && (accept & LAPIC_ACCEPT_INIT)) {
 		a->sipi = false;
 		*vector = a->sipi_vector;
 		return LAPIC_EVENT_SIPI;
 	}
-	if (a->nmi && nmi_enabled) {
+	if (a->nmi && (accept & LAPIC_ACCEPT_NMI)) {
 		a->nmi = false;
 		return LAPIC_EVENT_NMI;
 	}
-	if (!interrupts_enabled)
+	if (!(accept & LAPIC_ACCEPT_INTERRUPT))
 		return LAPIC_EVENT_NONE;
 	if (takes_extint(a)) {
 		*extint = true;
@@ -688,14 +706,13 @@ static enum lapic_event take_locked(struct lapic *a, bool interrupts_enabled, bo
 	return LAPIC_EVENT_INTERRUPT;
 }
 
-enum lapic_event lapic_take(struct lapic *a, bool interrupts_enabled, bool nmi_enabled,
-			    uint8_t *vector)
+enum lapic_event lapic_take(struct lapic *a, unsigned accept, uint8_t *vector)
 {
 	enum lapic_event event;
 	bool extint = false;
 
 	g_mutex_lock(&a->lock);
-	event = take_locked(a, interrupts_enabled, nmi_enabled, vector, &extint);
+	event = take_locked(a, accept, vector, &extint);
 	g_mutex_unlock(&a->lock);
 	if (extint) {
 		/* The acknowledge cycle is the 8259's, whose lock comes before ours. */
@@ -716,12 +733,29 @@ void lapic_set_wake(struct lapic *a, void (*fn)(void *opaque), void *opaque)
 	g_mutex_unlock(&a->lock);
 }
 
+static uint64_t reset_base(const struct lapic *a)
+{
+	return APIC_DEFAULT_BASE | (a->absent ? 0 : APIC_BASE_EN) |
+	       (a->id == 0 ? APIC_BASE_BSP : 0);
+}
+
+void lapic_set_kinds(struct lapic *a, bool has_apic, bool has_x2apic)
+{
+	g_mutex_lock(&a->lock);
+	if (a->absent != !has_apic) {
+		a->absent = !has_apic;
+		a->base = reset_base(a);
+	}
+	a->no_x2apic = !has_x2apic;
+	g_mutex_unlock(&a->lock);
+}
+
 void lapic_reset(struct lapic *a)
 {
 	g_mutex_lock(&a->lock);
-	a->base = APIC_DEFAULT_BASE | APIC_BASE_EN | (a->id == 0 ? APIC_BASE_BSP : 0);
+	a->base = reset_base(a);
 	a->tsc_offset = 0;
-	a->extint = a->sipi = false;
+	a->extint = a->sipi = a->smi = false;
 	reset_registers(a);
 	g_mutex_unlock(&a->lock);
 }
@@ -765,6 +799,7 @@ struct lapic_set *lapic_set_new(struct bus *bus, struct clock *clock, unsigned n
 	}
 	bus_set_msi_sink(bus, receive_msi, set);
 	bus_set_intr_sink(bus, receive_intr, set);
+	bus_set_smi_sink(bus, receive_smi, set);
 	return set;
 }
 
@@ -774,6 +809,7 @@ void lapic_set_free(struct lapic_set *set)
 		return;
 	bus_set_msi_sink(set->bus, NULL, NULL);
 	bus_set_intr_sink(set->bus, NULL, NULL);
+	bus_set_smi_sink(set->bus, NULL, NULL);
 	for (unsigned i = 0; i < set->n; i++) {
 		timer_fini(&set->apic[i].timer);
 		g_mutex_clear(&set->apic[i].lock);

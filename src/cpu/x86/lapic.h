@@ -33,16 +33,29 @@ struct lapic_set;
 
 enum lapic_event {
 	LAPIC_EVENT_NONE,
+	LAPIC_EVENT_SMI,
 	LAPIC_EVENT_NMI,
 	LAPIC_EVENT_INIT,
 	LAPIC_EVENT_SIPI, /* with its vector */
 	LAPIC_EVENT_INTERRUPT,
 };
 
-/* All APICs of a VM, ids 0..n-1; takes the bus's MSI and 8259 INTR sinks. */
+/* What the processor would take now; a bit each. INIT is SIPI, too. */
+enum {
+	LAPIC_ACCEPT_INTERRUPT = 1 << 0,
+	LAPIC_ACCEPT_NMI = 1 << 1,
+	LAPIC_ACCEPT_SMI = 1 << 2,
+	LAPIC_ACCEPT_INIT = 1 << 3,
+	LAPIC_ACCEPT_ALL = 15,
+};
+
+/* All APICs of a VM, ids 0..n-1; takes the bus's MSI, SMI and 8259 INTR sinks. */
 struct lapic_set *lapic_set_new(struct bus *bus, struct clock *clock, unsigned n);
 void lapic_set_free(struct lapic_set *set);
 struct lapic *lapic_get(struct lapic_set *set, unsigned id);
+/* Whether the processor has an APIC, and one that knows x2APIC mode; both, unless told. An engine
+ * says so for its model, before the vCPU runs. */
+void lapic_set_kinds(struct lapic *apic, bool has_apic, bool has_x2apic);
 void lapic_reset(struct lapic *apic);
 void lapic_save(struct lapic *apic, GByteArray *out);
 bool lapic_load(struct lapic *apic, struct state_reader *reader, GError **error);
@@ -68,10 +81,9 @@ uint64_t lapic_cr8(const struct lapic *apic);
 void lapic_set_cr8(struct lapic *apic, uint64_t cr8);
 
 /* Whether lapic_take() would give something; cheap, any thread. */
-bool lapic_pending(struct lapic *apic, bool interrupts_enabled, bool nmi_enabled);
+bool lapic_pending(struct lapic *apic, unsigned accept);
 /* Takes the most important event: what and, for INTERRUPT and SIPI, its vector. A spurious
  * 8259 or APIC interrupt is an INTERRUPT like any other. */
-enum lapic_event lapic_take(struct lapic *apic, bool interrupts_enabled, bool nmi_enabled,
-			    uint8_t *vector);
+enum lapic_event lapic_take(struct lapic *apic, unsigned accept, uint8_t *vector);
 
 #endif

@@ -116,7 +116,7 @@ static uint64_t translate(struct cpu *cpu, const struct insn *insn, uint64_t add
 		if (w.page_bits > 12)
 			note_large_page(cpu, address, w.page_bits);
 	}
-	host = mem_hva(cpu->env.mem, w.gpa & ~4095ull);
+	host = mmu_hva(cpu, w.gpa & ~4095ull);
 	if (host && access != ACCESS_FETCH && class != TLB_USER_AC && !is_watched(cpu, address))
 		fill(cpu, address, &w, host, access, class);
 	return w.gpa;
@@ -136,7 +136,7 @@ uint8_t *mmu_point(struct cpu *cpu, uint64_t address, unsigned size, bool write)
 		return NULL;
 	if (w.page_bits > 12)
 		note_large_page(cpu, address, w.page_bits);
-	host = mem_hva(cpu->env.mem, w.gpa & ~4095ull);
+	host = mmu_hva(cpu, w.gpa & ~4095ull);
 	if (!host)
 		return NULL;
 	fill(cpu, address, &w, host, access, class);
@@ -259,7 +259,7 @@ static void mmio_write(struct cpu *cpu, uint64_t gpa, const uint8_t *buf, unsign
 /* Within one page. */
 static void physical_read(struct cpu *cpu, uint64_t gpa, void *buf, unsigned size)
 {
-	const uint8_t *host = mem_hva(cpu->env.mem, gpa);
+	const uint8_t *host = mmu_hva(cpu, gpa);
 
 	if (host)
 		memcpy(buf, host, size);
@@ -269,7 +269,7 @@ static void physical_read(struct cpu *cpu, uint64_t gpa, void *buf, unsigned siz
 
 static void physical_write(struct cpu *cpu, uint64_t gpa, const void *buf, unsigned size)
 {
-	uint8_t *host = mem_hva(cpu->env.mem, gpa);
+	uint8_t *host = mmu_hva(cpu, gpa);
 
 	if (!host) {
 		mmio_write(cpu, gpa, buf, size);
@@ -277,6 +277,22 @@ static void physical_write(struct cpu *cpu, uint64_t gpa, const void *buf, unsig
 	}
 	memcpy(host, buf, size);
 	mem_written(cpu->env.mem, gpa, size);
+}
+
+void mmu_physical_read(struct cpu *cpu, uint64_t gpa, void *buf, unsigned size)
+{
+	for (unsigned done = 0, part; done < size; done += part) {
+		part = MIN(size - done, 4096 - (gpa + done) % 4096);
+		physical_read(cpu, gpa + done, (uint8_t *)buf + done, part);
+	}
+}
+
+void mmu_physical_write(struct cpu *cpu, uint64_t gpa, const void *buf, unsigned size)
+{
+	for (unsigned done = 0, part; done < size; done += part) {
+		part = MIN(size - done, 4096 - (gpa + done) % 4096);
+		physical_write(cpu, gpa + done, (const uint8_t *)buf + done, part);
+	}
 }
 
 /*
@@ -302,14 +318,14 @@ static inline void watch(struct cpu *cpu, const struct insn *insn, uint64_t addr
 		debugger_watch_access(cpu, insn, address, size, write);
 }
 
-/* #AC(0) at CPL 3 (SDM volume 3, table 6-7), after any page fault. Of operands over 8 bytes only the x87's count. */
+/* #AC(0) at CPL 3 (SDM volume 3, table 6-7), after any page fault. Of operands over 8 bytes only
+ * the x87's count. */
 static void check_alignment(struct cpu *cpu, const struct insn *insn, uint64_t address,
 			    unsigned size, enum tlb_class class)
 {
 	static const uint8_t mask[] = {[2] = 1, [4] = 3, [6] = 3, [8] = 7, [10] = 7};
 
-	if (G_UNLIKELY(class == TLB_USER_AC) && size < G_N_ELEMENTS(mask) &&
-	    (address & mask[size]))
+	if (G_UNLIKELY(class == TLB_USER_AC) && size < G_N_ELEMENTS(mask) && (address & mask[size]))
 		cpu_fault_code(cpu, insn, EXC_AC, 0);
 }
 
@@ -420,24 +436,61 @@ void mmu_probe(struct cpu *cpu, const struct insn *insn, uint64_t address, unsig
 	watch(cpu, insn, address, size, write);
 }
 
+/* XCHG with memory is locked without the prefix. */
+static bool is_locked(const struct insn *insn)
+{
+	const struct insn_row *row = insn_row_get(insn->row);
+
+	return (insn->flags & INSN_LOCK) || (row->map == 0 && (row->opcode & 0xfe) == 0x86);
+}
+
+/*
+ * The end of one page and the start of another one, both RAM, side by side: where they are not
+ * neighbours, they are mapped a second time. So a locked instruction on both stays one of the
+ * host's, atomic for all who use the memory. NULL: not both are RAM.
+ */
+static uint8_t *pair_at(struct cpu *cpu, uint64_t gpa, uint64_t gpa2)
+{
+	const struct mem *mem = cpu->env.mem;
+	uint64_t pages[2] = {gpa & ~4095ull, gpa2 & ~4095ull};
+
+	if (!mmu_hva(cpu, gpa) || !mmu_hva(cpu, gpa2))
+		return NULL;
+	if (pages[1] == pages[0] + 4096)
+		return mmu_hva(cpu, gpa);
+	if (!cpu->pair || memcmp(cpu->pair_pages, pages, sizeof(pages))) {
+		cpu->pair = mem_map_pair(mem, cpu->pair, pages);
+		memcpy(cpu->pair_pages, pages, sizeof(pages));
+	}
+	return cpu->pair + gpa % 4096;
+}
+
 void *mmu_rmw_slow(struct cpu *cpu, const struct insn *insn, uint64_t address, unsigned size)
 {
-	uint64_t gpa = translate(cpu, insn, address, ACCESS_WRITE, current_class(cpu));
+	uint64_t gpa = translate(cpu, insn, address, ACCESS_WRITE, current_class(cpu)), gpa2 = 0;
+	unsigned first = first_part(address, size);
 	void *p;
 
 	cpu->rmw_pending = NULL;
 	p = tlb_write(cpu, address, size);
 	if (p)
 		return p;
-	p = mem_hva(cpu->env.mem, gpa);
-	if (p && first_part(address, size) == size) {
-		/* A page that holds code or is watched: written in place, so that a locked
+	if (first == size) {
+		p = mmu_hva(cpu, gpa);
+	} else if (is_locked(insn)) {
+		gpa2 = translate(cpu, insn, next_page(cpu, address), ACCESS_WRITE,
+				 current_class(cpu));
+		p = pair_at(cpu, gpa, gpa2);
+	}
+	if (p) {
+		/* A page that holds code or is watched, or two: written in place, so that a locked
 		 * instruction stays one. */
 		check_alignment(cpu, insn, address, size, current_class(cpu));
 		watch(cpu, insn, address, size, true);
 		watch(cpu, insn, address, size, false);
 		note_access(cpu, address, size, true);
 		cpu->rmw_address = gpa;
+		cpu->rmw_second = gpa2;
 		return cpu->rmw_pending = p;
 	}
 	mmu_probe(cpu, insn, address, size, true);
@@ -448,10 +501,15 @@ void *mmu_rmw_slow(struct cpu *cpu, const struct insn *insn, uint64_t address, u
 
 void mmu_rmw_commit(struct cpu *cpu, const struct insn *insn, unsigned size)
 {
-	if (cpu->rmw_pending == cpu->rmw_bounce)
+	unsigned first = first_part(cpu->rmw_address, size);
+
+	if (cpu->rmw_pending == cpu->rmw_bounce) {
 		mmu_write_slow(cpu, insn, cpu->rmw_address, cpu->rmw_bounce, size);
-	else
-		mem_written(cpu->env.mem, cpu->rmw_address, size);
+	} else {
+		mem_written(cpu->env.mem, cpu->rmw_address, first);
+		if (first < size)
+			mem_written(cpu->env.mem, cpu->rmw_second, size - first);
+	}
 	cpu->rmw_pending = NULL;
 }
 
@@ -491,7 +549,7 @@ void mmu_flush_page(struct cpu *cpu, uint64_t address)
 
 void mmu_protect_page(struct cpu *cpu, uint64_t gpa)
 {
-	uint64_t host = (uint64_t)mem_hva(cpu->env.mem, gpa & ~4095ull);
+	uint64_t host = (uint64_t)mem_hva_smm(cpu->env.mem, gpa & ~4095ull);
 
 	for (unsigned c = 0; c < TLB_N_CLASSES; c++)
 		for (unsigned i = 0; i < TLB_SIZE; i++)

@@ -24,6 +24,13 @@ static inline uint64_t mmu_linear(struct cpu *cpu, const struct insn *insn, enum
 	return cpu->mode_key & MODE_64 ? offset : (uint32_t)offset;
 }
 
+/* Host address of RAM at `gpa` as the processor sees it, or NULL; valid up to the end of gpa's page. */
+static inline uint8_t *mmu_hva(const struct cpu *cpu, uint64_t gpa)
+{
+	return G_UNLIKELY(cpu->state.smm) ? mem_hva_smm(cpu->env.mem, gpa)
+					  : mem_hva(cpu->env.mem, gpa);
+}
+
 uint64_t mmu_ea_slow(struct cpu *cpu, const struct insn *insn, int64_t displacement);
 
 /* Linear address of the memory operand, `displacement` bytes further on. */
@@ -127,6 +134,10 @@ void mmu_sys_read(struct cpu *cpu, const struct insn *insn, uint64_t address, vo
 		  unsigned size);
 void mmu_sys_write(struct cpu *cpu, const struct insn *insn, uint64_t address, const void *buf,
 		   unsigned size);
+
+/* RAM or device memory by its physical address; any size. */
+void mmu_physical_read(struct cpu *cpu, uint64_t gpa, void *buf, unsigned size);
+void mmu_physical_write(struct cpu *cpu, uint64_t gpa, const void *buf, unsigned size);
 
 /* Guest-physical address of the instruction page at `address`; faults as a fetch. */
 uint64_t mmu_fetch(struct cpu *cpu, const struct insn *insn, uint64_t address);

@@ -77,7 +77,7 @@ static bool write_deadline(struct cpu *cpu, uint64_t value)
 
 static bool write_efer(struct cpu *cpu, uint64_t value)
 {
-	uint64_t writable = EFER_SCE | EFER_LME | EFER_NXE, old = cpu->state.efer;
+	uint64_t writable = cpu->model->efer_mask, old = cpu->state.efer;
 
 	if (value & ~(writable | EFER_LMA))
 		return false;
@@ -178,35 +178,36 @@ static const struct msr_row {
 	uint64_t value; /* write mask of STORED, constant of FIXED and IGNORED */
 	uint64_t (*read)(struct cpu *cpu);
 	bool (*write)(struct cpu *cpu, uint64_t value);
+	uint8_t feature; /* with which the register comes; F_BASE: always there */
 } msr_rows[] = {
-	{MSR_TSC, CALLED, 0, 0, read_tsc, write_tsc},
-	{MSR_APIC_BASE, CALLED, 0, 0, read_apic_base, write_apic_base},
+	{MSR_TSC, CALLED, 0, 0, read_tsc, write_tsc, .feature = F_TSC},
+	{MSR_APIC_BASE, CALLED, 0, 0, read_apic_base, write_apic_base, .feature = F_APIC},
 	{MSR_FEATURE_CONTROL, FIXED, 0, 1},
-	{MSR_TSC_ADJUST, CALLED, STATE(tsc_offset), 0, NULL, write_tsc_offset},
-	{MSR_SPEC_CTRL, STORED, STATE(spec_ctrl), 7},
-	{MSR_PRED_CMD, IGNORED},
-	{MSR_BIOS_SIGN_ID, IGNORED, 0, 1ull << 32},
-	{MSR_MTRRCAP, FIXED, 0, MTRRCAP},
-	{MSR_ARCH_CAPABILITIES, FIXED, 0, ARCH_CAPABILITIES},
-	{MSR_SYSENTER_CS, STORED, STATE(sysenter_cs), 0xffffffff},
-	{MSR_SYSENTER_ESP, ADDRESS, STATE(sysenter_esp)},
-	{MSR_SYSENTER_EIP, ADDRESS, STATE(sysenter_eip)},
-	{MSR_MCG_CAP, FIXED},
-	{MSR_MCG_STATUS, IGNORED},
-	{MSR_MISC_ENABLE, STORED, STATE(misc_enable), 1ull << 0},
-	{MSR_PAT, CALLED, STATE(pat), 0, NULL, write_pat},
-	{MSR_MTRR_DEF_TYPE, CALLED, STATE(mtrr_def_type), 0, NULL, write_mtrr_def_type},
-	{MSR_TSC_DEADLINE, CALLED, 0, 0, read_deadline, write_deadline},
-	{MSR_KVM_WALL_CLOCK_NEW, CALLED, STATE(kvm_wall_clock), 0, NULL, write_wall_clock},
-	{MSR_KVM_SYSTEM_TIME_NEW, CALLED, STATE(kvm_system_time), 0, NULL, write_system_time},
+	{MSR_TSC_ADJUST, CALLED, STATE(tsc_offset), 0, NULL, write_tsc_offset, .feature = F_TSC},
+	{MSR_SPEC_CTRL, STORED, STATE(spec_ctrl), 7, .feature = F_SPEC_CTRL},
+	{MSR_PRED_CMD, IGNORED, .feature = F_SPEC_CTRL},
+	{MSR_BIOS_SIGN_ID, IGNORED, 0, 1ull << 32, .feature = F_CMOV},
+	{MSR_MTRRCAP, FIXED, 0, MTRRCAP, .feature = F_MTRR},
+	{MSR_ARCH_CAPABILITIES, FIXED, 0, ARCH_CAPABILITIES, .feature = F_ARCH_CAPABILITIES},
+	{MSR_SYSENTER_CS, STORED, STATE(sysenter_cs), 0xffffffff, .feature = F_SEP},
+	{MSR_SYSENTER_ESP, ADDRESS, STATE(sysenter_esp), .feature = F_SEP},
+	{MSR_SYSENTER_EIP, ADDRESS, STATE(sysenter_eip), .feature = F_SEP},
+	{MSR_MCG_CAP, FIXED, .feature = F_MCA},
+	{MSR_MCG_STATUS, IGNORED, .feature = F_MCA},
+	{MSR_MISC_ENABLE, STORED, STATE(misc_enable), 1ull << 0, .feature = F_SSE2},
+	{MSR_PAT, CALLED, STATE(pat), 0, NULL, write_pat, .feature = F_PAT},
+	{MSR_MTRR_DEF_TYPE, CALLED, STATE(mtrr_def_type), 0, NULL, write_mtrr_def_type, .feature = F_MTRR},
+	{MSR_TSC_DEADLINE, CALLED, 0, 0, read_deadline, write_deadline, .feature = F_TSC_DEADLINE},
+	{MSR_KVM_WALL_CLOCK_NEW, CALLED, STATE(kvm_wall_clock), 0, NULL, write_wall_clock, .feature = F_HYPERVISOR},
+	{MSR_KVM_SYSTEM_TIME_NEW, CALLED, STATE(kvm_system_time), 0, NULL, write_system_time, .feature = F_HYPERVISOR},
 	{MSR_EFER, CALLED, STATE(efer), 0, NULL, write_efer},
-	{MSR_STAR, STORED, STATE(star), ~0ull},
-	{MSR_LSTAR, ADDRESS, STATE(lstar)},
-	{MSR_CSTAR, ADDRESS, STATE(cstar)},
-	{MSR_SFMASK, STORED, STATE(sfmask), 0xffffffff},
-	{MSR_FS_BASE, CALLED, 0, 0, read_fs_base, write_fs_base},
-	{MSR_GS_BASE, CALLED, 0, 0, read_gs_base, write_gs_base},
-	{MSR_KERNEL_GS_BASE, ADDRESS, STATE(kernel_gs_base)},
+	{MSR_STAR, STORED, STATE(star), ~0ull, .feature = F_SYSCALL},
+	{MSR_LSTAR, ADDRESS, STATE(lstar), .feature = F_LM},
+	{MSR_CSTAR, ADDRESS, STATE(cstar), .feature = F_LM},
+	{MSR_SFMASK, STORED, STATE(sfmask), 0xffffffff, .feature = F_LM},
+	{MSR_FS_BASE, CALLED, 0, 0, read_fs_base, write_fs_base, .feature = F_LM},
+	{MSR_GS_BASE, CALLED, 0, 0, read_gs_base, write_gs_base, .feature = F_LM},
+	{MSR_KERNEL_GS_BASE, ADDRESS, STATE(kernel_gs_base), .feature = F_LM},
 	{MSR_TSC_AUX, STORED, STATE(tsc_aux), 0xffffffff},
 	/* Linux reads these of every Intel or AMD processor; there is nothing behind them. */
 	{0x17, IGNORED},   /* platform id */
@@ -223,17 +224,27 @@ static const struct msr_row {
 	{0xc0011029, IGNORED, 0, 2}, /* DE_CFG: LFENCE serializes */
 };
 
-static const struct msr_row *find_row(uint32_t index)
+/* What the model has of the register's features; any of them gives some. */
+static bool is_there(const struct x86_model *model, const struct msr_row *row)
+{
+	if (row->index == MSR_EFER)
+		return model->efer_mask;
+	if (row->index == MSR_TSC_AUX)
+		return model->has[F_RDTSCP] || model->has[F_RDPID];
+	return model->has[row->feature];
+}
+
+static const struct msr_row *find_row(const struct x86_model *model, uint32_t index)
 {
 	for (unsigned i = 0; i < G_N_ELEMENTS(msr_rows); i++)
 		if (msr_rows[i].index == index)
-			return &msr_rows[i];
+			return is_there(model, &msr_rows[i]) ? &msr_rows[i] : NULL;
 	return NULL;
 }
 
-bool msr_read_constant(uint32_t index, uint64_t *value)
+bool msr_read_constant(const struct x86_model *model, uint32_t index, uint64_t *value)
 {
-	const struct msr_row *row = find_row(index);
+	const struct msr_row *row = find_row(model, index);
 
 	if (!row || (row->kind != FIXED && row->kind != IGNORED))
 		return false;
@@ -241,16 +252,20 @@ bool msr_read_constant(uint32_t index, uint64_t *value)
 	return true;
 }
 
-bool msr_write_constant(uint32_t index, uint64_t value)
+bool msr_write_constant(const struct x86_model *model, uint32_t index, uint64_t value)
 {
-	const struct msr_row *row = find_row(index);
+	const struct msr_row *row = find_row(model, index);
 
 	return row && (row->kind == IGNORED || (row->kind == FIXED && value == row->value));
 }
 
 /* The MTRRs that come in arrays; NULL: not one of them. */
-static uint64_t *mtrr_at(struct x86_state *state, uint32_t index)
+static uint64_t *mtrr_at(struct cpu *cpu, uint32_t index)
 {
+	struct x86_state *state = &cpu->state;
+
+	if (!cpu->model->has[F_MTRR])
+		return NULL;
 	if (index - MSR_MTRR_PHYS_BASE0 < 2 * X86_N_MTRR_VAR)
 		return &state->mtrr_var[index - MSR_MTRR_PHYS_BASE0];
 	if (index == MSR_MTRR_FIX64K)
@@ -277,8 +292,8 @@ static bool mtrr_value_ok(uint32_t index, uint64_t value)
 
 bool msr_read(struct cpu *cpu, uint32_t index, uint64_t *value)
 {
-	const struct msr_row *row = find_row(index);
-	const uint64_t *mtrr = mtrr_at(&cpu->state, index);
+	const struct msr_row *row = find_row(cpu->model, index);
+	const uint64_t *mtrr = mtrr_at(cpu, index);
 
 	if (index >= MSR_X2APIC_FIRST && index <= MSR_X2APIC_LAST)
 		return lapic_msr_read(cpu->lapic, index, value);
@@ -299,8 +314,8 @@ bool msr_read(struct cpu *cpu, uint32_t index, uint64_t *value)
 
 bool msr_write(struct cpu *cpu, uint32_t index, uint64_t value)
 {
-	const struct msr_row *row = find_row(index);
-	uint64_t *mtrr = mtrr_at(&cpu->state, index), *stored;
+	const struct msr_row *row = find_row(cpu->model, index);
+	uint64_t *mtrr = mtrr_at(cpu, index), *stored;
 
 	if (index >= MSR_X2APIC_FIRST && index <= MSR_X2APIC_LAST)
 		return lapic_msr_write(cpu->lapic, index, value);

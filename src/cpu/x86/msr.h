@@ -13,8 +13,8 @@ bool msr_write(struct cpu *cpu, uint32_t index, uint64_t value);
 bool msr_write_kvmclock(struct cpu *cpu);
 
 /* The MSRs that have nothing behind them, for an engine that keeps the others itself. False: #GP(0). */
-bool msr_read_constant(uint32_t index, uint64_t *value);
-bool msr_write_constant(uint32_t index, uint64_t value);
+bool msr_read_constant(const struct x86_model *model, uint32_t index, uint64_t *value);
+bool msr_write_constant(const struct x86_model *model, uint32_t index, uint64_t value);
 
 /* The guest's time-stamp counter. */
 uint64_t cpu_tsc(const struct cpu *cpu);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "cpu/x86/paging.h"
 
+#include "cpu/x86/mmu.h"
+
 #define PTE_P	 (1ull << 0)
 #define PTE_RW	 (1ull << 1)
 #define PTE_US	 (1ull << 2)
@@ -16,6 +18,7 @@
 #define PDE4M_ADDR_LOW	 0xffc00000ull
 #define PDE4M_HIGH_SHIFT 19
 #define PDE4M_ADDR_HIGH	 (0xffull << 32)
+#define PDE4M_HIGH_BITS	 (0xffull << 13)
 #define PDE4M_RSVD	 (1ull << 21)
 
 #define PDPTE_RSVD (~PHYS_MASK | 0x1e6)
@@ -77,7 +80,7 @@ static bool mark_entry(struct cpu *cpu, const struct paging_mode *mode, void *en
 		    : !atomic_compare_exchange_strong((_Atomic uint32_t *)entry, &value32,
 						      value32 | (uint32_t)bits))
 		return false;
-	mem_set_dirty(cpu->env.mem, gpa);
+	mem_written(cpu->env.mem, gpa, mode->entry_size);
 	return true;
 }
 
@@ -88,11 +91,13 @@ static uint64_t reserved_bits(const struct cpu *cpu, const struct paging_mode *m
 	uint64_t rsvd = mode->reserved;
 
 	if (mode->entry_size == 4)
-		return large ? PDE4M_RSVD : 0;
+		return !large			  ? 0
+		       : cpu->model->has[F_PSE36] ? PDE4M_RSVD
+						  : PDE4M_RSVD | PDE4M_HIGH_BITS;
 	if (!(cpu->state.efer & EFER_NXE))
 		rsvd |= PTE_NX;
-	if (level == 3)
-		return rsvd | PTE_PS;
+	if (level == 3 || (level == 2 && !cpu->model->has[F_PDPE1GB]))
+		rsvd |= PTE_PS;
 	return large ? rsvd | (page_mask & ~0x1fffull) : rsvd;
 }
 
@@ -127,7 +132,7 @@ again:
 
 		gpas[level] = table + (address >> shift & ((1u << mode->index_bits) - 1)) *
 					      mode->entry_size;
-		entries[level] = mem_hva(cpu->env.mem, gpas[level]);
+		entries[level] = mmu_hva(cpu, gpas[level]);
 		e = values[level] = load_entry(entries[level], mode);
 		result->error = code;
 		if (!(e & PTE_P))
@@ -184,8 +189,7 @@ bool paging_load_pdptes(struct cpu *cpu, uint64_t cr3)
 {
 	uint64_t pdpte[4];
 
-	if (!mem_read(cpu->env.mem, cr3 & 0xffffffe0, pdpte, sizeof(pdpte)))
-		memset(pdpte, 0xff, sizeof(pdpte));
+	mmu_physical_read(cpu, cr3 & 0xffffffe0, pdpte, sizeof(pdpte));
 	for (unsigned i = 0; i < 4; i++)
 		if ((pdpte[i] & PTE_P) && (pdpte[i] & PDPTE_RSVD))
 			return false;

@@ -8,7 +8,8 @@
 #include "cpu/x86/cpu.h"
 #include "cpu/x86/debug.h"
 
-#define FIELD(member) STATE_FIELD(struct x86_state, member)
+#define FIELD(member)		  STATE_FIELD(struct x86_state, member)
+#define FIELD_SINCE(member, version) STATE_FIELD_SINCE(struct x86_state, member, version)
 #define SEGMENT_FIELDS(s)                                                                          \
 	FIELD(s.base), FIELD(s.limit), FIELD(s.selector), FIELD(s.attr)
 
@@ -27,7 +28,8 @@ static const struct state_field fields[] = {
 	FIELD(kvm_wall_clock), FIELD(kvm_system_time),
 	FIELD(fpu.fcw), FIELD(fpu.fsw), FIELD(fpu.ftw), FIELD(fpu.fop), FIELD(fpu.fip), FIELD(fpu.fdp),
 	FIELD(fpu.st), FIELD(mxcsr), FIELD(ymm),
-	FIELD(activity), FIELD(interrupt_shadow), FIELD(nmi_masked),
+	FIELD(activity), FIELD(interrupt_shadow), FIELD_SINCE(shadow_by_ss, 2), FIELD(nmi_masked),
+	FIELD_SINCE(smm, 2), FIELD_SINCE(nmi_masked_before_smm, 2), FIELD_SINCE(smbase, 2),
 	FIELD(interrupt_taken), FIELD(interrupt_vector), FIELD(nmi_taken),
 };
 
@@ -44,7 +46,7 @@ static bool check(const void *object)
 
 const struct state_table x86_state_table = {
 	.name = "x86",
-	.version = 1,
+	.version = 2,
 	.object_size = sizeof(struct x86_state),
 	.fields = fields,
 	.n_fields = G_N_ELEMENTS(fields),
@@ -76,6 +78,7 @@ void x86_state_reset(struct x86_state *s, bool bsp)
 	s->misc_enable = 1;
 	s->fpu.fcw = 0x40;
 	s->mxcsr = 0x1f80;
+	s->smbase = 0x30000;
 	s->activity = bsp ? X86_ACTIVE : X86_WAIT_FOR_SIPI;
 }
 
@@ -91,6 +94,7 @@ void x86_state_init(struct x86_state *s, bool bsp)
 	s->tsc_offset = old.tsc_offset;
 	s->tsc_aux = old.tsc_aux;
 	s->pat = old.pat;
+	s->smbase = old.smbase;
 	s->mtrr_def_type = old.mtrr_def_type;
 	memcpy(s->mtrr_fix, old.mtrr_fix, sizeof(s->mtrr_fix));
 	memcpy(s->mtrr_var, old.mtrr_var, sizeof(s->mtrr_var));
@@ -115,7 +119,7 @@ uint64_t cpu_rflags(const struct cpu *cpu)
 
 void cpu_set_rflags(struct cpu *cpu, uint64_t rflags)
 {
-	cpu->state.rflags = rflags | RFLAGS_FIXED;
+	cpu->state.rflags = (rflags & cpu->model->rflags_mask) | RFLAGS_FIXED;
 	cpu->flags = (rflags & 0xd5) << 8 | (rflags >> 11 & 1);
 }
 

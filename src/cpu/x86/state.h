@@ -129,7 +129,13 @@ struct x86_state {
 
 	uint8_t activity; /* enum x86_activity */
 	bool interrupt_shadow;
+	bool shadow_by_ss; /* it is from a load of SS, which holds off debug exceptions, too */
 	bool nmi_masked;
+
+	/* System-management mode: whether it runs there, the place of its state and its handler (SDM
+	 * volume 3, 34.11), and whether NMIs were masked where it came from. */
+	bool smm, nmi_masked_before_smm;
+	uint32_t smbase;
 
 	/* Taken from the APIC, but its handler not entered: the interrupt, an NMI. */
 	bool interrupt_taken;

@@ -271,7 +271,7 @@ static void emit_fault_exit(struct emitter *e)
 
 	emit_mxcsr_out(e);
 	e->code[jump - 1] = e->n - jump;
-	if (insn_host_has(F_AVX))
+	if (feature_available(F_AVX))
 		EMIT(e, 0xc5, 0xf8, 0x77); /* vzeroupper */
 	EMIT(e, 0xc3);
 }

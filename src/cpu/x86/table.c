@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The instruction rows, and the reading of their notation (insn.h). */
-#include <cpuid.h>
 #include <glib.h>
 #include <string.h>
 
@@ -20,61 +19,6 @@ static struct insn_row rows[] = {
 #undef I
 
 struct insn_index insn_index;
-
-static bool host_has[F_N_FEATURES];
-
-enum cpuid_register { EAX, EBX, ECX, EDX };
-
-/* CPUID bits of the features (SDM volume 2, CPUID); the compilers' own lists are not complete. */
-static const struct {
-	enum insn_feature feature;
-	uint32_t leaf;
-	enum cpuid_register reg;
-	unsigned bit;
-	bool needs_ymm; /* and the operating system's support for YMM registers */
-} feature_bits[] = {
-	{F_MMX, 1, EDX, 23},	       {F_SSE, 1, EDX, 25},	   {F_SSE2, 1, EDX, 26},
-	{F_SSE3, 1, ECX, 0},	       {F_PCLMUL, 1, ECX, 1},	   {F_SSSE3, 1, ECX, 9},
-	{F_FMA, 1, ECX, 12, true},     {F_SSE41, 1, ECX, 19},	   {F_SSE42, 1, ECX, 20},
-	{F_MOVBE, 1, ECX, 22},	       {F_POPCNT, 1, ECX, 23},	   {F_AES, 1, ECX, 25},
-	{F_AVX, 1, ECX, 28, true},     {F_F16C, 1, ECX, 29, true}, {F_RDRAND, 1, ECX, 30},
-	{F_BMI1, 7, EBX, 3},	       {F_AVX2, 7, EBX, 5, true},  {F_BMI2, 7, EBX, 8},
-	{F_RDSEED, 7, EBX, 18},	       {F_ADX, 7, EBX, 19},	   {F_SHA, 7, EBX, 29},
-	{F_GFNI, 7, ECX, 8},	       {F_VAES, 7, ECX, 9, true},  {F_VPCLMUL, 7, ECX, 10, true},
-	{F_LZCNT, 0x80000001, ECX, 5},
-};
-
-static bool host_has_ymm(void)
-{
-	uint32_t r[4], low, high;
-
-	__cpuid(1, r[EAX], r[EBX], r[ECX], r[EDX]);
-	if (!(r[ECX] & 1 << 27)) /* OSXSAVE */
-		return false;
-	asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-	return (low & 6) == 6;
-}
-
-static void detect_host(void)
-{
-	bool ymm = host_has_ymm();
-
-	host_has[F_BASE] = true;
-	for (size_t i = 0; i < G_N_ELEMENTS(feature_bits); i++) {
-		uint32_t r[4];
-
-		if (!__get_cpuid_count(feature_bits[i].leaf, 0, &r[EAX], &r[EBX], &r[ECX], &r[EDX]))
-			continue;
-		host_has[feature_bits[i].feature] =
-			(r[feature_bits[i].reg] >> feature_bits[i].bit & 1) &&
-			(ymm || !feature_bits[i].needs_ymm);
-	}
-}
-
-bool insn_host_has(enum insn_feature feature)
-{
-	return host_has[feature];
-}
 
 /* One '.'- or blank-separated word of an encoding. */
 static void parse_word(struct insn_row *row, const char *word, bool *have_opcode)
@@ -193,10 +137,9 @@ static gpointer table_init_once(gpointer unused)
 	GArray *lists[2][4][256] = {0};
 	uint32_t used = 0;
 
-	detect_host();
 	for (size_t n = 0; n < G_N_ELEMENTS(rows); n++) {
 		parse_row(&rows[n]);
-		if (host_has[rows[n].feature])
+		if (feature_available(rows[n].feature))
 			index_row(lists, n);
 	}
 	insn_index.candidates = g_new(uint16_t, 8 * G_N_ELEMENTS(rows) + 1);

@@ -262,12 +262,17 @@ static bool parse(struct blk_request *request)
 	return true;
 }
 
-/* Takes what waits in the queue, under the lock. Requests are as many as an honest driver's, so
- * the loop ends; those that finish at once go back to the end of the same bound. */
+/* Takes what waits in the queue, under the lock. A driver can add requests that finish at once as
+ * fast as they are taken: they wait for the others from time to time. */
 static void blk_run(struct virtio_blk *blk)
 {
-	for (unsigned i = 0; i <= QUEUE_MAX_SIZE && blk->free; i++) {
+	for (unsigned i = 0; blk->free; i++) {
 		struct blk_request *request = blk->free;
+
+		if (i == QUEUE_MAX_SIZE) {
+			virtio_leave(&blk->virtio, 0);
+			return;
+		}
 
 		if (!virtio_pop(&blk->virtio, 0, &request->chain))
 			return;

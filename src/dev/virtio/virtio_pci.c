@@ -58,6 +58,8 @@ enum {
 
 enum { ISR_QUEUE = 1, ISR_CONFIG = 2 };
 
+#define AGAIN_NS 10000
+
 #define STATUS_BITS \
 	(VIRTIO_ACKNOWLEDGE | VIRTIO_DRIVER | VIRTIO_DRIVER_OK | VIRTIO_FEATURES_OK | VIRTIO_FAILED)
 
@@ -124,6 +126,8 @@ void virtio_push(struct virtio *virtio, unsigned index, uint16_t head, uint32_t 
 static void reset_now(struct virtio *virtio)
 {
 	virtio->resetting = false;
+	virtio->left = 0;
+	timer_cancel(&virtio->again);
 	virtio->driver_features = 0;
 	virtio->feature_select = virtio->driver_feature_select = 0;
 	virtio->config_vector = QUEUE_NO_VECTOR;
@@ -375,6 +379,25 @@ static void notify(struct virtio *virtio, unsigned index)
 		virtio->ops->notify(virtio, index);
 }
 
+static void notify_again(void *opaque)
+{
+	struct virtio *virtio = opaque;
+	uint32_t left = virtio->left;
+
+	virtio->left = 0;
+	for (unsigned i = 0; i < virtio->ops->n_queues; i++)
+		if (left >> i & 1)
+			notify(virtio, i);
+}
+
+void virtio_leave(struct virtio *virtio, unsigned queue)
+{
+	struct clock *clock = virtio->pci.device.env->clock;
+
+	virtio->left |= 1u << queue;
+	timer_set(&virtio->again, clock_now_ns(clock) + AGAIN_NS);
+}
+
 static uint64_t bar_read(void *opaque, uint64_t offset, unsigned size)
 {
 	struct virtio *virtio = opaque;
@@ -508,6 +531,8 @@ bool virtio_init(struct virtio *virtio, const struct virtio_ops *ops, uint64_t f
 		features | VIRTIO_F_VERSION_1 | VIRTIO_F_EVENT_IDX | VIRTIO_F_INDIRECT_DESC;
 	virtio->config = device_config;
 	virtio->config_len = config_len;
+	timer_init(&virtio->again, virtio->pci.device.env->clock, &virtio->pci.device.lock,
+		   notify_again, virtio);
 	if (!pci_device_init(&virtio->pci, &ids, &virtio_pci_ops, config, error))
 		return false;
 	/* A vector a queue and one for changes of the configuration. */
@@ -535,10 +560,15 @@ void virtio_post_load(struct device *device)
 	for (unsigned i = 0; i < virtio->ops->n_queues; i++)
 		if (virtio->queues[i].enabled && !map_queue(virtio, &virtio->queues[i]))
 			virtio_break(virtio);
+	/* What was left is not in the stream. */
+	for (unsigned i = 0; i < virtio->ops->n_queues; i++)
+		if (queue_runs(virtio, &virtio->queues[i]))
+			virtio_leave(virtio, i);
 }
 
 void virtio_fini(struct device *device)
 {
+	timer_fini(&((struct virtio *)device)->again);
 	pci_device_fini((struct pci_device *)device);
 }
 

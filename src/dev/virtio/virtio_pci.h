@@ -63,6 +63,9 @@ struct virtio {
 
 	unsigned in_flight;
 	bool resetting; /* once in_flight is 0 */
+	/* Notifies again of the queues (a bit each) that were left with buffers in them. */
+	struct timer again;
+	uint32_t left;
 };
 
 /* `member` is the struct virtio in `type`. In-flight work is drained before a save. */
@@ -95,6 +98,10 @@ bool virtio_pop(struct virtio *virtio, unsigned queue, struct queue_chain *chain
 void virtio_push(struct virtio *virtio, unsigned queue, uint16_t head, uint32_t len);
 /* The driver sent what makes no sense in this device's protocol. */
 void virtio_break(struct virtio *virtio);
+/* The queue may have more, which the driver need not tell of: notify() is called again, a moment
+ * later on the loop thread. So a driver that fills the queue as fast as it is emptied holds nobody
+ * up. */
+void virtio_leave(struct virtio *virtio, unsigned queue);
 void virtio_begin(struct virtio *virtio);
 void virtio_end(struct virtio *virtio);
 

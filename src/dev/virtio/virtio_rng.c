@@ -23,13 +23,16 @@ static void fill(struct virtio_rng *rng, struct queue_chain *chain)
 	virtio_push(&rng->virtio, 0, chain->head, len);
 }
 
-/* No more at a time than an honest driver can have queued. */
 static void rng_notify(struct virtio *virtio, unsigned queue)
 {
 	struct virtio_rng *rng = (struct virtio_rng *)virtio;
 
-	for (unsigned i = 0; i <= QUEUE_MAX_SIZE && virtio_pop(virtio, queue, &rng->chain); i++)
+	for (unsigned i = 0; i < QUEUE_MAX_SIZE; i++) {
+		if (!virtio_pop(virtio, queue, &rng->chain))
+			return;
 		fill(rng, &rng->chain);
+	}
+	virtio_leave(virtio, queue);
 }
 
 static const struct virtio_ops rng_ops = {

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "cpu/x86/insn_int.h"
+#include "cpu/x86/model.h"
 #include "cpu/x86/state.h"
 
 #define MAX_CODE   (3u << 20) /* bytes swept of one file */
@@ -90,14 +91,6 @@ static const struct {
 	{ZYDIS_ISA_EXT_VPCLMULQDQ, F_VPCLMUL},
 };
 
-/* Single differences, each with its reason. */
-static const struct {
-	ZydisMnemonic mnemonic;
-	const char *why;
-} known_undefined[] = {
-	{ZYDIS_MNEMONIC_RSM, "outside system-management mode"},
-};
-
 static bool is_hidden(const ZydisDecodedInstruction *z)
 {
 	if (z->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY &&
@@ -106,10 +99,7 @@ static bool is_hidden(const ZydisDecodedInstruction *z)
 	for (size_t i = 0; i < G_N_ELEMENTS(hidden_ext); i++)
 		if (z->meta.isa_ext == hidden_ext[i].ext)
 			return hidden_ext[i].feature == F_N_FEATURES ||
-			       !insn_host_has(hidden_ext[i].feature);
-	for (size_t i = 0; i < G_N_ELEMENTS(known_undefined); i++)
-		if (z->mnemonic == known_undefined[i].mnemonic)
-			return true;
+			       !feature_available(hidden_ext[i].feature);
 	return false;
 }
 
@@ -269,7 +259,7 @@ static unsigned compare(const uint8_t *bytes, size_t n, enum insn_mode mode)
 	ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
 	ZyanStatus zs = ZydisDecoderDecodeFull(&decoders[mode], bytes, n, &z, operands);
 	struct insn insn;
-	enum insn_status s = insn_decode(bytes, n, mode, 0, &insn);
+	enum insn_status s = insn_decode(bytes, n, mode, x86_model_host()->has, 0, &insn);
 
 	if (zs == ZYDIS_STATUS_NO_MORE_DATA)
 		return n;

@@ -134,7 +134,7 @@ static bool make_encoding(struct sample *s)
 		s->modrm = n;
 		s->bytes[n] = random_modrm(row);
 	}
-	if (insn_decode(s->bytes, 15, mode, 0, &s->insn) != INSN_OK)
+	if (insn_decode(s->bytes, 15, mode, x86_model_host()->has, 0, &s->insn) != INSN_OK)
 		return false;
 	/* At times the instruction lies on two pages. */
 	s->offset = one_in(32) ? 4096 - 1 - below(s->insn.len) : below(4000);
@@ -684,7 +684,7 @@ static bool is_testable(const struct insn_row *row)
 	if (mode == INSN_MODE_32 && row->w == 1 && row->vex == INSN_VEX_NONE)
 		return false; /* no REX.W */
 	return !(row->flags & (IF_NOTEST | (mode == INSN_MODE_64 ? IF_NO64 : IF_O64))) &&
-	       insn_host_has(row->feature);
+	       feature_available(row->feature);
 }
 
 /* Rows that always fault, or whose bytes the decoder takes for another row's, prove nothing. */

@@ -9,6 +9,7 @@
 
 #include "cpu/engine.h"
 #include "cpu/x86/lapic.h"
+#include "cpu/x86/model.h"
 #include "cpu/x86/state.h"
 
 enum {
@@ -27,11 +28,13 @@ struct row {
 	const struct engine *engine;
 	void (*test)(struct fixture *f, gconstpointer row);
 	unsigned n_vcpus;
+	const char *model;
 };
 
 struct fixture {
 	const struct engine *engine;
 	struct engine_env env;
+	struct x86_model model;
 	struct vcpu *vcpus[2];
 	GMutex lock;
 	uint32_t port_value;
@@ -60,9 +63,13 @@ static void set_up(struct fixture *f, gconstpointer row)
 
 	g_mutex_init(&f->lock);
 	f->engine = ((const struct row *)row)->engine;
+	f->model = *x86_model_host();
+	if (((const struct row *)row)->model)
+		g_assert_true(x86_model_parse(&f->model, ((const struct row *)row)->model, NULL));
 	f->env = (struct engine_env){.mem = mem_new(MEM_MIN_SIZE, NULL),
 				     .bus = bus_new(),
 				     .clock = clock_new(),
+				     .model = &f->model,
 				     .n_vcpus = ((const struct row *)row)->n_vcpus};
 	f->env.lapics = lapic_set_new(f->env.bus, f->env.clock, f->env.n_vcpus);
 	bus_map(f->env.bus, BUS_PIO, PORT, 4, &ops, f, &f->lock);
@@ -360,6 +367,42 @@ static void test_cpuid(struct fixture *f, gconstpointer row)
 	g_assert_false(guest_cpuid(f, 1, 2) & 1 << 5);	/* VMX, which no engine offers */
 }
 
+/* A model's leaves as they are, whatever the host has. */
+static void test_model(struct fixture *f, gconstpointer row)
+{
+	if (skipped(f))
+		return;
+	g_assert_cmphex(guest_cpuid(f, 0, 0), ==, 1);
+	g_assert_cmphex(guest_cpuid(f, 1, 0), ==, 0xf5a);
+	/* Some KVMs add the multi-threading bit. */
+	g_assert_cmphex(guest_cpuid(f, 1, 3) & ~(1u << 28), ==, 0x78bfbff);
+	g_assert_cmphex(guest_cpuid(f, 1, 2), ==, 1u << 31);
+	g_assert_cmphex(guest_cpuid(f, 0x80000001, 3), ==, 0x20100800);
+	g_assert_cmphex(guest_cpuid(f, 7, 1), ==, 0);
+}
+
+/* A KVM that cannot give all of a model refuses it. */
+static void test_refused_model(struct fixture *f, gconstpointer row)
+{
+	g_autoptr(GError) error = NULL;
+	struct vcpu *vcpu;
+
+	if (skipped(f))
+		return;
+	f->engine->vcpu_free(f->vcpus[0]);
+	f->vcpus[0] = NULL;
+	memset(f->model.has, true, sizeof(f->model.has));
+	f->model.exact = true;
+	vcpu = f->engine->vcpu_new(&f->env, 0, &error);
+	if (vcpu) {
+		f->vcpus[0] = vcpu;
+		g_test_skip("this KVM can give everything");
+		return;
+	}
+	g_assert_nonnull(strstr(error->message, "cannot give 'host' its "));
+	g_assert_nonnull(strstr(error->message, "--engine soft"));
+}
+
 /* A KVM that has the guest read the host's TSC as it is ignores what is set; asked without our
  * code. */
 static bool tsc_can_be_set(void)
@@ -508,6 +551,8 @@ int main(int argc, char **argv)
 		{"/kvm/kick", &engine_kvm, test_kick, 1},
 		{"/kvm/dirty-log", &engine_kvm, test_dirty_log, 1},
 		{"/kvm/cpuid", &engine_kvm, test_cpuid, 1},
+		{"/kvm/model", &engine_kvm, test_model, 1, "opteron"},
+		{"/kvm/refused-model", &engine_kvm, test_refused_model, 1},
 		{"/kvm/tsc", &engine_kvm, test_tsc, 1},
 		{"/kvm/deadline", &engine_kvm, test_deadline, 1},
 		{"/kvm/startup", &engine_kvm, test_startup, 2},

@@ -19,6 +19,7 @@ enum {
 enum { ONE_SHOT = 0, PERIODIC = 1 << 17, TSC_DEADLINE = 2 << 17, MASKED = 1 << 16 };
 enum {
 	LOWEST = 1 << 8,
+	SMI = 2 << 8,
 	NMI = 4 << 8,
 	INIT = 5 << 8,
 	SIPI = 6 << 8,
@@ -68,9 +69,9 @@ static int take(struct lapic *apic)
 {
 	uint8_t vector = 0;
 
-	if (!lapic_pending(apic, true, true))
+	if (!lapic_pending(apic, LAPIC_ACCEPT_ALL))
 		return -1;
-	g_assert_cmpint(lapic_take(apic, true, true, &vector), ==, LAPIC_EVENT_INTERRUPT);
+	g_assert_cmpint(lapic_take(apic, LAPIC_ACCEPT_ALL, &vector), ==, LAPIC_EVENT_INTERRUPT);
 	return vector;
 }
 
@@ -90,7 +91,7 @@ static void test_messages(void)
 	g_assert_cmpint(take(r.apic[1]), ==, 0x41);
 	msi(&r, 0xff, 0x42);
 	for (unsigned i = 0; i < N_APICS; i++)
-		g_assert_cmpint(lapic_pending(r.apic[i], true, true), ==, i != 1);
+		g_assert_cmpint(lapic_pending(r.apic[i], LAPIC_ACCEPT_ALL), ==, i != 1);
 	/* One of a higher class interrupts; of the same class it waits for the end. */
 	msi(&r, 1, 0x51);
 	g_assert_cmpint(take(r.apic[1]), ==, 0x51);
@@ -145,17 +146,31 @@ static void test_ipi(void)
 	lapic_mmio_write(r.apic[0], ICR, ASSERT | 0x71);
 	g_assert_cmpint(take(r.apic[2]), ==, 0x71);
 	lapic_mmio_write(r.apic[0], ICR, ALL_BUT_SELF | NMI | ASSERT);
-	g_assert_false(lapic_pending(r.apic[0], true, true));
-	g_assert_false(lapic_pending(r.apic[1], true, false));
-	g_assert_cmpint(lapic_take(r.apic[1], false, true, &vector), ==, LAPIC_EVENT_NMI);
+	g_assert_false(lapic_pending(r.apic[0], LAPIC_ACCEPT_ALL));
+	g_assert_false(lapic_pending(r.apic[1], LAPIC_ACCEPT_ALL & ~LAPIC_ACCEPT_NMI));
+	g_assert_cmpint(lapic_take(r.apic[1], LAPIC_ACCEPT_NMI, &vector), ==, LAPIC_EVENT_NMI);
 	/* Linux's start of a processor: INIT, its end, SIPI; the last may come before the first is
 	 * seen. */
 	lapic_mmio_write(r.apic[0], ICR, LEVEL | ASSERT | INIT);
 	lapic_mmio_write(r.apic[0], ICR, LEVEL | INIT);
 	lapic_mmio_write(r.apic[0], ICR, SIPI | 0x9a);
-	g_assert_cmpint(lapic_take(r.apic[2], false, false, &vector), ==, LAPIC_EVENT_INIT);
-	g_assert_cmpint(lapic_take(r.apic[2], false, false, &vector), ==, LAPIC_EVENT_SIPI);
+	g_assert_cmpint(lapic_take(r.apic[2], LAPIC_ACCEPT_INIT, &vector), ==, LAPIC_EVENT_INIT);
+	g_assert_cmpint(lapic_take(r.apic[2], LAPIC_ACCEPT_INIT, &vector), ==, LAPIC_EVENT_SIPI);
 	g_assert_cmpuint(vector, ==, 0x9a);
+	/* An SMI comes before INIT, and both wait while the processor is in system-management mode.
+	 */
+	lapic_mmio_write(r.apic[0], ICR, ASSERT | SMI);
+	lapic_mmio_write(r.apic[0], ICR, LEVEL | ASSERT | INIT);
+	g_assert_false(lapic_pending(r.apic[2], LAPIC_ACCEPT_INTERRUPT | LAPIC_ACCEPT_NMI));
+	g_assert_cmpint(lapic_take(r.apic[2], LAPIC_ACCEPT_ALL, &vector), ==, LAPIC_EVENT_SMI);
+	g_assert_cmpint(lapic_take(r.apic[2], LAPIC_ACCEPT_ALL, &vector), ==, LAPIC_EVENT_INIT);
+	g_assert_false(lapic_pending(r.apic[2], LAPIC_ACCEPT_ALL));
+	/* The pin is everybody's, and INIT forgets none. */
+	bus_smi(r.bus);
+	lapic_mmio_write(r.apic[0], ICR, LEVEL | ASSERT | INIT);
+	g_assert_cmpint(lapic_take(r.apic[2], LAPIC_ACCEPT_INIT, &vector), ==, LAPIC_EVENT_INIT);
+	g_assert_cmpint(lapic_take(r.apic[2], LAPIC_ACCEPT_ALL, &vector), ==, LAPIC_EVENT_SMI);
+	g_assert_cmpint(lapic_take(r.apic[1], LAPIC_ACCEPT_ALL, &vector), ==, LAPIC_EVENT_SMI);
 	rig_fini(&r);
 }
 

@@ -60,22 +60,6 @@ static void test_hole(void)
 	mem_free(mem);
 }
 
-static void test_dirty(void)
-{
-	struct mem *mem = mem_new(MEM_MIN_SIZE, NULL);
-	uint64_t words[2];
-	uint8_t buf[3] = {1, 2, 3};
-
-	g_assert_true(mem_write(mem, 70 * MEM_PAGE_SIZE - 1, buf, 3));
-	mem_set_dirty(mem, 5);
-	mem_fetch_dirty(mem, 0, words, 2);
-	g_assert_cmphex(words[0], ==, 1);
-	g_assert_cmphex(words[1], ==, 3ull << (69 - 64));
-	mem_fetch_dirty(mem, 64, words, 1);
-	g_assert_cmphex(words[0], ==, 0);
-	mem_free(mem);
-}
-
 static void on_code_written(void *opaque, uint64_t gpa, uint64_t len)
 {
 	g_string_append_printf(opaque, "%" G_GINT64_MODIFIER "x+%" G_GINT64_MODIFIER "x ", gpa,
@@ -87,6 +71,38 @@ static void on_protect(void *opaque, uint64_t gpa)
 	g_string_append_printf(opaque, "protect %" G_GINT64_MODIFIER "x ", gpa);
 }
 
+static void on_cleaned(void *opaque)
+{
+	g_string_append(opaque, "cleaned ");
+}
+
+static void on_remapped(void *opaque)
+{
+	g_string_append(opaque, "remapped ");
+}
+
+static void test_dirty(void)
+{
+	g_autoptr(GString) told = g_string_new(NULL);
+	struct mem *mem = mem_new(MEM_MIN_SIZE, NULL);
+	uint64_t words[2];
+	uint8_t buf[3] = {1, 2, 3};
+
+	mem_add_listener(mem, &(struct mem_listener){on_code_written, on_protect, on_cleaned,
+						     on_remapped, told});
+	g_assert_true(mem_write(mem, 70 * MEM_PAGE_SIZE - 1, buf, 3));
+	mem_set_dirty(mem, 5);
+	mem_fetch_dirty(mem, 0, words, 2);
+	g_assert_cmphex(words[0], ==, 1);
+	g_assert_cmphex(words[1], ==, 3ull << (69 - 64));
+	/* Whoever stores by himself is told where bits were cleared, and only there. */
+	g_assert_cmpstr(told->str, ==, "cleaned ");
+	mem_fetch_dirty(mem, 64, words, 1);
+	g_assert_cmphex(words[0], ==, 0);
+	g_assert_cmpstr(told->str, ==, "cleaned ");
+	mem_free(mem);
+}
+
 static void test_code(void)
 {
 	struct mem *mem = mem_new(MEM_MIN_SIZE, NULL);
@@ -95,7 +111,8 @@ static void test_code(void)
 
 	g_assert_cmphex(mem_line_mask(0x1000, 4096), ==, ~0ull);
 	g_assert_cmphex(mem_line_mask(0x103f, 2), ==, 3);
-	mem_add_code_listener(mem, &(struct mem_code_listener){on_code_written, on_protect, told});
+	mem_add_listener(mem, &(struct mem_listener){on_code_written, on_protect, on_cleaned,
+						     on_remapped, told});
 	/* The first line of a page protects it; a second one finds it protected. */
 	mem_add_code_lines(mem, 0x20c0, 1ull << 3);
 	mem_add_code_lines(mem, 0x2140, 1ull << 5);
@@ -110,10 +127,64 @@ static void test_code(void)
 	mem_write(mem, 0x1f00, buf, sizeof(buf));
 	mem_write(mem, 0x1f00, buf, sizeof(buf));
 	g_assert_cmpstr(told->str, ==, "20bf+2 2000+1000 ");
-	mem_remove_code_listener(mem, told);
+	mem_remove_listener(mem, told);
 	mem_add_code_lines(mem, 0x20c0, 1ull << 3);
 	mem_write(mem, 0x20c0, buf, 1);
 	g_assert_cmpstr(told->str, ==, "20bf+2 2000+1000 ");
+	mem_free(mem);
+}
+
+/* Pages from both runs of RAM, either first, show what is in them; the next pair takes their place.
+ */
+static void test_pair(void)
+{
+	struct mem *mem = mem_new(MEM_HOLE_START + MEM_MIN_SIZE, NULL);
+	uint64_t low = 0x5000, high = MEM_HOLE_END + 0x3000, last = MEM_HOLE_START - MEM_PAGE_SIZE;
+	uint8_t *pair = mem_map_pair(mem, NULL, (uint64_t[]){low, high}), *again;
+
+	*(uint64_t *)(pair + MEM_PAGE_SIZE - 4) = 0x1122334455667788;
+	g_assert_cmphex(*(uint32_t *)mem_hva(mem, low + MEM_PAGE_SIZE - 4), ==, 0x55667788);
+	g_assert_cmphex(*(uint32_t *)mem_hva(mem, high), ==, 0x11223344);
+	again = mem_map_pair(mem, pair, (uint64_t[]){high, last});
+	g_assert_true(again == pair);
+	g_assert_cmphex(*(uint32_t *)pair, ==, 0x11223344);
+	pair[MEM_PAGE_SIZE] = 9;
+	g_assert_cmpuint(*mem_hva(mem, last), ==, 9);
+	mem_unmap_pair(pair);
+	mem_unmap_pair(NULL);
+	mem_free(mem);
+}
+
+/* Closed SMRAM is no RAM for devices, and is for system-management mode. */
+static void test_smram(void)
+{
+	struct mem *mem = mem_new(MEM_MIN_SIZE, NULL);
+	g_autoptr(GString) told = g_string_new(NULL);
+	uint8_t *a0000 = mem_hva(mem, 0xa0000), byte = 1;
+
+	mem_add_listener(mem, &(struct mem_listener){on_code_written, on_protect, on_cleaned,
+						     on_remapped, told});
+	mem_set_smram(mem, MEM_SMRAM_COMPATIBLE, 0xa0000, 0x20000);
+	mem_set_smram(mem, MEM_SMRAM_TOP, MEM_MIN_SIZE - 0x100000, 0x100000);
+	g_assert_cmpstr(told->str, ==, "remapped remapped ");
+	for (unsigned i = 0; i < 2; i++) {
+		uint64_t first = i ? MEM_MIN_SIZE - 0x100000 : 0xa0000,
+			 end = i ? MEM_MIN_SIZE : 0xc0000;
+
+		g_assert_true(mem_is_ram(mem, first - 1) && !mem_is_ram(mem, first) &&
+			      !mem_is_ram(mem, end - 1));
+		g_assert_false(mem_write(mem, first - 1, &byte, 2) ||
+			       mem_read(mem, end - 1, &byte, 1));
+		g_assert_null(mem_range(mem, first - 4096, end - first + 4096));
+		g_assert_nonnull(mem_hva_smm(mem, first));
+	}
+	g_assert_true(mem_is_ram(mem, 0xc0000) && mem_hva_smm(mem, 0xa0000) == a0000);
+	g_assert_nonnull(mem_range(mem, 0x90000, 0x10000));
+	g_assert_null(mem_hva_smm(mem, MEM_MIN_SIZE));
+	mem_set_smram(mem, MEM_SMRAM_COMPATIBLE, 0, 0);
+	g_assert_true(mem_hva(mem, 0xa0000) == a0000 && !mem_is_ram(mem, MEM_MIN_SIZE - 1));
+	mem_set_smram(mem, MEM_SMRAM_TOP, 0, 0);
+	g_assert_true(mem_is_ram(mem, MEM_MIN_SIZE - 1) && !mem->has_smram);
 	mem_free(mem);
 }
 
@@ -125,5 +196,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/mem/hole", test_hole);
 	g_test_add_func("/mem/dirty", test_dirty);
 	g_test_add_func("/mem/code", test_code);
+	g_test_add_func("/mem/pair", test_pair);
+	g_test_add_func("/mem/smram", test_smram);
 	return g_test_run();
 }
