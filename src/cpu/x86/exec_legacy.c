@@ -97,12 +97,12 @@ ROUTINE(bound)
 			   : (int16_t)mem_load16(cpu, insn, address);
 	int64_t high;
 
-	/* The upper bound is not read where the lower one decides. */
-	if (index < low)
+	/* Intel's processors do not read the upper bound where the lower one decides. */
+	if (index < low && !cpu_is_amd())
 		cpu_fault(cpu, insn, EXC_BR);
 	high = wide ? (int32_t)mem_load32(cpu, insn, address + 4)
 		    : (int16_t)mem_load16(cpu, insn, address + 2);
-	if (index > high)
+	if (index < low || index > high)
 		cpu_fault(cpu, insn, EXC_BR);
 	NEXT();
 }
