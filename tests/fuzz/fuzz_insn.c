@@ -24,11 +24,13 @@ static const struct guest_engine engines[] = {
 
 static gint64 option_seed = -1, option_first, option_count;
 static int option_seconds;
+static gboolean option_show;
 static const GOptionEntry options[] = {
 	{"seed", 0, 0, G_OPTION_ARG_INT64, &option_seed, "which random numbers (else by the clock)",
 	 "N"},
 	{"first", 0, 0, G_OPTION_ARG_INT64, &option_first, "the case to begin with", "N"},
 	{"count", 0, 0, G_OPTION_ARG_INT64, &option_count, "end after so many cases", "N"},
+	{"show", 0, 0, G_OPTION_ARG_NONE, &option_show, "print the blocks that agree, too", NULL},
 	{"seconds", 0, 0, G_OPTION_ARG_INT, &option_seconds, "end after so many seconds", "N"},
 	{NULL},
 };
@@ -68,7 +70,7 @@ static enum comparison try_block(struct guest *guest, GString *why)
 	if (one_in(8))
 		mmu_flush(guest->cpu);
 	result = insn_compare(guest, engines, G_N_ELEMENTS(engines), &block.code, why);
-	if (result == COMPARISON_DIFFERENT)
+	if (result == COMPARISON_DIFFERENT || option_show)
 		insn_block_describe(&block, why);
 	return result;
 }
@@ -83,7 +85,7 @@ static void run_case(struct guest *guest, uint32_t seed, uint64_t number, struct
 	sample_set_mode(one_in(3) ? INSN_MODE_32 : INSN_MODE_64);
 	result = one_in(2) ? try_sample(guest, why) : try_block(guest, why);
 	totals->result[result]++;
-	if (result == COMPARISON_DIFFERENT)
+	if (result == COMPARISON_DIFFERENT || option_show)
 		printf("case %" G_GUINT64_FORMAT " of seed %u, %d-bit: %s\n", number, seed,
 		       sample_mode() == INSN_MODE_64 ? 64 : 32, why->str);
 }

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 /* In the low 2 GiB, to be addressed by displacement alone while all registers are the guest's. */
-#define CONTEXT 0x30000000
+#define CONTEXT 0x35a50000
 #define CS64	0x33 /* Linux's selector for 64-bit code */
 struct context {
 	struct host_registers r;

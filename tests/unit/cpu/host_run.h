@@ -12,7 +12,8 @@
 #define HOST_DATA      0x10000000ull /* HOST_DATA_SIZE bytes, nothing mapped around them */
 #define HOST_DATA_SIZE 0x6000u
 #define HOST_READ_ONLY 0x4000u /* offset of the one page there that cannot be written */
-#define HOST_CODE      0x20000000ull
+/* No multiple of the data's address: arithmetic on pointers is not to lead there. */
+#define HOST_CODE      0x26a40000ull
 #define HOST_CODE_SIZE 0x2000u
 
 struct host_registers {
