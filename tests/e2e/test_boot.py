@@ -143,3 +143,15 @@ def test_several_cpus(viv, cpus):
         assert [line for line in log.splitlines() if BAD_NEWS.search(line)] == []
         guest.send("poweroff -f\n")
         assert guest.finish()[0] == 0
+
+
+@pytest.mark.slow
+def test_twenty_boots(viv):
+    """Boots in a row with four processors, none of which finds anything to complain of."""
+    for _ in range(20):
+        with start(viv, "cloud", "--cpus", "4") as guest:
+            assert last_line(guest.run("grep -c ^processor /proc/cpuinfo")) == "4"
+            log = guest.run("dmesg")
+            assert [line for line in log.splitlines() if BAD_NEWS.search(line)] == []
+            guest.send("poweroff -f\n")
+            assert guest.finish()[0] == 0

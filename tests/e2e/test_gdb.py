@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Debian's gdb on --gdb: what a user of it types, and what it says."""
+import json
 import re
 import socket
 import subprocess
@@ -153,6 +154,21 @@ def test_kill(debug):
     debugged.gdb("break leaf", "continue", "kill")
     status, _, errors = debugged.guest.finish()
     assert status == 0 and "killed by gdb" in errors
+
+
+def test_kvm(viv, debug):
+    """Breakpoints and steps by the processor's own debug registers, of which there are four."""
+    doctor = subprocess.run([viv, "doctor", "--json"], capture_output=True, text=True, check=True)
+    if not json.loads(doctor.stdout)["engines"]["kvm"]["runs"]:
+        pytest.skip("KVM does not run here")
+    said = debug("--engine", "kvm").gdb(
+        "hbreak leaf", "continue", "stepi", "p/x $rip != &leaf", "continue",
+        "p *(int *)&counter", "finish", "p *(int *)&counter", "delete",
+        *(f"hbreak *{address}" for address in range(0x200000, 0x200005)), "stepi", "kill")
+    assert said.count("Breakpoint 1, leaf ()") == 2
+    assert "$1 = 0x1\n" in said
+    assert "$2 = 2\n" in said and "$3 = 2\n" in said
+    assert "Could not insert hardware breakpoint" in said or "Cannot insert" in said
 
 
 def test_interrupt(debug):

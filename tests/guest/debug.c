@@ -66,6 +66,7 @@ CODE(string, "mov $4, %%ecx\n\txor %%eax, %%eax\n\trep stosl\nstring_at:\n\tnop"
 CODE(output, "mov $0x81, %%dx\n\toutb %%al, %%dx\noutput_at:\n\tnop")
 CODE(after_ss, "mov %%ss, %%eax\n\tmov %%eax, %%ss\nafter_ss_at:\n\tnop\n\tnop")
 CODE(after_sti, "sti\nafter_sti_at:\n\tcli\n\tnop")
+CODE(ss_int1, "mov 4(%%edi), %%ss\n\t.byte 0xf1\nss_int1_at:\n\tnop")
 CODE(get_dr, "get_dr_at: mov %%dr0, %%eax")
 CODE(iret_rf,
      "pushf\n\torl $0x10000, (%%esp)\n\tpush %%cs\n\tpush $iret_rf_at\n\tiret\niret_rf_at:\n\tnop")
@@ -89,6 +90,9 @@ static void data_breakpoints(void)
 	expect(string, data + 1, WRITE | LEN4, string_at - 2);
 	check_equal(last.ecx, 2);
 	expect(string, data + 3, WRITE | LEN4, string_at);
+	/* The trap of MOV SS waits, and INT1's #DB takes it along. */
+	asm volatile("mov %%ss, %0" : "=r"(data[1]));
+	expect(ss_int1, data + 1, ACCESS | LEN4, ss_int1_at);
 }
 
 static void code_breakpoints(void)

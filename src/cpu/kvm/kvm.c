@@ -169,16 +169,19 @@ static void take_event(struct kvm_vcpu *v, unsigned accept)
 /* Gives KVM what the APIC has for it, and asks to be told when it can take more. */
 static void inject(struct kvm_vcpu *v)
 {
+	/* A debugger's step is not to end up in a timer's handler. */
+	bool step = v->debug.step;
+
 	for (;;) {
 		unsigned accept = LAPIC_ACCEPT_INIT | LAPIC_ACCEPT_NMI |
-				  (v->can_inject ? LAPIC_ACCEPT_INTERRUPT : 0);
+				  (v->can_inject && !step ? LAPIC_ACCEPT_INTERRUPT : 0);
 
 		if (v->activity != X86_ACTIVE || !lapic_pending(v->lapic, accept))
 			break;
 		take_event(v, accept);
 	}
 	v->run->request_interrupt_window =
-		!v->can_inject &&
+		!step && !v->can_inject &&
 		lapic_pending(v->lapic, LAPIC_ACCEPT_INIT | LAPIC_ACCEPT_INTERRUPT);
 }
 
@@ -358,7 +361,14 @@ static enum engine_exit handle_exit(struct kvm_vcpu *v)
 		break;
 	case KVM_EXIT_HLT:
 		do_halt(v);
-		break;
+		if (!v->debug.step)
+			break;
+		run->debug.arch = (struct kvm_debug_exit_arch){0};
+		kvm_debug_stopped(v);
+		return ENGINE_EXIT_DEBUG;
+	case KVM_EXIT_DEBUG:
+		kvm_debug_stopped(v);
+		return ENGINE_EXIT_DEBUG;
 	case KVM_EXIT_IRQ_WINDOW_OPEN:
 	case KVM_EXIT_SET_TPR: /* enter() has seen to CR8 */
 	case KVM_EXIT_INTR:
@@ -489,6 +499,16 @@ fail:
 	return NULL;
 }
 
+static bool kvm_set_debug(struct vcpu *vcpu, const struct engine_debug *debug)
+{
+	return kvm_debug_set((struct kvm_vcpu *)vcpu, debug);
+}
+
+static void kvm_debug_stop(const struct vcpu *vcpu, struct engine_stop *stop)
+{
+	*stop = ((const struct kvm_vcpu *)vcpu)->debug.stop;
+}
+
 static void kvm_stats(const struct vcpu *vcpu, struct engine_stats *stats)
 {
 	*stats = ((const struct kvm_vcpu *)vcpu)->stats;
@@ -512,4 +532,6 @@ const struct engine engine_kvm = {
 	.last_error = kvm_last_error,
 	.log_dirty = kvm_vm_log_dirty,
 	.fetch_dirty = kvm_vm_fetch_dirty,
+	.set_debug = kvm_set_debug,
+	.debug_stop = kvm_debug_stop,
 };

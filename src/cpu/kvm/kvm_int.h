@@ -57,6 +57,13 @@ struct kvm_vcpu {
 	pthread_t thread;	 /* valid while running */
 	_Atomic bool in_kvm, kicked;
 
+	struct {
+		struct engine_point point[4]; /* of each debug register in use */
+		unsigned n;
+		bool step;
+		struct engine_stop stop;
+	} debug;
+
 	bool refused; /* KVM did not take the state */
 	char error[256];
 };
@@ -77,6 +84,11 @@ void kvm_state_set(struct kvm_vcpu *v, const struct x86_state *state);
 void kvm_refuse(struct kvm_vcpu *v, const char *what);
 bool kvm_msr_get(struct kvm_vcpu *v, uint32_t index, uint64_t *value);
 bool kvm_msr_set(struct kvm_vcpu *v, uint32_t index, uint64_t value);
+
+/* debug.c */
+bool kvm_debug_set(struct kvm_vcpu *v, const struct engine_debug *debug);
+/* After KVM_EXIT_DEBUG, or the halt that ended a step: notes why. */
+void kvm_debug_stopped(struct kvm_vcpu *v);
 
 /* msr.c: MSRs and time that are not KVM's. */
 bool kvm_user_msr_read(struct kvm_vcpu *v, uint32_t index, uint64_t *value);

@@ -114,9 +114,12 @@ ROUTINE(int3)
 }
 EXEC_ONE(int3)
 
+/* Its #DB is also that of traps which a load of SS holds off (SDM volume 3, 6.8.3): one is delivered. */
 ROUTINE(int1)
 {
 	interrupt_software(cpu, insn, EXC_DB, false);
+	cpu->state.dr6 |= cpu->debug_pending;
+	cpu->debug_pending = 0;
 }
 EXEC_ONE(int1)
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Instructions that 64-bit mode no longer has: BCD arithmetic and BOUND (SDM volume 2). */
 #include "cpu/x86/exec.h"
+#include "cpu/x86/model.h"
 
 /* SF, ZF and PF of AL, with the given carries; OF as AND leaves it. */
 static void set_al_flags(struct cpu *cpu, bool af, bool cf)
@@ -97,12 +98,12 @@ ROUTINE(bound)
 			   : (int16_t)mem_load16(cpu, insn, address);
 	int64_t high;
 
-	/* The upper bound is not read where the lower one decides. */
-	if (index < low)
+	/* Intel's processors do not read the upper bound where the lower one decides. */
+	if (index < low && !cpu->model->is_amd)
 		cpu_fault(cpu, insn, EXC_BR);
 	high = wide ? (int32_t)mem_load32(cpu, insn, address + 4)
 		    : (int16_t)mem_load16(cpu, insn, address + 2);
-	if (index > high)
+	if (index < low || index > high)
 		cpu_fault(cpu, insn, EXC_BR);
 	NEXT();
 }

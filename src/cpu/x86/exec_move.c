@@ -4,6 +4,7 @@
 
 #include "cpu/x86/condition.h"
 #include "cpu/x86/exec.h"
+#include "cpu/x86/model.h"
 
 uint64_t stack_address(struct cpu *cpu, const struct insn *insn, uint64_t rsp, unsigned size)
 {
@@ -251,6 +252,16 @@ ROUTINE(nop)
 EXEC_ONE(nop)
 
 /* A processor that spins waits for another one, which may wait for this host processor. */
+/* Of a register Intel's processors make a NOP of it, AMD's an error (APM volume 3, PREFETCH). */
+ROUTINE(prefetch_register)
+{
+	if (cpu->model->is_amd)
+		cpu_fault(cpu, insn, EXC_UD);
+	NEXT();
+}
+const struct exec_set exec_prefetch = {
+	{{NULL, prefetch_register, prefetch_register, prefetch_register}, {NULL, nop, nop, nop}}};
+
 ROUTINE(spin_pause)
 {
 	enum { PATIENCE = 32 };
@@ -378,26 +389,25 @@ ROUTINE(popa)
 }
 EXEC_ONE(popa)
 
+/* The copied frame pointers are read one by one, since the new frame may lie over the old one. */
 ROUTINE(enter)
 {
 	unsigned size = insn->opsize, level = insn->imm2 % 32;
-	uint64_t rbp = cpu->gpr[X86_RBP], rsp = cpu->gpr[X86_RSP], frame, last;
-	uint64_t display[32];
+	uint64_t rbp = cpu->gpr[X86_RBP], frame = cpu->gpr[X86_RSP] - size, last;
 
-	frame = rsp - size;
-	for (unsigned i = 1; i < level; i++) {
-		uint64_t address = stack_address(cpu, insn, rbp - i * size, size);
-
-		display[i] = size == 8	 ? mem_load64(cpu, insn, address)
-			     : size == 4 ? mem_load32(cpu, insn, address)
-					 : mem_load16(cpu, insn, address);
-	}
+	for (unsigned i = 1; i < level; i++)
+		mmu_probe(cpu, insn, stack_address(cpu, insn, rbp - i * size, size), size, false);
 	stack_probe(cpu, insn, level + 1, size);
 	last = frame - level * size - (uint16_t)insn->imm;
 	mmu_probe(cpu, insn, stack_address(cpu, insn, last, size), size, true);
 	push(cpu, insn, rbp, size);
-	for (unsigned i = 1; i < level; i++)
-		push(cpu, insn, display[i], size);
+	for (unsigned i = 1; i < level; i++) {
+		uint64_t address = stack_address(cpu, insn, rbp - i * size, size);
+
+		push(cpu, insn, size == 8 ? mem_load64(cpu, insn, address)
+				: size == 4 ? mem_load32(cpu, insn, address)
+					    : mem_load16(cpu, insn, address), size);
+	}
 	if (level)
 		push(cpu, insn, frame, size);
 	stack_set(cpu, cpu->gpr[X86_RSP] - (uint16_t)insn->imm);

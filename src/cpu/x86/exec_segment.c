@@ -305,20 +305,25 @@ ROUTINE(verw)
 }
 EXEC_ONE(verw)
 
+/* Reads, and writes only what changes: a selector that stays may lie in read-only memory. */
 ROUTINE(arpl)
 {
-	uint16_t *p = insn->flags & INSN_MEM ? mem_rmw(cpu, insn, insn_ea(cpu, insn), 2)
-					     : &REG(uint16_t, insn->rm);
+	bool memory = insn->flags & INSN_MEM;
+	uint64_t address = memory ? insn_ea(cpu, insn) : 0;
 	unsigned rpl = SELECTOR_RPL(REG(uint16_t, insn->reg));
-	bool raise = SELECTOR_RPL(*p) < rpl;
+	uint16_t selector;
+	bool raise;
 
 	if (cpu->mode_key & MODE_REAL)
 		cpu_fault(cpu, insn, EXC_UD);
-	if (raise)
-		*p = (*p & ~3) | rpl;
+	selector = memory ? mem_load16(cpu, insn, address) : REG(uint16_t, insn->rm);
+	raise = SELECTOR_RPL(selector) < rpl;
+	selector = (selector & ~3) | rpl;
+	if (raise && memory)
+		mem_store16(cpu, insn, address, selector);
+	else if (raise)
+		REG(uint16_t, insn->rm) = selector;
 	set_zf(cpu, raise);
-	if (insn->flags & INSN_MEM)
-		mem_rmw_done(cpu, insn, p, 2);
 	NEXT();
 }
 EXEC_ONE(arpl)

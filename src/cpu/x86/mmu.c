@@ -32,10 +32,14 @@ static void G_GNUC_NORETURN page_fault(struct cpu *cpu, const struct insn *insn,
 }
 
 /* Accesses by rSP or rBP, and pushes and pops, report #SS where others report #GP. */
-static bool is_stack_access(const struct insn *insn)
+static bool is_stack_access(const struct cpu *cpu, const struct insn *insn, uint64_t address)
 {
 	if (!insn)
 		return false;
+	/* Of PUSH, POP and CALL with a memory operand it is the one of two accesses that is at rSP. */
+	if ((insn->flags & INSN_MEM) && (insn_row_get(insn->row)->flags & (IF_D64 | IF_F64)) &&
+	    address - (cpu->gpr[X86_RSP] - 8) < 16)
+		return true;
 	if (!(insn->flags & INSN_MEM))
 		return insn->base == INSN_ZERO && insn->seg != X86_FS && insn->seg != X86_GS &&
 		       insn_row_get(insn->row)->flags & (IF_D64 | IF_F64);
@@ -110,7 +114,7 @@ static uint64_t translate(struct cpu *cpu, const struct insn *insn, uint64_t add
 	cpu->stats.tlb_misses++;
 	if (cpu->state.cr0 & CR0_PG) {
 		if (G_UNLIKELY(!is_canonical(address)))
-			cpu_fault_code(cpu, insn, is_stack_access(insn) ? EXC_SS : EXC_GP, 0);
+			cpu_fault_code(cpu, insn, is_stack_access(cpu, insn, address) ? EXC_SS : EXC_GP, 0);
 		if (!paging_walk(cpu, address, access, accessor_of(cpu, class), &w))
 			page_fault(cpu, insn, address, w.error);
 		if (w.page_bits > 12)

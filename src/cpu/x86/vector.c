@@ -4,6 +4,7 @@
  * memory are touched at all. x87.c has the x87's.
  */
 #include "cpu/x86/vector_int.h"
+#include "cpu/x86/model.h"
 
 void vector_raise(struct cpu *cpu, const struct insn *insn, unsigned vector)
 {
@@ -32,11 +33,14 @@ static G_GNUC_NO_INLINE void load_slow(struct cpu *cpu, const struct insn *insn,
 	vector_run(cpu, insn, bounce);
 }
 
-/* The stub first, as on the host: MXCSR as VCVTPS2PH leaves it stays when the store faults. */
+/* On Intel's processors VCVTPS2PH computes first: MXCSR as it leaves it stays when the store
+ * faults. On AMD's the store's faults come first. */
 static G_GNUC_NO_INLINE void store_slow(struct cpu *cpu, const struct insn *insn, uint64_t address)
 {
 	uint8_t bounce[32] __attribute__((aligned(32)));
 
+	if (x86_model_host()->is_amd && (insn_row_get(insn->row)->flags & IF_FP))
+		mmu_probe(cpu, insn, address, insn->opsize, true);
 	vector_run(cpu, insn, bounce);
 	mmu_write_slow(cpu, insn, address, bounce, insn->opsize);
 }
@@ -347,6 +351,12 @@ static uint16_t x87_opcode(const uint8_t *bytes)
 	return (bytes[0] & 7) << 8 | bytes[1];
 }
 
+/* AMD's processors take SHA's operands wherever they are. */
+static bool is_aligned(const struct insn_row *row)
+{
+	return (row->flags & IF_ALIGN) && !(row->feature == F_SHA && x86_model_host()->is_amd);
+}
+
 bool vector_prepare(const uint8_t *bytes, struct insn *insn)
 {
 	static const struct {
@@ -366,7 +376,7 @@ bool vector_prepare(const uint8_t *bytes, struct insn *insn)
 		insn->stub = (const void *)stub_get(insn);
 	if (memory && size)
 		insn->opsize = size;
-	insn->imm = memory && (row->flags & IF_ALIGN) ? size - 1 : 0;
+	insn->imm = memory && is_aligned(row) ? size - 1 : 0;
 	if (row->exec == &exec_x87)
 		insn->imm = x87_opcode(bytes);
 	for (unsigned i = 0; memory && row->flags & IF_STORE && i < G_N_ELEMENTS(stores); i++)

@@ -11,21 +11,101 @@ enum {
 	DIRECTORY = 0x3000,
 	DATA_TABLE = 0x4000,
 	CODE_TABLE = 0x5000,
+	SYSTEM_TABLE = 0x6000,
 	DATA = 0x10000,
 	CODE = 0x20000,
+	SYSTEM = 0x30000,
 };
-#define PTE (7 | 0x60) /* present, writable, user, accessed, dirty */
+#define PTE	 (7 | 0x60) /* present, writable, user, accessed, dirty */
+#define PTE_USER 4
+#define PTE_RW	 2
+
+/* The supervisor's pages, where the host has nothing. */
+#define SYSTEM_LINEAR 0x3ff00000ull
+enum {
+	GDT = 0,
+	TSS = 0x100,
+	IDT = 0x1000,
+	HANDLERS = 0x2000,
+	STACK_TOP = 0x4000,
+	SYSTEM_SIZE = 0x4000
+};
+enum { KERNEL_CS = 8, TSS_SELECTOR = 16 };
+#define HANDLER_SIZE 16
+#define END_VECTOR   0x80
+#define STOP_PORT    0xf4
 
 static void set_entry(struct guest *guest, uint64_t table, unsigned index, uint64_t to)
 {
 	((uint64_t *)(guest->env.mem->base + table))[index] = to | PTE;
 }
 
+static uint64_t *entry_of(struct guest *guest, uint64_t table, uint64_t address)
+{
+	return (uint64_t *)(guest->env.mem->base + table) + (address >> 12 & 511);
+}
+
 static void map(struct guest *guest, uint64_t table, uint64_t address, uint64_t size, uint64_t gpa)
 {
 	set_entry(guest, DIRECTORY, address >> 21 & 511, table);
 	for (uint64_t at = 0; at < size; at += 4096)
-		set_entry(guest, table, (address + at) >> 12 & 511, gpa + at);
+		*entry_of(guest, table, address + at) = (gpa + at) | PTE;
+}
+
+static void stop_port_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
+{
+	struct guest *guest = opaque;
+
+	guest->engine->kick((struct vcpu *)guest->cpu);
+}
+
+static uint64_t stop_port_read(void *opaque, uint64_t offset, unsigned size)
+{
+	return 0;
+}
+
+/* Interrupt gates (SDM volume 3, 6.14.1) to one handler each: OUT to the stop port, then JMP to
+ * itself. */
+static void build_handlers(struct guest *guest)
+{
+	static const uint8_t handler[] = {0xe6, STOP_PORT, 0xeb, 0xfe};
+	uint8_t *system = guest->env.mem->base + SYSTEM;
+
+	for (unsigned i = 0; i < 256; i++) {
+		uint64_t to = SYSTEM_LINEAR + HANDLERS + HANDLER_SIZE * i;
+		uint64_t gate[2] = {(to & 0xffff) | KERNEL_CS << 16 |
+					    (i == END_VECTOR ? 0xeeull : 0x8eull) << 40 |
+					    (to >> 16 & 0xffff) << 48,
+				    to >> 32};
+
+		memcpy(system + IDT + 16 * i, gate, sizeof(gate));
+		memcpy(system + HANDLERS + HANDLER_SIZE * i, handler, sizeof(handler));
+	}
+}
+
+static void build_system(struct guest *guest)
+{
+	static const struct bus_ops stop_port = {stop_port_read, stop_port_write, 1, 1};
+	uint64_t gdt[] = {0, 0x00af9b000000ffff}, rsp0 = SYSTEM_LINEAR + STACK_TOP;
+	uint8_t *system = guest->env.mem->base + SYSTEM;
+
+	map(guest, SYSTEM_TABLE, SYSTEM_LINEAR, SYSTEM_SIZE, SYSTEM);
+	for (uint64_t at = 0; at < SYSTEM_SIZE; at += 4096)
+		*entry_of(guest, SYSTEM_TABLE, SYSTEM_LINEAR + at) &= ~(uint64_t)PTE_USER;
+	memcpy(system + GDT, gdt, sizeof(gdt));
+	memcpy(system + TSS + 4, &rsp0, sizeof(rsp0));
+	build_handlers(guest);
+	bus_map(guest->env.bus, BUS_PIO, STOP_PORT, 4, &stop_port, guest, NULL);
+}
+
+static void set_system_registers(struct x86_state *s)
+{
+	s->gdtr = (struct x86_table){.base = SYSTEM_LINEAR + GDT, .limit = 15};
+	s->idtr = (struct x86_table){.base = SYSTEM_LINEAR + IDT, .limit = 0xfff};
+	s->tr = (struct x86_segment){.base = SYSTEM_LINEAR + TSS,
+				     .limit = 0x67,
+				     .selector = TSS_SELECTOR,
+				     .attr = SEG_P | 0xb};
 }
 
 /* The process's own selectors, since MOV from a segment register shows them. */
@@ -84,16 +164,21 @@ void guest_init(struct guest *guest)
 					 .n_vcpus = 1};
 	g_assert_no_error(error);
 	guest->env.lapics = lapic_set_new(guest->env.bus, guest->env.clock, 1);
-	vcpu = engine_soft.vcpu_new(&guest->env, 0, &error);
+	guest->engine = &engine_soft;
+	vcpu = guest->engine->vcpu_new(&guest->env, 0, &error);
 	g_assert_no_error(error);
 	set_entry(guest, PML4, 0, PDPT);
 	set_entry(guest, PDPT, 0, DIRECTORY);
 	map(guest, DATA_TABLE, HOST_DATA, HOST_DATA_SIZE, DATA);
 	map(guest, CODE_TABLE, HOST_CODE, HOST_CODE_SIZE, CODE);
+	*entry_of(guest, DATA_TABLE, HOST_DATA + HOST_READ_ONLY) &= ~(uint64_t)PTE_RW;
+	build_system(guest);
 	guest->data = guest->env.mem->base + DATA;
-	engine_soft.get_state(vcpu, &state);
+	guest->engine->get_state(vcpu, &state);
 	set_user_mode(&state);
-	engine_soft.set_state(vcpu, &state);
+	set_system_registers(&state);
+	guest->engine->set_state(vcpu, &state);
+	memcpy(guest->user, state.seg, sizeof(guest->user));
 	guest->cpu = (struct cpu *)vcpu;
 }
 
@@ -102,9 +187,12 @@ void guest_set_mode(struct guest *guest, enum insn_mode mode)
 	struct x86_segment *seg = guest->cpu->state.seg;
 	bool is64 = mode == INSN_MODE_64;
 
-	seg[X86_CS].attr = (seg[X86_CS].attr & ~(SEG_L | SEG_DB)) | (is64 ? SEG_L : SEG_DB);
-	seg[X86_CS].selector = is64 ? host_selector(X86_CS) : HOST_CS32;
-	seg[X86_DS].selector = seg[X86_ES].selector = is64 ? host_selector(X86_DS) : HOST_DS32;
+	memcpy(seg, guest->user, sizeof(guest->user));
+	if (!is64) {
+		seg[X86_CS].attr ^= SEG_L | SEG_DB;
+		seg[X86_CS].selector = HOST_CS32;
+		seg[X86_DS].selector = seg[X86_ES].selector = HOST_DS32;
+	}
 	cpu_update_mode(guest->cpu);
 }
 
@@ -113,4 +201,42 @@ void guest_set_code(struct guest *guest, unsigned offset, const uint8_t *bytes, 
 	g_assert_true(mem_write(guest->env.mem, CODE + offset, bytes, n));
 	code_take_written(guest->cpu);
 	guest->cpu->state.rip = HOST_CODE + offset;
+}
+
+void guest_run_steps(struct guest *guest, unsigned end, unsigned landing, unsigned max,
+		     struct guest_outcome *outcome)
+{
+	const struct x86_state *state = &guest->cpu->state;
+
+	do
+		outcome->vector = cpu_step(guest->cpu);
+	while (outcome->vector < 0 && --max && state->rip != HOST_CODE + end &&
+	       (!landing || state->rip != HOST_CODE + landing));
+	outcome->error_code = guest->cpu->fault.error_code;
+	guest->engine->get_state((struct vcpu *)guest->cpu, &outcome->state);
+}
+
+static bool has_error_code(unsigned vector)
+{
+	return vector == EXC_DF || (vector >= EXC_TS && vector <= EXC_PF) || vector == EXC_AC;
+}
+
+void guest_run_blocks(struct guest *guest, unsigned end, unsigned landing, unsigned max,
+		      struct guest_outcome *outcome)
+{
+	struct x86_state *s = &outcome->state;
+	const uint64_t *frame;
+	unsigned vector;
+
+	g_assert_cmpint(guest->engine->run((struct vcpu *)guest->cpu), ==, ENGINE_EXIT_KICK);
+	guest->engine->get_state((struct vcpu *)guest->cpu, s);
+	vector = (s->rip - SYSTEM_LINEAR - HANDLERS) / HANDLER_SIZE;
+	g_assert_cmpuint(vector, <, 256);
+	frame = (const uint64_t *)(guest->env.mem->base + SYSTEM +
+				   (s->gpr[X86_RSP] - SYSTEM_LINEAR));
+	outcome->error_code = has_error_code(vector) ? *frame++ : 0;
+	outcome->vector = vector == END_VECTOR ? -1 : (int)vector;
+	s->rip = frame[0] - (vector == END_VECTOR ? GUEST_END_SIZE : 0);
+	s->rflags = frame[2];
+	s->gpr[X86_RSP] = frame[3];
 }

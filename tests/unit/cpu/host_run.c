@@ -7,13 +7,15 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <ucontext.h>
+#include <unistd.h>
 
 /* In the low 2 GiB, to be addressed by displacement alone while all registers are the guest's. */
-#define CONTEXT 0x30000000
+#define CONTEXT 0x35a50000
 #define CS64	0x33 /* Linux's selector for 64-bit code */
 struct context {
 	struct host_registers r;
 	uint64_t host_rsp, target, vector;
+	struct host_fault fault;
 	void *enter;
 	struct {
 		uint32_t offset;
@@ -98,15 +100,32 @@ static void __attribute__((used)) thunk_text(void)
 		: OFFSETS);
 }
 
+uint8_t *host_data;
+static const char *epitaph = "";
+
+void host_set_epitaph(const char *text)
+{
+	epitaph = text;
+}
+
+const struct host_fault *host_last_fault(void)
+{
+	return &CTX->fault;
+}
+
 static void on_fault(int signal_number, siginfo_t *info, void *opaque)
 {
 	greg_t *regs = ((ucontext_t *)opaque)->uc_mcontext.gregs;
 
 	if ((uint64_t)regs[REG_RIP] - HOST_CODE >= HOST_CODE_SIZE) {
 		signal(signal_number, SIG_DFL); /* not ours: faults again and dies */
+		if (write(STDERR_FILENO, epitaph, strlen(epitaph)) < 0)
+			return;
 		return;
 	}
 	CTX->vector = regs[REG_TRAPNO];
+	CTX->fault = (struct host_fault){
+		.rip = regs[REG_RIP], .cr2 = regs[REG_CR2], .error_code = regs[REG_ERR]};
 	regs[REG_RIP] = (greg_t)host_thunk_exit;
 	regs[REG_CSGSFS] = (regs[REG_CSGSFS] & ~0xffffll) | CS64;
 }
@@ -119,6 +138,23 @@ static void map(uint64_t address, size_t size, int prot)
 	g_assert(p == (void *)address);
 }
 
+/* Twice, so that we can write what the code cannot; populated, so that #PF tells of protection. */
+static void map_data(void)
+{
+	int fd = memfd_create("data", MFD_CLOEXEC);
+	void *code_view;
+
+	g_assert(fd >= 0 && ftruncate(fd, HOST_DATA_SIZE) == 0);
+	code_view = mmap((void *)HOST_DATA, HOST_DATA_SIZE, PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_FIXED_NOREPLACE | MAP_POPULATE, fd, 0);
+	g_assert(code_view == (void *)HOST_DATA);
+	g_assert(mprotect((uint8_t *)HOST_DATA + HOST_READ_ONLY, 4096, PROT_READ) == 0);
+	host_data = mmap(NULL, HOST_DATA_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE,
+			 fd, 0);
+	g_assert(host_data != MAP_FAILED);
+	close(fd);
+}
+
 void host_init(void)
 {
 	static const int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP};
@@ -126,7 +162,7 @@ void host_init(void)
 	static uint8_t stack_bytes[1 << 20];
 	stack_t stack = {.ss_sp = stack_bytes, .ss_size = sizeof(stack_bytes)};
 
-	map(HOST_DATA, HOST_DATA_SIZE, PROT_READ | PROT_WRITE);
+	map_data();
 	map(HOST_CODE, HOST_CODE_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC);
 	map(CONTEXT, sizeof(struct context), PROT_READ | PROT_WRITE);
 	sigaltstack(&stack, NULL);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "cpu/engine.h"
+#include "cpu/engine_choose.h"
 #include "cpu/x86/lapic.h"
 #include "cpu/x86/model.h"
 #include "cpu/x86/state.h"
@@ -538,6 +539,97 @@ static void test_startup(struct fixture *f, gconstpointer row)
 	g_thread_join(second);
 }
 
+static void expect_stop(struct fixture *f, bool is_point, enum engine_point_kind kind, uint64_t rip)
+{
+	struct engine_stop stop;
+	struct x86_state s;
+
+	g_assert_cmpint(f->engine->run(f->vcpus[0]), ==, ENGINE_EXIT_DEBUG);
+	f->engine->debug_stop(f->vcpus[0], &stop);
+	g_assert_cmpint(stop.is_point, ==, is_point);
+	if (is_point)
+		g_assert_cmpint(stop.point.kind, ==, kind);
+	f->engine->get_state(f->vcpus[0], &s);
+	g_assert_cmphex(s.rip, ==, rip);
+	g_assert_cmphex(s.dr7, ==, 0x400); /* the guest sees nothing of it */
+	g_assert_false(s.rflags & RFLAGS_TF);
+}
+
+/* nop; mov eax, 5; nop; inc eax; nop; out PORT, eax */
+static void test_breakpoints_and_steps(struct fixture *f, gconstpointer row)
+{
+	static const uint8_t code[] = {0x90, 0xb8, 5, 0, 0, 0, 0x90, 0xff, 0xc0, 0x90, 0xe7, PORT};
+	const struct engine_point at[] = {{ENGINE_POINT_EXECUTE, CODE + 6, 1},
+					  {ENGINE_POINT_EXECUTE, CODE + 9, 1}};
+	struct engine_debug debug = {.points = at, .n_points = 2};
+	struct x86_state s = long_mode();
+
+	if (skipped(f))
+		return;
+	g_assert_true(mem_write(f->env.mem, CODE, code, sizeof(code)));
+	f->engine->set_state(f->vcpus[0], &s);
+	g_assert_true(f->engine->set_debug(f->vcpus[0], &debug));
+	expect_stop(f, true, ENGINE_POINT_EXECUTE, CODE + 6);
+	/* The first instruction of a run, too. */
+	expect_stop(f, true, ENGINE_POINT_EXECUTE, CODE + 6);
+	debug = (struct engine_debug){.step = true};
+	g_assert_true(f->engine->set_debug(f->vcpus[0], &debug));
+	expect_stop(f, false, 0, CODE + 7);
+	expect_stop(f, false, 0, CODE + 9);
+	f->engine->get_state(f->vcpus[0], &s);
+	g_assert_cmphex(s.gpr[X86_RAX], ==, 6);
+	debug = (struct engine_debug){0};
+	g_assert_true(f->engine->set_debug(f->vcpus[0], &debug));
+	g_assert_cmpint(f->engine->run(f->vcpus[0]), ==, ENGINE_EXIT_KICK);
+	g_assert_cmphex(f->port_value, ==, 6);
+}
+
+/* mov [DATA + 4], eax; nop; mov eax, [DATA + 8]; nop; out PORT, eax; a KVM that emulates lets
+ * accesses pass. */
+static void test_watchpoints(struct fixture *f, gconstpointer row)
+{
+	static const uint8_t code[] = {0x89, 0x04, 0x25, 4, 0, 1, 0,	0x90, 0x8b,
+				       0x04, 0x25, 8,	 0, 1, 0, 0x90, 0xe7, PORT};
+	const struct engine_point at[] = {{ENGINE_POINT_WRITE, DATA + 5, 3},
+					  {ENGINE_POINT_ACCESS, DATA + 8, 4}};
+	struct engine_debug debug = {.points = at, .n_points = 2};
+	struct x86_state s = long_mode();
+
+	if (skipped(f))
+		return;
+	if (f->engine == &engine_kvm && engine_measure(&engine_kvm, NULL) < ENGINE_KVM_MIN_MIPS) {
+		g_test_skip("this KVM emulates the guest's instructions, without watchpoints");
+		return;
+	}
+	g_assert_true(mem_write(f->env.mem, CODE, code, sizeof(code)));
+	f->engine->set_state(f->vcpus[0], &s);
+	g_assert_true(f->engine->set_debug(f->vcpus[0], &debug));
+	expect_stop(f, true, ENGINE_POINT_WRITE, CODE + 7);
+	expect_stop(f, true, ENGINE_POINT_ACCESS, CODE + 15);
+	g_assert_cmpint(f->engine->run(f->vcpus[0]), ==, ENGINE_EXIT_KICK);
+}
+
+/* What the processor's four registers cannot do is refused, and nothing changes. */
+static void test_points_refused(struct fixture *f, gconstpointer row)
+{
+	const struct engine_point read = {ENGINE_POINT_READ, DATA, 4},
+				  odd = {ENGINE_POINT_WRITE, DATA + 1, 30};
+	struct engine_point many[5];
+	struct engine_debug debug = {.points = many, .n_points = G_N_ELEMENTS(many)};
+
+	if (skipped(f))
+		return;
+	for (unsigned i = 0; i < G_N_ELEMENTS(many); i++)
+		many[i] = (struct engine_point){ENGINE_POINT_EXECUTE, CODE + i, 1};
+	g_assert_false(f->engine->set_debug(f->vcpus[0], &debug));
+	debug.n_points = 4;
+	g_assert_true(f->engine->set_debug(f->vcpus[0], &debug));
+	debug = (struct engine_debug){.points = &read, .n_points = 1};
+	g_assert_false(f->engine->set_debug(f->vcpus[0], &debug));
+	debug = (struct engine_debug){.points = &odd, .n_points = 1};
+	g_assert_false(f->engine->set_debug(f->vcpus[0], &debug));
+}
+
 int main(int argc, char **argv)
 {
 	static const struct row tests[] = {
@@ -556,6 +648,11 @@ int main(int argc, char **argv)
 		{"/kvm/tsc", &engine_kvm, test_tsc, 1},
 		{"/kvm/deadline", &engine_kvm, test_deadline, 1},
 		{"/kvm/startup", &engine_kvm, test_startup, 2},
+		{"/kvm/breakpoints-and-steps", &engine_kvm, test_breakpoints_and_steps, 1},
+		{"/soft/breakpoints-and-steps", &engine_soft, test_breakpoints_and_steps, 1},
+		{"/kvm/watchpoints", &engine_kvm, test_watchpoints, 1},
+		{"/soft/watchpoints", &engine_soft, test_watchpoints, 1},
+		{"/kvm/points-refused", &engine_kvm, test_points_refused, 1},
 	};
 
 	g_test_init(&argc, &argv, NULL);

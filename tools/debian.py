@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What our tools fetch from Debian's archive, by apt-get; nothing is installed."""
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+
+class Failed(Exception):
+    """What a human must be told."""
+
+
+def say(text):
+    print(f"{pathlib.Path(sys.argv[0]).name}: {text}", flush=True)
+
+
+def run(*argv, cwd=None):
+    done = subprocess.run(argv, cwd=cwd, capture_output=True, text=True)
+    if done.returncode:
+        raise Failed(f"`{' '.join(map(str, argv))}` failed: {done.stderr.strip()}")
+    return done.stdout
+
+
+def run_bytes(*argv, stdin=None):
+    done = subprocess.run(argv, stdin=stdin, capture_output=True)
+    if done.returncode:
+        raise Failed(f"`{' '.join(map(str, argv))}` failed: {done.stderr.decode().strip()}")
+    return done.stdout
+
+
+class Apt:
+    """The packages of one architecture; for another than the host's with lists of its own, so that the
+    host's configuration stays as it is."""
+
+    def __init__(self, architecture, scratch):
+        self.scratch = scratch / architecture
+        self.scratch.mkdir(exist_ok=True)
+        self.foreign = architecture != run("dpkg", "--print-architecture").strip()
+        self.options = []
+        if self.foreign:
+            state = self.scratch.resolve() / "apt"
+            for folder in ("lists/partial", "cache/archives/partial"):
+                (state / folder).mkdir(parents=True, exist_ok=True)
+            settings = {"APT::Architecture": architecture, "APT::Architectures": architecture,
+                        "Dir::State::lists": state / "lists", "Dir::Cache": state / "cache",
+                        "Dir::State::status": "/dev/null"}
+            self.options = [f"-o{name}={value}" for name, value in settings.items()]
+
+    def with_lists(self, action):
+        """Does what needs the package lists, fetching them where that fails without."""
+        try:
+            return action()
+        except Failed:
+            say("updating apt's package lists")
+            as_root = ["sudo"] if os.geteuid() and not self.foreign else []
+            try:
+                run(*as_root, "apt-get", *self.options, "update")
+            except Failed as error:  # one list of several may be broken, and not be needed
+                say(str(error).splitlines()[-1])
+            return action()
+
+    def kernel_package(self, meta):
+        """The package of the current kernel, which a flavour's meta package depends on."""
+        found = re.search(r"Depends: (linux-image-\S+)",
+                          run("apt-cache", *self.options, "depends", meta))
+        if not found:
+            raise Failed(f"apt does not say which kernel {meta} stands for: run `apt-get update`")
+        return found[1]
+
+    def version(self, package):
+        """Of what download() fetches."""
+        return re.search(r"Candidate: (\S+)", run("apt-cache", *self.options, "policy", package))[1]
+
+    def download(self, package):
+        """The package's file; `package` may name a version, NAME=VERSION."""
+        say(f"fetching {package}")
+        debs = self.scratch / f"{package.partition('=')[0]}.deb.d"
+        debs.mkdir(exist_ok=True)
+        run("apt-get", *self.options, "download", package, cwd=debs)
+        return next(debs.glob("*.deb"))
+
+    def fetch(self, package):
+        """The folder a package's files are unpacked in."""
+        where = self.scratch / package
+        if not where.exists():
+            run("dpkg-deb", "--extract", self.download(package), where)
+        return where
+
+    def get(self, package):
+        return self.with_lists(lambda: self.fetch(package))
+
+    def get_file(self, package, path):
+        """The bytes of one file of a package too large to unpack."""
+        deb = self.with_lists(lambda: self.download(package))
+        with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", deb], stdout=subprocess.PIPE) as tar:
+            return run_bytes("tar", "--extract", "--to-stdout", f"./{path}", stdin=tar.stdout)
+
+    def get_kernel(self, meta):
+        return self.get(self.with_lists(lambda: self.kernel_package(meta)))
