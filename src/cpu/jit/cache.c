@@ -145,6 +145,16 @@ void jit_forget_addresses(struct cpu *cpu)
 	cpu->jit.mappings++;
 }
 
+void jit_forget_local(struct cpu *cpu)
+{
+	if (!cpu->jit.cache)
+		return;
+	forget_code_pages(cpu);
+	for (uint32_t i = 0; i < cpu->jit.cache->n_pages; i++)
+		cpu->jit.page_ok[i] &= JIT_PAGE_GLOBAL;
+	cpu->jit.mappings++;
+}
+
 static uint32_t *page_list(struct jit_cache *cache, uint64_t page)
 {
 	return &cache->page_hash[(page / 4096 ^ page >> 24) % JIT_N_PAGES];

@@ -31,6 +31,8 @@ void jit_run_block(struct cpu *cpu);
 bool jit_invalidate(struct cpu *cpu, uint64_t gpa, uint64_t lines);
 /* Linear addresses may be mapped differently: all of them, or one page. */
 void jit_forget_addresses(struct cpu *cpu);
+/* All whose pages are not global. */
+void jit_forget_local(struct cpu *cpu);
 void jit_forget_page(struct cpu *cpu, uint64_t address);
 /* Forgets all translations; not from within one. */
 void jit_flush(struct cpu *cpu);

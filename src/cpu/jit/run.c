@@ -55,9 +55,9 @@ static const void *go_on(struct cpu *cpu)
 	const struct jump_entry *e = jump_slot(cpu, cpu->state.rip);
 
 	if (atomic_load_explicit(&cpu->attention, memory_order_relaxed) || !suits(cpu) ||
-	    e->rip != cpu->state.rip || e->stamp != jump_stamp(cpu) || !e->region)
+	    e->rip != cpu->state.rip || e->stamp != jump_stamp(cpu, e->global) || !e->region)
 		return NULL;
-	cpu->jit.page_ok[e->region->page_slot] = 1;
+	cpu->jit.page_ok[e->region->page_slot] = e->global ? JIT_PAGE_GLOBAL : 1;
 	return e->region->entry;
 }
 
@@ -186,11 +186,11 @@ static void connect(struct cpu *cpu, uint32_t site, struct jit_region *region)
 		cache_link(exit, region);
 }
 
-static void run_region(struct cpu *cpu, struct jit_region *region)
+static void run_region(struct cpu *cpu, struct jit_region *region, bool global)
 {
 	struct jit_exit *exit;
 
-	cpu->jit.page_ok[region->page_slot] = 1;
+	cpu->jit.page_ok[region->page_slot] = global ? JIT_PAGE_GLOBAL : 1;
 	cpu->jit.count.entries++;
 	cpu->jit.cache->thunk.enter(cpu, region->entry);
 	exit = exit_at(cpu, cpu->jit.site);
@@ -210,7 +210,7 @@ void jit_run_block(struct cpu *cpu)
 	cpu->jit.site = SITE_NONE;
 	block = code_find(cpu);
 	/* Not so for blocks that lie on two pages. */
-	known = suits(cpu) && e->rip == cpu->state.rip && e->stamp == jump_stamp(cpu);
+	known = suits(cpu) && e->rip == cpu->state.rip && e->stamp == jump_stamp(cpu, e->global);
 	if (block->compared && suits(cpu)) {
 		region = find_compared(cpu, block, site == SITE_STALE);
 	} else if (known && exit && exit->plain && exit->rip == cpu->state.rip) {
@@ -218,12 +218,12 @@ void jit_run_block(struct cpu *cpu)
 	} else if (known) {
 		region = e->region ? e->region : find_region(cpu, block);
 		/* Translation may have made all entries stale. */
-		if (e->stamp == jump_stamp(cpu))
+		if (e->stamp == jump_stamp(cpu, e->global))
 			e->region = region;
 	}
 	if (region) {
 		connect(cpu, site, region);
-		run_region(cpu, region);
+		run_region(cpu, region, known && e->global);
 		return;
 	}
 	cpu->jit.count.blocks++;

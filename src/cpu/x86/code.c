@@ -25,6 +25,7 @@ struct code_cache {
 	struct {
 		uint64_t page; /* linear, with bit 0 for user mode; all ones: empty */
 		uint64_t gpa;
+		bool global;
 	} itlb[ITLB_SIZE];
 	/* What other threads ask of the vCPU; taken between blocks. */
 	GMutex requests_lock;
@@ -81,12 +82,18 @@ void code_free(struct code_cache *code)
 	g_free(code);
 }
 
+static void forget_jumps(struct cpu *cpu, bool global)
+{
+	if (!++cpu->jump_generation[global]) {
+		memset(cpu->jumps, 0, sizeof(cpu->jumps));
+		cpu->jump_generation[global] = 1; /* what memset() left is of generation 0 */
+	}
+}
+
 void code_forget_jumps(struct cpu *cpu)
 {
-	if (!++cpu->jump_generation) {
-		memset(cpu->jumps, 0, sizeof(cpu->jumps));
-		cpu->jump_generation = 1; /* what memset() left is of generation 0 */
-	}
+	forget_jumps(cpu, false);
+	forget_jumps(cpu, true);
 }
 
 void code_forget_addresses(struct cpu *cpu)
@@ -101,6 +108,15 @@ void code_forget_page(struct cpu *cpu, uint64_t address)
 	code_forget_jumps(cpu);
 	cpu->code->itlb[address / 4096 % ITLB_SIZE].page = ~0ull;
 	jit_forget_page(cpu, address);
+}
+
+void code_forget_local(struct cpu *cpu)
+{
+	forget_jumps(cpu, false);
+	for (unsigned i = 0; i < ITLB_SIZE; i++)
+		if (!cpu->code->itlb[i].global)
+			cpu->code->itlb[i].page = ~0ull;
+	jit_forget_local(cpu);
 }
 
 /* Routines that stand in place of an instruction's own. */
@@ -304,9 +320,11 @@ static struct block *build_crossing(struct cpu *cpu, uint64_t gpa, uint64_t addr
 	struct block *block = cpu->code->crossing;
 	unsigned first = 4096 - gpa % 4096;
 	uint64_t next = cpu->mode_key & MODE_64 ? address + first : (uint32_t)(address + first);
-	uint64_t gpa2 = mmu_fetch(cpu, NULL, next);
+	uint64_t gpa2;
 	uint8_t bytes[INSN_MAX_LEN];
+	bool global;
 
+	gpa2 = mmu_fetch(cpu, NULL, next, &global);
 	mmu_physical_read(cpu, gpa, bytes, first);
 	mmu_physical_read(cpu, gpa2, bytes + first, sizeof(bytes) - first);
 	*block = (struct block){.gpa = gpa, .mode_key = cpu->mode_key, .n = 1};
@@ -348,17 +366,16 @@ static struct block *build_nowhere(struct cpu *cpu, uint64_t gpa)
 	return block;
 }
 
-static uint64_t fetch_gpa(struct cpu *cpu, uint64_t address)
+static uint64_t fetch_gpa(struct cpu *cpu, uint64_t address, bool *global)
 {
 	uint64_t page = (address & ~4095ull) | !!(cpu->mode_key & MODE_USER);
 	typeof(cpu->code->itlb[0]) *e = &cpu->code->itlb[address / 4096 % ITLB_SIZE];
 
 	if (G_UNLIKELY(e->page != page)) {
-		uint64_t gpa = mmu_fetch(cpu, NULL, address);
-
+		e->gpa = mmu_fetch(cpu, NULL, address, &e->global) & ~4095ull;
 		e->page = page;
-		e->gpa = gpa & ~4095ull;
 	}
+	*global = e->global;
 	return e->gpa | address % 4096;
 }
 
@@ -398,11 +415,12 @@ struct block *code_find_slow(struct cpu *cpu)
 {
 	uint64_t rip = cpu->state.rip, address, gpa;
 	struct block *block;
+	bool global;
 
 	if (rip > cpu->cs_limit)
 		cpu_fault_code(cpu, NULL, EXC_GP, 0);
 	address = cpu->mode_key & MODE_64 ? rip : (uint32_t)(rip + cpu->state.seg[X86_CS].base);
-	gpa = fetch_gpa(cpu, address);
+	gpa = fetch_gpa(cpu, address, &global);
 	cpu->pc_base = rip - address % 4096;
 	if (!mmu_hva(cpu, gpa))
 		return build_nowhere(cpu, gpa);
@@ -421,7 +439,7 @@ struct block *code_find_slow(struct cpu *cpu)
 	}
 	if (G_UNLIKELY(block_bytes(block) - 1 > cpu->cs_limit - rip))
 		return first_alone(cpu, block);
-	*jump_slot(cpu, rip) = (struct jump_entry){rip, jump_stamp(cpu), block, NULL};
+	*jump_slot(cpu, rip) = (struct jump_entry){rip, jump_stamp(cpu, global), global, block, NULL};
 	return block;
 }
 

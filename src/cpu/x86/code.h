@@ -31,9 +31,9 @@ void code_free(struct code_cache *code);
 /* The block at rip, ready to run: pc_base is set. Faults as the fetch does. */
 struct block *code_find_slow(struct cpu *cpu);
 
-static inline uint64_t jump_stamp(const struct cpu *cpu)
+static inline uint64_t jump_stamp(const struct cpu *cpu, bool global)
 {
-	return (uint64_t)cpu->jump_generation << 32 | cpu->mode_key;
+	return (uint64_t)cpu->jump_generation[global] << 32 | cpu->mode_key;
 }
 static inline struct jump_entry *jump_slot(struct cpu *cpu, uint64_t rip)
 {
@@ -44,7 +44,7 @@ static inline struct block *code_find(struct cpu *cpu)
 	uint64_t rip = cpu->state.rip;
 	const struct jump_entry *e = jump_slot(cpu, rip);
 
-	if (G_UNLIKELY(e->rip != rip || e->stamp != jump_stamp(cpu)))
+	if (G_UNLIKELY(e->rip != rip || e->stamp != jump_stamp(cpu, e->global)))
 		return code_find_slow(cpu);
 	/* The page offset is the same in linear and physical addresses. */
 	cpu->pc_base = rip - e->block->gpa % 4096;
@@ -78,5 +78,7 @@ void code_drop_all(struct cpu *cpu);
 /* Linear addresses may mean other pages now: all, or those of one page. */
 void code_forget_addresses(struct cpu *cpu);
 void code_forget_page(struct cpu *cpu, uint64_t address);
+/* All whose pages are not global. */
+void code_forget_local(struct cpu *cpu);
 
 #endif

@@ -62,6 +62,7 @@ struct tlb_entry {
 
 struct tlb {
 	struct tlb_entry read[TLB_SIZE], write[TLB_SIZE];
+	uint64_t global[2][TLB_SIZE / 64]; /* a bit for each entry of `read` and of `write` */
 };
 
 /* mode_key: everything but an instruction's bytes and address that its decoded form depends on. */
@@ -98,6 +99,8 @@ enum tlb_class { TLB_SUPERVISOR, TLB_SUPERVISOR_AC, TLB_USER, TLB_USER_AC, TLB_N
 #define JIT_N_PAGES   16384
 #define JIT_N_TARGETS 8192
 #define JIT_N_DELTAS  16
+
+#define JIT_PAGE_GLOBAL 2
 
 /* What translated code addresses besides the processor's state (cpu/jit). */
 struct cpu_jit {
@@ -136,7 +139,8 @@ struct cpu_jit {
 	void *signal_stack;
 	stack_t stack_before;
 	sigset_t signals_before;
-	uint8_t page_ok[JIT_N_PAGES]; /* the code page is still mapped where it was */
+	/* The code page is still mapped where it was: 1, or JIT_PAGE_GLOBAL. */
+	uint8_t page_ok[JIT_N_PAGES];
 	const void *targets[TLB_USER_AC][JIT_N_TARGETS]; /* entries by rip, for indirect branches */
 };
 
@@ -190,12 +194,14 @@ struct cpu {
 	/* Blocks by rip, good while `stamp` (code.h) is the present one. */
 	struct jump_entry {
 		uint64_t rip, stamp;
+		bool global; /* its page is; the stamp is of that kind */
 		struct block *block;
 		struct jit_region *region; /* NULL: none known */
 	} jumps[JUMP_CACHE_SIZE];
-	uint32_t jump_generation;
+	uint32_t jump_generation[2]; /* of entries that are not global, and of those that are */
 	struct tlb tlbs[TLB_N_CLASSES];
 	bool tlb_filled[TLB_N_CLASSES]; /* since the last flush */
+	struct tlb2 *tlb2;
 	/* A bit for each hash of a large page's number, set where one was translated since the last
 	 * flush; a map for each size. */
 	uint64_t large_pages[N_LARGE_SIZES][LARGE_HASHES / 64];

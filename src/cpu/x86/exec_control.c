@@ -6,6 +6,7 @@
 #include "cpu/x86/exec.h"
 #include "cpu/x86/msr.h"
 #include "cpu/x86/paging.h"
+#include "cpu/x86/tlb2.h"
 
 static void G_GNUC_NORETURN gp0(struct cpu *cpu, const struct insn *insn)
 {
@@ -76,14 +77,17 @@ static void write_cr3(struct cpu *cpu, const struct insn *insn, uint64_t value)
 {
 	bool pcid = cpu->state.cr4 & CR4_PCIDE;
 
-	/* Bit 63 asks to keep the PCID's translations: they are dropped all the same. */
+	bool keep = pcid && value >> 63; /* the new PCID's translations */
+
 	if (pcid)
 		value &= ~(1ull << 63);
 	if (value >> CPU_PHYS_BITS)
 		gp0(cpu, insn);
 	load_pdptes(cpu, insn, cpu->state.cr0, value, cpu->state.cr4);
 	cpu->state.cr3 = value;
-	mmu_flush(cpu);
+	if (!keep)
+		tlb2_flush_pcid(cpu->tlb2, pcid ? value & 0xfff : 0);
+	mmu_flush_local(cpu);
 }
 
 static void write_cr4(struct cpu *cpu, const struct insn *insn, uint64_t value)
@@ -349,7 +353,7 @@ ROUTINE(invlpg)
 }
 EXEC_ONE(invlpg)
 
-/* All four types are served by dropping every translation, which each allows. */
+/* More may be dropped than is asked for. */
 ROUTINE(invpcid)
 {
 	uint64_t type = cpu->mode_key & MODE_64 ? REG(uint64_t, insn->reg) : REG(uint32_t, insn->reg);
@@ -360,7 +364,19 @@ ROUTINE(invpcid)
 	    (type < 2 && descriptor[0] && !(cpu->state.cr4 & CR4_PCIDE)) ||
 	    (type == 0 && !is_canonical(descriptor[1])))
 		gp0(cpu, insn);
-	mmu_flush(cpu);
+	switch (type) {
+	case 0: /* one address of one PCID */
+	case 1: /* one PCID */
+		tlb2_flush_pcid(cpu->tlb2, descriptor[0]);
+		mmu_flush_local(cpu);
+		break;
+	case 2: /* all, global pages too */
+		mmu_flush(cpu);
+		break;
+	case 3: /* all but global pages */
+		tlb2_flush_local(cpu->tlb2);
+		mmu_flush_local(cpu);
+	}
 	NEXT();
 }
 EXEC_ONE(invpcid)

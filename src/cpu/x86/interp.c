@@ -12,6 +12,7 @@
 #include "cpu/x86/mmu.h"
 #include "cpu/x86/msr.h"
 #include "cpu/x86/paging.h"
+#include "cpu/x86/tlb2.h"
 #include "cpu/x86/vector.h"
 
 void cpu_fault(struct cpu *cpu, const struct insn *insn, enum x86_exception vector)
@@ -375,6 +376,7 @@ static struct vcpu *cpu_new(struct engine_env *env, unsigned id, bool translates
 	cpu->lapic = lapic_get(env->lapics, id);
 	lapic_set_kinds(cpu->lapic, cpu->model->has[F_APIC], cpu->model->has[F_X2APIC]);
 	cpu->code = code_new();
+	cpu->tlb2 = g_new0(struct tlb2, 1);
 	g_mutex_init(&cpu->halt_lock);
 	g_cond_init(&cpu->halt_cond);
 	for (unsigned c = 0; c < TLB_N_CLASSES; c++)
@@ -406,6 +408,7 @@ static void interp_free(struct vcpu *vcpu)
 	lapic_set_wake(cpu->lapic, NULL, NULL);
 	code_unlisten(cpu);
 	code_free(cpu->code);
+	g_free(cpu->tlb2);
 	jit_free(cpu);
 	mem_unmap_pair(cpu->pair);
 	g_mutex_clear(&cpu->halt_lock);
@@ -416,6 +419,11 @@ static void interp_free(struct vcpu *vcpu)
 static void interp_stats(const struct vcpu *vcpu, struct engine_stats *stats)
 {
 	*stats = ((const struct cpu *)vcpu)->stats;
+}
+
+static void interp_report(const struct vcpu *vcpu, GString *out)
+{
+	jit_report((const struct cpu *)vcpu, out);
 }
 
 static const char *interp_last_error(const struct vcpu *vcpu)
@@ -444,6 +452,7 @@ static void interp_debug_stop(const struct vcpu *vcpu, struct engine_stop *stop)
 		.get_state = interp_get_state,   \
 		.set_state = interp_set_state,   \
 		.stats = interp_stats,           \
+		.report = interp_report,         \
 		.last_error = interp_last_error, \
 		.set_debug = interp_set_debug,   \
 		.debug_stop = interp_debug_stop, \

@@ -10,6 +10,7 @@
 #include "cpu/x86/exec.h"
 #include "cpu/x86/paging.h"
 #include "cpu/x86/segment.h"
+#include "cpu/x86/tlb2.h"
 
 #define PAGE_ADDRESS 0x000ffffffffff000ull
 
@@ -76,6 +77,14 @@ static bool may_be_large_page(const struct cpu *cpu, uint64_t address)
 	return false;
 }
 
+static void note_global(uint64_t *map, uint64_t address, uint8_t rights)
+{
+	unsigned i = address / 4096 % TLB_SIZE;
+	uint64_t bit = 1ull << i % 64;
+
+	map[i / 64] = rights & PAGING_GLOBAL ? map[i / 64] | bit : map[i / 64] & ~bit;
+}
+
 /* Enters a page that was walked to into the TLB. */
 static void fill(struct cpu *cpu, uint64_t address, const struct walk *w, uint8_t *host,
 		 enum access access, enum tlb_class class)
@@ -86,12 +95,15 @@ static void fill(struct cpu *cpu, uint64_t address, const struct walk *w, uint8_
 
 	cpu->tlb_filled[class] = true;
 	*tlb_slot(cpu->tlbs[class].read, address) = entry;
+	note_global(cpu->tlbs[class].global[0], address, w->rights);
 	if (access == ACCESS_WRITE)
 		mem_set_dirty(cpu->env.mem, w->gpa);
 	else if (writable)
 		writable = mem_is_dirty(cpu->env.mem, w->gpa);
-	if (writable && !mem_code_lines(cpu->env.mem, w->gpa))
+	if (writable && !mem_code_lines(cpu->env.mem, w->gpa)) {
 		*tlb_slot(cpu->tlbs[class].write, address) = entry;
+		note_global(cpu->tlbs[class].global[1], address, w->rights);
+	}
 }
 
 static bool is_watched(const struct cpu *cpu, uint64_t address)
@@ -102,8 +114,8 @@ static bool is_watched(const struct cpu *cpu, uint64_t address)
 }
 
 /* Translates one address, or faults. The page is entered into the TLB where it is RAM. */
-static uint64_t translate(struct cpu *cpu, const struct insn *insn, uint64_t address,
-			  enum access access, enum tlb_class class)
+static uint64_t translate_page(struct cpu *cpu, const struct insn *insn, uint64_t address,
+			       enum access access, enum tlb_class class, bool *global)
 {
 	struct walk w = {.writable = true};
 	uint8_t *host;
@@ -115,7 +127,7 @@ static uint64_t translate(struct cpu *cpu, const struct insn *insn, uint64_t add
 	if (cpu->state.cr0 & CR0_PG) {
 		if (G_UNLIKELY(!is_canonical(address)))
 			cpu_fault_code(cpu, insn, is_stack_access(cpu, insn, address) ? EXC_SS : EXC_GP, 0);
-		if (!paging_walk(cpu, address, access, accessor_of(cpu, class), &w))
+		if (!tlb2_walk(cpu, address, access, accessor_of(cpu, class), &w))
 			page_fault(cpu, insn, address, w.error);
 		if (w.page_bits > 12)
 			note_large_page(cpu, address, w.page_bits);
@@ -123,7 +135,16 @@ static uint64_t translate(struct cpu *cpu, const struct insn *insn, uint64_t add
 	host = mmu_hva(cpu, w.gpa & ~4095ull);
 	if (host && access != ACCESS_FETCH && class != TLB_USER_AC && !is_watched(cpu, address))
 		fill(cpu, address, &w, host, access, class);
+	*global = w.rights & PAGING_GLOBAL;
 	return w.gpa;
+}
+
+static uint64_t translate(struct cpu *cpu, const struct insn *insn, uint64_t address,
+			  enum access access, enum tlb_class class)
+{
+	bool global;
+
+	return translate_page(cpu, insn, address, access, class, &global);
 }
 
 uint8_t *mmu_point(struct cpu *cpu, uint64_t address, unsigned size, bool write)
@@ -136,7 +157,7 @@ uint8_t *mmu_point(struct cpu *cpu, uint64_t address, unsigned size, bool write)
 	if (address % 4096 > 4096 - size || !is_canonical(address) || is_watched(cpu, address))
 		return NULL;
 	cpu->stats.tlb_misses++;
-	if (!paging_walk(cpu, address, access, accessor_of(cpu, class), &w))
+	if (!tlb2_walk(cpu, address, access, accessor_of(cpu, class), &w))
 		return NULL;
 	if (w.page_bits > 12)
 		note_large_page(cpu, address, w.page_bits);
@@ -156,10 +177,10 @@ uint8_t *mmu_point(struct cpu *cpu, uint64_t address, unsigned size, bool write)
 	return host + address % 4096;
 }
 
-uint64_t mmu_fetch(struct cpu *cpu, const struct insn *insn, uint64_t address)
+uint64_t mmu_fetch(struct cpu *cpu, const struct insn *insn, uint64_t address, bool *global)
 {
-	return translate(cpu, insn, address, ACCESS_FETCH,
-			 cpu->mode_key & MODE_USER ? TLB_USER : TLB_SUPERVISOR);
+	return translate_page(cpu, insn, address, ACCESS_FETCH,
+			      cpu->mode_key & MODE_USER ? TLB_USER : TLB_SUPERVISOR, global);
 }
 
 bool mmu_peek_code(struct cpu *cpu, uint64_t address, uint64_t *gpa)
@@ -169,7 +190,7 @@ bool mmu_peek_code(struct cpu *cpu, uint64_t address, uint64_t *gpa)
 	struct walk w = {.gpa = address};
 
 	if ((cpu->state.cr0 & CR0_PG) &&
-	    (!is_canonical(address) || !paging_walk(cpu, address, ACCESS_FETCH, who, &w)))
+	    (!is_canonical(address) || !tlb2_walk(cpu, address, ACCESS_FETCH, who, &w)))
 		return false;
 	*gpa = w.gpa;
 	return mem_is_ram(cpu->env.mem, w.gpa);
@@ -533,7 +554,31 @@ void mmu_flush(struct cpu *cpu)
 		cpu->tlb_filled[c] = false;
 	}
 	memset(cpu->large_pages, 0, sizeof(cpu->large_pages));
+	tlb2_flush(cpu->tlb2);
 	code_forget_addresses(cpu);
+}
+
+static void drop_local(struct tlb_entry *table, const uint64_t *global)
+{
+	for (unsigned word = 0; word < TLB_SIZE / 64; word++) {
+		struct tlb_entry *e = table + word * 64;
+
+		for (uint64_t local = ~global[word]; local; local &= local - 1)
+			e[__builtin_ctzll(local)].tag = 0;
+	}
+	if (!(global[0] & 1))
+		table[0].tag = empty_tag(0);
+}
+
+void mmu_flush_local(struct cpu *cpu)
+{
+	for (unsigned c = 0; c < TLB_N_CLASSES; c++) {
+		if (!cpu->tlb_filled[c])
+			continue;
+		drop_local(cpu->tlbs[c].read, cpu->tlbs[c].global[0]);
+		drop_local(cpu->tlbs[c].write, cpu->tlbs[c].global[1]);
+	}
+	code_forget_local(cpu);
 }
 
 void mmu_flush_page(struct cpu *cpu, uint64_t address)
@@ -548,6 +593,7 @@ void mmu_flush_page(struct cpu *cpu, uint64_t address)
 	for (unsigned c = 0; c < TLB_N_CLASSES; c++)
 		tlb_slot(cpu->tlbs[c].read, address)->tag =
 			tlb_slot(cpu->tlbs[c].write, address)->tag = empty_tag(address);
+	tlb2_flush_page(cpu, address);
 	code_forget_page(cpu, address);
 }
 

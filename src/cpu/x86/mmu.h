@@ -140,12 +140,14 @@ void mmu_physical_read(struct cpu *cpu, uint64_t gpa, void *buf, unsigned size);
 void mmu_physical_write(struct cpu *cpu, uint64_t gpa, const void *buf, unsigned size);
 
 /* Guest-physical address of the instruction page at `address`; faults as a fetch. */
-uint64_t mmu_fetch(struct cpu *cpu, const struct insn *insn, uint64_t address);
+uint64_t mmu_fetch(struct cpu *cpu, const struct insn *insn, uint64_t address, bool *global);
 
 /* The same without a fault; false: there is no page of RAM that may be fetched from. */
 bool mmu_peek_code(struct cpu *cpu, uint64_t address, uint64_t *gpa);
 
 void mmu_flush(struct cpu *cpu);
+/* All but global pages, as by a load of CR3. */
+void mmu_flush_local(struct cpu *cpu);
 void mmu_flush_page(struct cpu *cpu, uint64_t address);
 /* Takes a page out of the write TLBs: it holds code now. */
 void mmu_protect_page(struct cpu *cpu, uint64_t gpa);

@@ -9,6 +9,7 @@
 #define PTE_A	 (1ull << 5)
 #define PTE_D	 (1ull << 6)
 #define PTE_PS	 (1ull << 7)
+#define PTE_G	 (1ull << 8)
 #define PTE_NX	 (1ull << 63)
 #define PTE_ADDR 0x000ffffffffff000ull
 
@@ -38,18 +39,17 @@ static const struct paging_mode mode_32bit = {2, 4, 10, 0};
 static const struct paging_mode mode_pae = {2, 8, 9, ~PHYS_MASK & ~PTE_NX};
 static const struct paging_mode mode_4level = {4, 8, 9, ~PHYS_MASK &PTE_ADDR};
 
-static bool leaf_allows(const struct cpu *cpu, struct accessor who, enum access access,
-			uint64_t allowed)
+bool paging_allows(const struct cpu *cpu, struct accessor who, enum access access, uint8_t rights)
 {
 	bool wp = who.user || (cpu->state.cr0 & CR0_WP);
 
-	if (access == ACCESS_FETCH && (allowed & PTE_NX))
+	if (access == ACCESS_FETCH && (rights & PAGING_NO_FETCH))
 		return false;
-	if (access == ACCESS_WRITE && wp && !(allowed & PTE_RW))
+	if (access == ACCESS_WRITE && wp && !(rights & PAGING_WRITE))
 		return false;
 	if (who.user)
-		return allowed & PTE_US;
-	if (!(allowed & PTE_US))
+		return rights & PAGING_USER;
+	if (!(rights & PAGING_USER))
 		return true;
 	return access == ACCESS_FETCH ? !(cpu->state.cr4 & CR4_SMEP) : !who.smap;
 }
@@ -109,6 +109,14 @@ static uint64_t leaf_address(const struct paging_mode *mode, uint64_t entry, boo
 	return entry & PTE_ADDR & ~page_mask;
 }
 
+static uint8_t rights_of(const struct cpu *cpu, uint64_t allowed, uint64_t leaf, enum access access)
+{
+	return (allowed & PTE_RW ? PAGING_WRITE : 0) | (allowed & PTE_US ? PAGING_USER : 0) |
+	       (allowed & PTE_NX ? PAGING_NO_FETCH : 0) |
+	       (access == ACCESS_WRITE || (leaf & PTE_D) ? PAGING_DIRTY : 0) |
+	       ((leaf & PTE_G) && (cpu->state.cr4 & CR4_PGE) ? PAGING_GLOBAL : 0);
+}
+
 /*
  * Walks the tables from `table` on. `allowed` gathers the rights of all levels: RW and US must be
  * set in each, NX in none. Inlined for each mode, whose numbers are constants then.
@@ -149,7 +157,8 @@ again:
 		table = e & PTE_ADDR;
 	}
 	result->error = code | PF_P;
-	if (!leaf_allows(cpu, who, access, allowed))
+	result->rights = rights_of(cpu, allowed, values[level], access);
+	if (!paging_allows(cpu, who, access, result->rights))
 		return false;
 	for (int i = mode->levels - 1; i >= level; i--) {
 		uint64_t bits = i == level && access == ACCESS_WRITE ? PTE_A | PTE_D : PTE_A;
@@ -159,8 +168,8 @@ again:
 	}
 	result->page_bits = 12 + mode->index_bits * level;
 	result->gpa = leaf_address(mode, values[level], large, page_mask) | (address & page_mask);
-	result->writable = leaf_allows(cpu, who, ACCESS_WRITE, allowed) &&
-			   (access == ACCESS_WRITE || (values[level] & PTE_D));
+	result->writable = (result->rights & PAGING_DIRTY) &&
+			   paging_allows(cpu, who, ACCESS_WRITE, result->rights);
 	return true;
 }
 

@@ -20,8 +20,20 @@ struct walk {
 	uint64_t gpa;
 	unsigned page_bits; /* of the address, that lie in the page */
 	bool writable;	    /* a write of the same kind would be let through, and D is set */
+	uint8_t rights;	    /* of all levels together: PAGING_* */
 	uint32_t error;	    /* #PF error code where the walk failed */
 };
+
+enum {
+	PAGING_WRITE = 1 << 0,
+	PAGING_USER = 1 << 1,
+	PAGING_NO_FETCH = 1 << 2,
+	PAGING_DIRTY = 1 << 3,	/* D is set */
+	PAGING_GLOBAL = 1 << 4, /* G is set and CR4.PGE lets it count */
+};
+
+/* Whether the rights let an access through. */
+bool paging_allows(const struct cpu *cpu, struct accessor who, enum access access, uint8_t rights);
 
 /* Translates `address`, setting A and D; false: page fault. Paging must be on. */
 bool paging_walk(struct cpu *cpu, uint64_t address, enum access access, struct accessor who,
