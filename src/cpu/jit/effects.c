@@ -12,7 +12,7 @@ enum {
 	NOT_CF = FL_ALL & ~FL_CF,
 	NOT_OF = FL_ALL & ~FL_OF,
 	B_RAX = 1 << RAX, B_RCX = 1 << RCX, B_RDX = 1 << RDX, B_RBX = 1 << RBX,
-	B_RSP = 1 << RSP, B_RBP = 1 << RBP,
+	B_RSP = 1 << RSP, B_RBP = 1 << RBP, B_RSI = 1 << RSI, B_RDI = 1 << RDI,
 };
 
 /* Flags that the architecture leaves undefined count as killed where every host writes them. */
@@ -54,6 +54,8 @@ static const struct {
 	{"push", {JIT_PUSH, .regs = B_RSP}},
 	{"pop", {JIT_POP, .regs = B_RSP}},
 	{"pushf", {JIT_PUSHF, FL_ALL, .regs = B_RSP}},
+	{"movs", {JIT_REP, .regs = B_RCX | B_RSI | B_RDI}},
+	{"stos", {JIT_REP, .regs = B_RCX | B_RDI}},
 	{"swapgs", {JIT_SWAPGS}},
 	{"cli", {JIT_CLI}},
 	{"sti", {JIT_STI}},

@@ -110,6 +110,9 @@ static bool is_special(const struct jit_ctx *c, const struct decoded *d)
 		       d->row->vex == INSN_VEX_NONE && (d->row->flags & IF_REP);
 	case JIT_BT:
 		return insn->opsize == 2 || insn->seg != INSN_SEG_NONE || insn->addrsize != 8;
+	case JIT_REP:
+		return !(insn->flags & INSN_REP) || insn->addrsize != 8 ||
+		       insn->seg != INSN_SEG_NONE;
 	case JIT_PUSH:
 	case JIT_POP:
 	case JIT_LEAVE:
@@ -237,7 +240,7 @@ static bool follows(const struct jit_ctx *c, const struct decoded *d)
 /* Rewritten code is compared up to the first instruction that may rewrite it. */
 static bool may_rewrite(const struct decoded *d)
 {
-	return d->fx.class == JIT_STEP || d->fx.class == JIT_PUSH || d->fx.class == JIT_PUSHF ||
+	return d->fx.class == JIT_STEP || d->fx.class == JIT_REP || d->fx.class == JIT_PUSH || d->fx.class == JIT_PUSHF ||
 	       (is_memory(d) && (d->fx.class == JIT_COPY || d->fx.class == JIT_BT) && insn_mem_written(d->row));
 }
 

@@ -746,16 +746,91 @@ static void emit_bit(struct jit_ctx *c, unsigned i)
 	flags_ran(c, i);
 }
 
-static void emit_step(struct jit_ctx *c, unsigned i)
+/* T0 runs the instruction. */
+static void emit_call_step(struct jit_ctx *c, unsigned i)
 {
 	struct jit_insn *r = insn_record(c, i);
 
 	if (c->flags.place == FLAGS_RECIPE)
-		flags_need(c);
-	r->flags = c->flags.place;
+		flags_restore(c, &c->flags);
+	r->flags = record_flags(c);
 	emit_store32_imm(&c->e, JIT(site), meta_ref(c->cache, r));
 	emit_jmp_to(&c->e, c->cache->thunk.step);
 	c->delta_held = -1;
+}
+
+/* The page at `reg` to SCRATCH1 as the distance to the host's address, if it has all RCX elements. */
+static void emit_check_run(struct jit_ctx *c, unsigned reg, unsigned size, bool write,
+			   uint8_t **slow)
+{
+	int32_t tags = tlb_offset(c, write) + offsetof(struct tlb_entry, tag);
+	struct host_mem end = {.base = SCRATCH0, .index = RCX, .scale = __builtin_ctz(size)};
+	struct emit *e = &c->e;
+
+	emit_mov64(e, SCRATCH0, reg);
+	EMIT(e, 0xc4, 0x43, 0xfb, 0xf0, 0xda, 8); /* rorx r11, r10, 8 */
+	EMIT(e, 0x41, 0x81, 0xe3);		  /* and r11d, (TLB_SIZE - 1) * 16 */
+	emit32(e, (TLB_SIZE - 1) * 16);
+	emit_rm(e, true, 0x33, SCRATCH0, MEM_GS_AT(SCRATCH1, tags)); /* xor */
+	EMIT(e, 0x49, 0x81, 0xfa);				     /* cmp r10, 4095 */
+	emit32(e, 4095);
+	slow[0] = emit_jcc(e, CC_A);
+	emit_lea64(e, SCRATCH0, end);
+	EMIT(e, 0x49, 0x81, 0xfa); /* cmp r10, 4096 */
+	emit32(e, 4096);
+	slow[1] = emit_jcc(e, CC_A);
+	emit_load64(e, SCRATCH1, MEM_GS_AT(SCRATCH1, deltas(c, write)));
+}
+
+/*
+ * REP MOVS and STOS: what lies in one page is the host's own to do. T0 takes what does not, and runs
+ * downwards.
+ */
+static void emit_rep(struct jit_ctx *c, unsigned i)
+{
+	const struct decoded *d = &c->in[i];
+	unsigned size = d->insn.opsize, n_slow = 4;
+	bool movs = d->row->name[0] == 'm';
+	uint8_t *slow[6], *done;
+	struct emit *e = &c->e;
+
+	flags_clobber(c, i);
+	c->delta_held = -1;
+	emit_rm(e, false, 0xf6, 0, MEM_GS(GS(state.rflags) + 1)); /* test byte, DF */
+	emit8(e, RFLAGS_DF >> 8);
+	slow[0] = emit_jcc(e, CC_NE);
+	EMIT(e, 0x48, 0x81, 0xf9); /* cmp rcx, 4096 / size */
+	emit32(e, 4096 / size);
+	slow[1] = emit_jcc(e, CC_A);
+	emit_check_run(c, RDI, size, true, slow + 2);
+	if (movs) {
+		emit_store64(e, JIT(target), SCRATCH1);
+		emit_check_run(c, RSI, size, false, slow + 4);
+		n_slow = 6;
+		emit_mov64(e, SCRATCH0, SCRATCH1);
+		emit_load64(e, SCRATCH1, JIT(target));
+		emit_rr(e, true, 0x03, RSI, SCRATCH0);
+	}
+	emit_rr(e, true, 0x03, RDI, SCRATCH1);
+	emit8(e, 0xf3);
+	if (size == 2)
+		emit8(e, 0x66);
+	if (size == 8)
+		emit8(e, 0x48);
+	emit8(e, (movs ? 0xa4 : 0xaa) | (size > 1));
+	emit_rr(e, true, 0x2b, RDI, SCRATCH1);
+	if (movs)
+		emit_rr(e, true, 0x2b, RSI, SCRATCH0);
+	done = emit_jmp(e);
+	for (unsigned k = 0; k < n_slow; k++)
+		emit_patch_here(e, slow[k]);
+	emit_call_step(c, i);
+	emit_patch_here(e, done);
+}
+
+static void emit_step(struct jit_ctx *c, unsigned i)
+{
+	emit_call_step(c, i);
 	flags_reloaded(c);
 }
 
@@ -793,6 +868,9 @@ static void emit_insn(struct jit_ctx *c, unsigned i)
 		break;
 	case JIT_STI:
 		emit_sti(c, i);
+		break;
+	case JIT_REP:
+		emit_rep(c, i);
 		break;
 	case JIT_BT:
 		emit_bit(c, i);
