@@ -163,7 +163,7 @@ struct jit_cache {
 		const uint8_t *indirect;		 /* the same, for an unknown target */
 		const uint8_t *stale;			 /* the same, where code is not what it was */
 		const uint8_t *miss;			 /* of the target table */
-		const uint8_t *access, *group, *step;	 /* slow paths; site is set */
+		const uint8_t *access, *group, *step, *page;	 /* slow paths; site is set */
 		const uint8_t *store[TLB_USER_AC];	 /* as access, for writes */
 		const uint8_t *load_vectors;		 /* then to SCRATCH1 */
 		const uint8_t *fault;
@@ -225,6 +225,7 @@ struct jit_region *region_translate(struct cpu *cpu, uint64_t gpa, bool plain);
 const void *jit_slow_access(struct cpu *cpu);
 const void *jit_slow_group(struct cpu *cpu);
 const void *jit_slow_step(struct cpu *cpu);
+const void *jit_slow_page(struct cpu *cpu);
 const void *jit_host_fault(struct cpu *cpu);
 
 #endif

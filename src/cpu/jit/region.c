@@ -176,12 +176,13 @@ static bool in_page(const struct jit_ctx *c, uint64_t rip)
 static struct jit_source *source_of(struct jit_ctx *c, uint64_t rip)
 {
 	uint64_t gpa;
+	bool global;
 
 	if (c->compared)
 		return NULL;
 	if (in_page(c, rip))
 		return &c->sources[0];
-	if (!mmu_peek_code(c->cpu, rip, &gpa))
+	if (!mmu_peek_code(c->cpu, rip, &gpa, &global))
 		return NULL;
 	gpa &= ~4095ull;
 	if (code_is_compared(c->cpu, gpa))

@@ -51,7 +51,7 @@ struct flags_now {
 	int32_t rsp_moved; /* since, by pushes and pops */
 };
 
-enum cold_kind { COLD_ACCESS, COLD_GROUP, COLD_EXIT, COLD_INDIRECT, COLD_LEAVE, COLD_VECTORS, COLD_STALE };
+enum cold_kind { COLD_ACCESS, COLD_GROUP, COLD_EXIT, COLD_INDIRECT, COLD_PAGE, COLD_LEAVE, COLD_VECTORS, COLD_STALE };
 
 /* Code out of line, emitted when the region's own is complete. */
 struct cold {

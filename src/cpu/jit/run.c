@@ -122,6 +122,22 @@ const void *jit_slow_step(struct cpu *cpu)
 	return next ? next : go_on(cpu);
 }
 
+/* A region was entered from another page: is its page still mapped there? */
+const void *jit_slow_page(struct cpu *cpu)
+{
+	struct jit_region *region = meta_at(cpu->jit.cache, cpu->jit.site);
+	uint64_t gpa;
+	bool global;
+
+	cpu->jit.site = SITE_NONE;
+	cpu->flags = cpu->jit.host_flags;
+	cpu->state.rip = region->rip;
+	if (!mmu_peek_code(cpu, region->rip, &gpa, &global) || gpa != region->gpa)
+		return NULL;
+	cpu->jit.page_ok[region->page_slot] = global ? JIT_PAGE_GLOBAL : 1;
+	return region->entry;
+}
+
 /* The instruction had no effect in the host: T0 raises for the guest what the host has raised. */
 const void *jit_host_fault(struct cpu *cpu)
 {

@@ -241,6 +241,7 @@ void thunks_emit(struct jit_cache *cache)
 		THUNK(store[class], emit_store_beside_code(&e, cache, class));
 	}
 	THUNK(group, emit_call(&e, jit_slow_group));
+	THUNK(page, emit_call(&e, jit_slow_page));
 	THUNK(step, emit_call(&e, jit_slow_step));
 	THUNK(fault, emit_call(&e, jit_host_fault));
 	THUNK(load_vectors, emit_load_vectors(&e));

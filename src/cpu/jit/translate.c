@@ -1013,7 +1013,7 @@ static void emit_entries(struct jit_ctx *c)
 		emit_patch_here(&c->e, fix);
 	}
 	region->cross_entry = emit_here(&c->e);
-	cold_new(c, COLD_LEAVE,
+	cold_new(c, COLD_PAGE,
 		 emit_branch_on(c, GS(jit.page_ok) + region->page_slot, true));
 	region->entry = emit_here(&c->e);
 	cold_new(c, COLD_LEAVE, emit_branch_on(c, GS(attention), false));
@@ -1090,6 +1090,10 @@ static void emit_cold(struct jit_ctx *c, const struct cold *cold)
 		break;
 	case COLD_INDIRECT:
 		emit_cold_indirect(c, cold);
+		break;
+	case COLD_PAGE:
+		emit_store32_imm(&c->e, JIT(site), meta_ref(c->cache, c->region));
+		emit_jmp_to(&c->e, c->cache->thunk.page);
 		break;
 	case COLD_LEAVE:
 		emit_mov_imm(&c->e, SCRATCH0, c->region->rip);

@@ -183,7 +183,7 @@ uint64_t mmu_fetch(struct cpu *cpu, const struct insn *insn, uint64_t address, b
 			      cpu->mode_key & MODE_USER ? TLB_USER : TLB_SUPERVISOR, global);
 }
 
-bool mmu_peek_code(struct cpu *cpu, uint64_t address, uint64_t *gpa)
+bool mmu_peek_code(struct cpu *cpu, uint64_t address, uint64_t *gpa, bool *global)
 {
 	struct accessor who =
 		accessor_of(cpu, cpu->mode_key & MODE_USER ? TLB_USER : TLB_SUPERVISOR);
@@ -193,6 +193,7 @@ bool mmu_peek_code(struct cpu *cpu, uint64_t address, uint64_t *gpa)
 	    (!is_canonical(address) || !tlb2_walk(cpu, address, ACCESS_FETCH, who, &w)))
 		return false;
 	*gpa = w.gpa;
+	*global = w.rights & PAGING_GLOBAL;
 	return mem_is_ram(cpu->env.mem, w.gpa);
 }
 

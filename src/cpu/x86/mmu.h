@@ -143,7 +143,7 @@ void mmu_physical_write(struct cpu *cpu, uint64_t gpa, const void *buf, unsigned
 uint64_t mmu_fetch(struct cpu *cpu, const struct insn *insn, uint64_t address, bool *global);
 
 /* The same without a fault; false: there is no page of RAM that may be fetched from. */
-bool mmu_peek_code(struct cpu *cpu, uint64_t address, uint64_t *gpa);
+bool mmu_peek_code(struct cpu *cpu, uint64_t address, uint64_t *gpa, bool *global);
 
 void mmu_flush(struct cpu *cpu);
 /* All but global pages, as by a load of CR3. */
