@@ -138,7 +138,8 @@ static struct jit_effects find(const struct insn_row *row)
 		return branch_effects(row, e);
 	if (e.class == JIT_SWAPGS)
 		return e;
-	if ((row->flags & IF_CPL0) || has_kind(row, "SCDO"))
+	/* T0 has ZMM16 to ZMM31 and the opmasks. */
+	if ((row->flags & (IF_CPL0 | IF_AVX512)) || has_kind(row, "SCDO"))
 		return (struct jit_effects){JIT_STEP, .regs = 0xffff};
 	if (g_str_has_prefix(row->name, "cmov") || g_str_has_prefix(row->name, "set"))
 		return (struct jit_effects){JIT_COPY, .by_condition = true};

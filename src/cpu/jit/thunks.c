@@ -32,6 +32,30 @@ static void emit_flags_in(struct emit *e, int32_t from)
 	EMIT(e, 0x04, 0x7f, 0x9e);
 }
 
+/*
+ * ZMM0 to ZMM15 above YMM, where any of it is in use: VEX instructions zero it. Flags and registers
+ * stay, since the guest's may be live.
+ */
+static void emit_zmm_high(struct emit *e, bool store)
+{
+	uint8_t *skip;
+
+	emit_store64(e, JIT(scratch), RCX);
+	EMIT(e, 0x65, 0x0f, 0xb6, 0x0c, 0x25); /* movzx ecx, byte gs:[zmm_used] */
+	emit32(e, GS(zmm_used));
+	EMIT(e, 0xe3, 2, 0xeb, 5); /* jrcxz over jmp over jmp */
+	skip = emit_jmp(e);
+	for (unsigned i = 0; i < 16; i++) {
+		/* vinserti64x4 or vextracti64x4, of the upper half */
+		EMIT(e, 0x65, 0x62, i > 7 ? 0x73 : 0xf3, store ? 0xfd : 0x85 | (~i & 15) << 3, 0x48,
+		     store ? 0x3b : 0x3a, 0x04 | (i & 7) << 3, 0x25);
+		emit32(e, GS(state.zmm_high) + 32 * i);
+		EMIT(e, 1);
+	}
+	emit_patch_here(e, skip);
+	emit_load64(e, RCX, JIT(scratch));
+}
+
 void thunks_emit_vectors(struct emit *e, bool store)
 {
 	bool avx = x86_model_host()->has[F_AVX];
@@ -49,6 +73,8 @@ void thunks_emit_vectors(struct emit *e, bool store)
 		EMIT(e, 0x04 | (i & 7) << 3, 0x25);
 		emit32(e, GS(state.ymm) + 32 * i);
 	}
+	if (x86_model_host()->has[F_AVX512F])
+		emit_zmm_high(e, store);
 	EMIT(e, 0x65, 0x0f, 0xae, store ? 0x1c : 0x14, 0x25); /* stmxcsr or ldmxcsr gs:[mxcsr] */
 	emit32(e, GS(state.mxcsr));
 }

@@ -77,6 +77,7 @@ enum {
 	MODE_REAL = 1 << 8,   /* CR0.PE clear or virtual-8086 */
 	MODE_DEBUG = 1 << 9,  /* a debugger wants something (debugger.h) */
 	MODE_AC = 1 << 10,    /* RFLAGS.AC: which TLB class translated code looks into */
+	MODE_NO_AVX512 = 1 << 11, /* as MODE_NO_AVX, for ZMM and opmask registers */
 };
 
 /* What siglongjmp(*cpu->jump) says: deliver cpu->fault, or run the instruction again, alone. */
@@ -166,6 +167,7 @@ struct cpu {
 
 	struct x86_state state; /* gpr, rflags' arithmetic bits and the x87 are kept elsewhere while it runs */
 	bool x87_live;          /* the guest's x87/MMX registers are in the host's */
+	bool zmm_used;          /* some of state.zmm_high[0..15] may not be 0 */
 
 	uint64_t pdpte[4];      /* with PAE paging: loaded from memory with CR3 (paging.h) */
 
