@@ -118,6 +118,7 @@ struct cpu_jit {
 	uint16_t host_flags;
 	bool vectors_live;	/* the guest's vector registers and MXCSR are in the host's */
 	bool vectors_wanted;	/* and are to be again */
+	bool wide_live, wide_wanted; /* the same of AVX-512's, besides */
 	/* The page last stored to that also holds code, by TLB class; page 1: none. Only where no other
 	 * vCPU can mark lines in between. */
 	struct {
