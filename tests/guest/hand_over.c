@@ -83,6 +83,49 @@ static void vector_registers(void)
 		check_equal(out[i], in[i]);
 }
 
+static uint32_t cpuid_d(uint32_t subleaf, uint32_t *offset)
+{
+	uint32_t a = 0xd, b, c = subleaf, d;
+
+	asm volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+	*offset = b;
+	return a;
+}
+
+/* All components that XCR0 can have, through XRSTOR and XSAVE of the standard form. */
+static void extended_registers(void)
+{
+	enum { LEGACY = 512, HEADER_END = 576, SIZE = 4096 };
+	static uint8_t in[SIZE] __attribute__((aligned(64))),
+		out[SIZE] __attribute__((aligned(64)));
+	uint32_t offset, size, components = cpuid_d(0, &offset);
+
+	if (is_emulated()) /* without XSAVE */
+		return;
+	hand_over();
+	components &= cpuid_d(0, &offset); /* what both engines have */
+	if (!components)
+		return;
+	write_cr4(read_cr4() | 1 << 9 | 1 << 18);
+	asm volatile("xsetbv" : : "a"(components), "c"(0), "d"(0));
+	*(uint32_t *)(in + 24) = 0x1f80;
+	*(uint64_t *)(in + LEGACY) = components & ~1u;
+	for (unsigned i = 160; i < 416; i++)
+		in[i] = i * 11;
+	for (unsigned n = 2; n < 32; n++) {
+		size = cpuid_d(n, &offset);
+		for (unsigned i = 0; (components >> n & 1) && i < size; i++)
+			in[offset + i] = (offset + i) * 13 + n;
+	}
+	asm volatile("xrstor %0" : : "m"(in), "a"(components), "d"(0));
+	hand_over();
+	asm volatile("xsave %0" : "+m"(out) : "a"(components), "d"(0));
+	check_equal(*(uint64_t *)(out + LEGACY) & ~1ull, components & ~1ull);
+	for (unsigned i = 160; i < SIZE; i++)
+		if (i < 416 || i >= HEADER_END)
+			check_equal(out[i], in[i]);
+}
+
 /* A segment stays as it was loaded, whatever its descriptor has become. */
 static void hidden_parts(void)
 {
@@ -194,6 +237,7 @@ void test_main(void)
 		general_registers();
 		system_registers();
 		vector_registers();
+		extended_registers();
 		hidden_parts();
 		time_goes_on();
 		interrupts_wait();

@@ -97,8 +97,11 @@ uint8_t effects_condition_flags(unsigned cc)
 
 static struct jit_effects vector_effects(const struct insn_row *row)
 {
-	struct jit_effects e = {JIT_COPY, .vector = true};
+	struct jit_effects e = {JIT_COPY, .vector = true, .wide = row->flags & IF_AVX512};
 
+	/* EVEX is not encoded again with other general registers. */
+	if (row->evex && has_kind(row, "GER"))
+		return (struct jit_effects){JIT_STEP, .regs = 0xffff};
 	if (row->flags & (IF_X87 | IF_MMX | IF_NOSTUB | IF_VSIB))
 		return (struct jit_effects){JIT_STEP};
 	/* Operands under a mask touch what the mask says, which only T0 knows. */

@@ -75,8 +75,9 @@ static inline uint8_t rex_of(bool w, unsigned reg, const struct host_mem *m)
 	       (m->base != NO_REG && m->base > 7);
 }
 
-/* ModRM, SIB and displacement. */
-static inline void emit_modrm_mem(struct emit *e, unsigned reg, const struct host_mem *m)
+/* ModRM, SIB and displacement; not of 8 bits where EVEX would scale it. */
+static inline void emit_modrm_mem(struct emit *e, unsigned reg, const struct host_mem *m,
+				  bool disp8)
 {
 	unsigned r = (reg & 7) << 3, mod;
 
@@ -86,7 +87,9 @@ static inline void emit_modrm_mem(struct emit *e, unsigned reg, const struct hos
 		emit32(e, m->disp);
 		return;
 	}
-	mod = m->disp == 0 && (m->base & 7) != RBP ? 0 : m->disp == (int8_t)m->disp ? 1 : 2;
+	mod = m->disp == 0 && (m->base & 7) != RBP  ? 0
+	      : disp8 && m->disp == (int8_t)m->disp ? 1
+						    : 2;
 	if (m->index != NO_REG || (m->base & 7) == RSP) {
 		unsigned index = m->index == NO_REG ? 4 : m->index & 7;
 
@@ -111,7 +114,7 @@ static inline void emit_rm(struct emit *e, bool w, uint8_t opcode, unsigned reg,
 	if (rex)
 		emit8(e, 0x40 | rex);
 	emit8(e, opcode);
-	emit_modrm_mem(e, reg, &m);
+	emit_modrm_mem(e, reg, &m, true);
 }
 
 /* One-byte opcode, two registers. */

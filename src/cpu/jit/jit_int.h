@@ -52,6 +52,7 @@ struct jit_effects {
 	bool shift;	     /* flags depend on the count */
 	bool writes_second;  /* the second operand, too */
 	bool vector;
+	bool wide;	     /* uses what AVX-512 adds to the vector registers */
 	uint16_t regs;	     /* general registers written without being an operand, a bit each */
 };
 
@@ -165,7 +166,7 @@ struct jit_cache {
 		const uint8_t *miss;			 /* of the target table */
 		const uint8_t *access, *group, *step, *page;	 /* slow paths; site is set */
 		const uint8_t *store[TLB_USER_AC];	 /* as access, for writes */
-		const uint8_t *load_vectors;		 /* then to SCRATCH1 */
+		const uint8_t *load_vectors, *load_wide; /* then to SCRATCH1 */
 		const uint8_t *fault;
 	} thunk;
 };

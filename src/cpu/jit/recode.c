@@ -76,10 +76,14 @@ void recode_parse(struct recode *r, const struct insn_row *row, const uint8_t *b
 
 	*r = (struct recode){.row = row};
 	n = parse_prefixes(r, bytes);
-	if (row->vex != INSN_VEX_NONE)
+	if (row->evex) {
+		r->evex = bytes + n;
+		n += 4;
+	} else if (row->vex != INSN_VEX_NONE) {
 		n = parse_vex(r, bytes, n);
-	else if (row->map)
+	} else if (row->map) {
 		n += row->map > 1 ? 2 : 1;
+	}
 	r->opcode = bytes[n++];
 	r->rm = (r->opcode & 7) | (r->rex & 1) << 3;
 	if (row->has_modrm) {
@@ -103,6 +107,12 @@ static void emit_vex(struct emit *e, const struct recode *r, uint8_t rex)
 {
 	EMIT(e, 0xc4, (~rex & 7) << 5 | r->row->map,
 	     (rex & 8) << 4 | (~r->vvvv & 0xf) << 3 | r->vex_l << 2 | r->vex_pp, r->opcode);
+}
+
+/* Vector registers stay what they are; X and B are the memory operand's. */
+static void emit_evex(struct emit *e, const struct recode *r, uint8_t rex)
+{
+	EMIT(e, 0x62, (r->evex[1] & 0x9f) | (~rex & 3) << 5, r->evex[2], r->evex[3], r->opcode);
 }
 
 static void emit_legacy(struct emit *e, const struct recode *r, uint8_t rex)
@@ -131,12 +141,14 @@ void recode_emit(struct emit *e, const struct recode *r)
 
 	if (r->is_mem && r->mem.gs)
 		emit8(e, 0x65);
-	if (r->row->vex != INSN_VEX_NONE)
+	if (r->evex)
+		emit_evex(e, r, rex);
+	else if (r->row->vex != INSN_VEX_NONE)
 		emit_vex(e, r, rex);
 	else
 		emit_legacy(e, r, rex);
 	if (r->is_mem)
-		emit_modrm_mem(e, r->reg, &r->mem);
+		emit_modrm_mem(e, r->reg, &r->mem, !r->evex);
 	else if (r->row->has_modrm)
 		emit8(e, 0xc0 | (r->reg & 7) << 3 | (r->rm & 7));
 	emit_bytes(e, r->imm, r->imm_len);

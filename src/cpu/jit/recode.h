@@ -12,6 +12,7 @@ struct recode {
 	uint8_t rep; /* F2, F3 or 0 */
 	uint8_t rex; /* W R X B in 3..0; VEX's too */
 	uint8_t vex_l, vex_pp;
+	const uint8_t *evex; /* the prefix's bytes, or NULL */
 	uint8_t opcode;
 	const uint8_t *imm;
 	uint8_t imm_len;

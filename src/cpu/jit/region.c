@@ -104,6 +104,9 @@ static bool is_special(const struct jit_ctx *c, const struct decoded *d)
 
 	switch (d->fx.class) {
 	case JIT_COPY:
+		/* What a mask leaves out is not to be accessed. */
+		if (is_memory(d) && (insn->evex & INSN_EVEX_MASK))
+			return true;
 		if (is_memory(d) && (insn_mem_size(d->row, insn) == 0 || d->displaced > 1))
 			return true;
 		return insn->flags & (INSN_REP | INSN_REPNE) && d->row->prefix <= INSN_PREFIX_NFX &&
@@ -258,6 +261,7 @@ static void collect(struct jit_ctx *c, unsigned offset)
 		c->n++;
 		offset = d->insn.next;
 		c->uses_vectors |= d->fx.vector;
+		c->uses_wide |= d->fx.wide;
 		if (d->fx.class == JIT_JCC && ++exits == JIT_MAX_EXITS - 1)
 			break;
 		if (follows(c, d)) {

@@ -32,6 +32,40 @@ static void emit_flags_in(struct emit *e, int32_t from)
 	EMIT(e, 0x04, 0x7f, 0x9e);
 }
 
+/* vmovdqu to or from the lower half of a register above 15; vinserti64x4, vextracti64x4: the upper
+ * half of any. */
+static void emit_half_move(struct emit *e, bool store, unsigned reg, bool high)
+{
+	uint8_t p0 = 0x60 | (reg & 8 ? 0 : 0x80) | (reg & 16 ? 0 : 0x10);
+	bool insert = high && !store;
+
+	EMIT(e, 0x65, 0x62, p0 | (high ? 3 : 1));
+	EMIT(e, high ? 0x85 | (insert ? ~reg & 15 : 15) << 3 : 0x7e);
+	EMIT(e, (high ? 0x40 : 0x20) | (insert && reg & 16 ? 0 : 8));
+	EMIT(e, high ? (store ? 0x3b : 0x3a) : (store ? 0x7f : 0x6f), 0x04 | (reg & 7) << 3, 0x25);
+	emit32(e, (high ? GS(state.zmm_high) : GS(state.ymm)) + 32 * reg);
+	if (high)
+		EMIT(e, 1);
+}
+
+/*
+ * What AVX-512 adds to YMM registers and MXCSR. It is carried where a region uses it, and where the
+ * upper halves of ZMM0 to ZMM15 are in use, since VEX instructions zero those. Flags stay.
+ */
+static void emit_wide(struct emit *e, bool store)
+{
+	for (unsigned i = 0; i < 32; i++) {
+		if (i > 15)
+			emit_half_move(e, store, i, false);
+		emit_half_move(e, store, i, true);
+	}
+	for (unsigned i = 0; i < 8; i++) { /* kmovq */
+		EMIT(e, 0x65, 0xc4, 0xe1, 0xf8, store ? 0x91 : 0x90, 0x04 | i << 3, 0x25);
+		emit32(e, GS(state.k) + 8 * i);
+	}
+	emit_store8_imm(e, JIT(wide_live), !store);
+}
+
 void thunks_emit_vectors(struct emit *e, bool store)
 {
 	bool avx = x86_model_host()->has[F_AVX];
@@ -53,6 +87,32 @@ void thunks_emit_vectors(struct emit *e, bool store)
 	emit32(e, GS(state.mxcsr));
 }
 
+/* These two may change the host's flags. */
+static void emit_wide_spill(struct emit *e)
+{
+	uint8_t *skip;
+
+	emit_cmp8_imm(e, JIT(wide_live), 0);
+	skip = emit_jcc(e, CC_E);
+	emit_wide(e, true);
+	emit_store8_imm(e, JIT(wide_wanted), 1);
+	emit_patch_here(e, skip);
+}
+
+static void emit_wide_resume(struct emit *e)
+{
+	uint8_t *load, *skip;
+
+	emit_cmp8_imm(e, FIELD(zmm_used), 0);
+	load = emit_jcc(e, CC_NE);
+	emit_cmp8_imm(e, JIT(wide_wanted), 0);
+	skip = emit_jcc(e, CC_E);
+	emit_patch_here(e, load);
+	emit_wide(e, false);
+	emit_store8_imm(e, JIT(wide_wanted), 0);
+	emit_patch_here(e, skip);
+}
+
 /* All registers to struct cpu, and onto the host's stack. */
 static void emit_spill(struct emit *e, int32_t flags_to)
 {
@@ -67,6 +127,8 @@ static void emit_spill(struct emit *e, int32_t flags_to)
 	emit_cmp8_imm(e, JIT(vectors_live), 0);
 	skip = emit_jcc(e, CC_E);
 	thunks_emit_vectors(e, true);
+	if (x86_model_host()->has[F_AVX512F])
+		emit_wide_spill(e);
 	if (x86_model_host()->has[F_AVX])
 		EMIT(e, 0xc5, 0xf8, 0x77); /* vzeroupper */
 	EMIT(e, 0x65, 0x0f, 0xae, 0x14, 0x25); /* ldmxcsr gs:[host_mxcsr] */
@@ -91,6 +153,8 @@ static void emit_resume(struct emit *e)
 	emit_cmp8_imm(e, JIT(vectors_wanted), 0);
 	skip = emit_jcc(e, CC_E);
 	thunks_emit_vectors(e, false);
+	if (x86_model_host()->has[F_AVX512F])
+		emit_wide_resume(e);
 	emit_store8_imm(e, JIT(vectors_live), 1);
 	emit_store8_imm(e, JIT(vectors_wanted), 0);
 	emit_patch_here(e, skip);
@@ -112,6 +176,7 @@ static void emit_enter(struct emit *e)
 	emit_store64(e, JIT(host_rsp), RSP);
 	emit_store64(e, JIT(resume), RSI);
 	emit_store8_imm(e, JIT(vectors_wanted), 0);
+	emit_store8_imm(e, JIT(wide_wanted), 0);
 	emit_resume(e);
 }
 
@@ -204,10 +269,27 @@ static void emit_store_beside_code(struct emit *e, struct jit_cache *cache, unsi
 	emit_jmp_to(e, cache->thunk.access);
 }
 
-static void emit_load_vectors(struct emit *e)
+/* The guest's flags and registers may be live in these two. */
+static void emit_load_wide(struct emit *e)
+{
+	emit_wide(e, false);
+	emit_store8_imm(e, FIELD(zmm_used), 1);
+	EMIT(e, 0x41, 0xff, 0xe3); /* jmp r11 */
+}
+
+static void emit_load_vectors(struct emit *e, const struct jit_cache *cache)
 {
 	thunks_emit_vectors(e, false);
 	emit_store8_imm(e, JIT(vectors_live), 1);
+	if (x86_model_host()->has[F_AVX512F]) {
+		emit_store64(e, JIT(scratch), RCX);
+		EMIT(e, 0x65, 0x0f, 0xb6, 0x0c, 0x25); /* movzx ecx, byte gs:[zmm_used] */
+		emit32(e, GS(zmm_used));
+		EMIT(e, 0xe3, 14); /* jrcxz over the next two */
+		emit_load64(e, RCX, JIT(scratch));
+		emit_jmp_to(e, cache->thunk.load_wide);
+		emit_load64(e, RCX, JIT(scratch));
+	}
 	EMIT(e, 0x41, 0xff, 0xe3); /* jmp r11 */
 }
 
@@ -244,7 +326,8 @@ void thunks_emit(struct jit_cache *cache)
 	THUNK(page, emit_call(&e, jit_slow_page));
 	THUNK(step, emit_call(&e, jit_slow_step));
 	THUNK(fault, emit_call(&e, jit_host_fault));
-	THUNK(load_vectors, emit_load_vectors(&e));
+	THUNK(load_wide, emit_load_wide(&e)); /* where regions use it, the host has it */
+	THUNK(load_vectors, emit_load_vectors(&e, cache));
 #undef THUNK
 	cache->code_start = (e.p - cache->rw + 63) & ~(size_t)63;
 }

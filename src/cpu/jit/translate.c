@@ -1024,6 +1024,12 @@ static void emit_entries(struct jit_ctx *c)
 
 		cold->back = emit_here(&c->e);
 	}
+	if (c->uses_wide) {
+		struct cold *cold =
+			cold_new(c, COLD_WIDE, emit_branch_on(c, GS(jit.wide_live), true));
+
+		cold->back = emit_here(&c->e);
+	}
 	if (c->compared)
 		emit_compare(c);
 }
@@ -1105,9 +1111,11 @@ static void emit_cold(struct jit_ctx *c, const struct cold *cold)
 		emit_jmp_to(&c->e, c->cache->thunk.stale);
 		break;
 	case COLD_VECTORS:
+	case COLD_WIDE:
 		EMIT(&c->e, 0x4c, 0x8d, 0x1d); /* lea r11, [rip + back] */
 		emit32(&c->e, cold->back - (emit_here(&c->e) + 4));
-		emit_jmp_to(&c->e, c->cache->thunk.load_vectors);
+		emit_jmp_to(&c->e, cold->kind == COLD_WIDE ? c->cache->thunk.load_wide
+							   : c->cache->thunk.load_vectors);
 		break;
 	}
 }
@@ -1166,7 +1174,7 @@ struct jit_region *region_translate(struct cpu *cpu, uint64_t gpa, bool plain)
 	c->n_sources = 1;
 	c->class = cpu->tlb - cpu->tlbs;
 	c->n = c->n_cold = 0;
-	c->uses_vectors = false;
+	c->uses_vectors = c->uses_wide = false;
 	c->plain = plain || cache_is_ungrouped(cpu, cpu->state.rip);
 	c->delta_held = -1;
 	if (!region_form(c, gpa))

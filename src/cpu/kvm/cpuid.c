@@ -23,7 +23,8 @@
 /* Leaf 6 EAX */
 #define ARAT BIT(2)
 
-#define SUBLEAVES 4
+#define SUBLEAVES	4
+#define XSAVE_SUBLEAVES XSAVE_N_COMPONENTS
 
 static const struct {
 	uint32_t first, last;
@@ -32,9 +33,9 @@ static const struct {
 	{0, 2, 0},
 	{4, 4, SUBLEAVES},
 	{6, 6, 0},
-	{7, 7, 1},
+	{7, 7, 2},
 	{0xb, 0xb, SUBLEAVES},
-	{0xd, 0xd, SUBLEAVES},
+	{0xd, 0xd, XSAVE_SUBLEAVES},
 	{0x15, 0x16, 0},
 	{0x40000000, 0x40000001, 0},
 	{0x40000010, 0x40000010, 0},

@@ -20,6 +20,7 @@ enum {
 	AREA_ST = 32,
 	AREA_XMM = 160,
 	AREA_XSTATE_BV = 512,
+	AREA_AVX = 576,
 };
 #define FCW_INIT 0x37f
 
@@ -236,8 +237,47 @@ static void get_regs(struct kvm_vcpu *v, struct x86_state *s)
 	s->rflags = k.rflags;
 }
 
+/* A part of AVX-512's state in the area, where it has the host's place, or NULL. */
+static uint8_t *area_part(const uint8_t *area, uint64_t components, unsigned component)
+{
+	if (!(components & x86_model_host()->xcr0_mask & (1ull << component)))
+		return NULL;
+	return (uint8_t *)area + cpuid_xsave_component(component)->offset;
+}
+
+static void put_avx512(uint8_t *area, const struct x86_state *s, uint64_t components)
+{
+	uint8_t *k = area_part(area, components, 5), *high = area_part(area, components, 6);
+	uint8_t *upper = area_part(area, components, 7);
+
+	if (k)
+		memcpy(k, s->k, sizeof(s->k));
+	if (high)
+		memcpy(high, s->zmm_high, 16 * 32);
+	for (unsigned i = 0; upper && i < 16; i++) {
+		memcpy(upper + 64 * i, s->ymm[16 + i], 32);
+		memcpy(upper + 64 * i + 32, s->zmm_high[16 + i], 32);
+	}
+}
+
+static void take_avx512(const uint8_t *area, struct x86_state *s, uint64_t components)
+{
+	const uint8_t *k = area_part(area, components, 5), *high = area_part(area, components, 6);
+	const uint8_t *upper = area_part(area, components, 7);
+
+	if (k)
+		memcpy(s->k, k, sizeof(s->k));
+	if (high)
+		memcpy(s->zmm_high, high, 16 * 32);
+	for (unsigned i = 0; upper && i < 16; i++) {
+		memcpy(s->ymm[16 + i], upper + 64 * i, 32);
+		memcpy(s->zmm_high[16 + i], upper + 64 * i + 32, 32);
+	}
+}
+
 static void set_xsave(struct kvm_vcpu *v, const struct x86_state *s)
 {
+	uint64_t components = s->xcr0 & v->model->xcr0_mask & (XCR0_AVX | XCR0_AVX512);
 	struct kvm_xsave area = {0};
 	uint8_t *a = (uint8_t *)area.region;
 
@@ -251,10 +291,10 @@ static void set_xsave(struct kvm_vcpu *v, const struct x86_state *s)
 	memcpy(a + AREA_ST, s->fpu.st, sizeof(s->fpu.st));
 	for (unsigned i = 0; i < 16; i++) {
 		memcpy(a + AREA_XMM + 16 * i, s->ymm[i], 16);
-		memcpy(a + XSAVE_AVX_OFFSET + 16 * i, s->ymm[i] + 16, 16);
+		memcpy(a + AREA_AVX + 16 * i, s->ymm[i] + 16, 16);
 	}
-	le64_store(a + AREA_XSTATE_BV,
-		   XCR0_X87 | XCR0_SSE | (s->xcr0 & v->model->xcr0_mask & XCR0_AVX));
+	put_avx512(a, s, components);
+	le64_store(a + AREA_XSTATE_BV, XCR0_X87 | XCR0_SSE | components);
 	transfer(v, KVM_SET_XSAVE, &area, "the x87 and vector registers");
 }
 
@@ -269,6 +309,8 @@ static void get_xsave(struct kvm_vcpu *v, struct x86_state *s)
 	s->mxcsr = le32_load(a + AREA_MXCSR);
 	s->fpu = (struct x86_fpu){.fcw = FCW_INIT};
 	memset(s->ymm, 0, sizeof(s->ymm));
+	memset(s->zmm_high, 0, sizeof(s->zmm_high));
+	memset(s->k, 0, sizeof(s->k));
 	if (in_use & XCR0_X87) {
 		s->fpu.fcw = le16_load(a + AREA_FCW);
 		s->fpu.fsw = le16_load(a + AREA_FSW);
@@ -283,8 +325,9 @@ static void get_xsave(struct kvm_vcpu *v, struct x86_state *s)
 		if (in_use & XCR0_SSE)
 			memcpy(s->ymm[i], a + AREA_XMM + 16 * i, 16);
 		if (in_use & XCR0_AVX)
-			memcpy(s->ymm[i] + 16, a + XSAVE_AVX_OFFSET + 16 * i, 16);
+			memcpy(s->ymm[i] + 16, a + AREA_AVX + 16 * i, 16);
 	}
+	take_avx512(a, s, in_use);
 }
 
 /* A KVM whose host has no XSAVE has no XCR0: then only the reset value will do. */

@@ -158,6 +158,8 @@ exec_fn code_routine_in_mode(const struct insn_row *row, const struct insn *insn
 		return raise_ud;
 	if ((row->flags & IF_AVX) && (key & (MODE_NO_AVX | MODE_REAL)))
 		return raise_ud;
+	if ((row->flags & IF_AVX512) && (key & MODE_NO_AVX512))
+		return raise_ud;
 	if ((row->flags & IF_MMX) && (key & MODE_EM))
 		return raise_ud;
 	if ((row->flags & IF_X87) && (key & MODE_EM))

@@ -78,6 +78,7 @@ enum {
 	MODE_REAL = 1 << 8,   /* CR0.PE clear or virtual-8086 */
 	MODE_DEBUG = 1 << 9,  /* a debugger wants something (debugger.h) */
 	MODE_AC = 1 << 10,    /* RFLAGS.AC: which TLB class translated code looks into */
+	MODE_NO_AVX512 = 1 << 11, /* as MODE_NO_AVX, for ZMM and opmask registers */
 };
 
 /* What siglongjmp(*cpu->jump) says: deliver cpu->fault, or run the instruction again, alone. */
@@ -120,6 +121,7 @@ struct cpu_jit {
 	uint16_t host_flags;
 	bool vectors_live;	/* the guest's vector registers and MXCSR are in the host's */
 	bool vectors_wanted;	/* and are to be again */
+	bool wide_live, wide_wanted; /* the same of AVX-512's, besides */
 	/* The page last stored to that also holds code, by TLB class; page 1: none. Only where no other
 	 * vCPU can mark lines in between. */
 	struct {
@@ -170,6 +172,7 @@ struct cpu {
 
 	struct x86_state state; /* gpr, rflags' arithmetic bits and the x87 are kept elsewhere while it runs */
 	bool x87_live;          /* the guest's x87/MMX registers are in the host's */
+	bool zmm_used;          /* some of state.zmm_high[0..15] may not be 0 */
 
 	uint64_t pdpte[4];      /* with PAE paging: loaded from memory with CR3 (paging.h) */
 

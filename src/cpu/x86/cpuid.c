@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "cpu/x86/cpuid.h"
 
+#include <cpuid.h>
 #include <glib.h>
 #include <string.h>
 
@@ -17,6 +18,44 @@ struct cpuid cpuid_feature_bits(const bool set[F_N_FEATURES], uint32_t leaf, uin
 			r[row->reg] |= 1u << row->bit;
 	}
 	return (struct cpuid){r[CPUID_EAX], r[CPUID_EBX], r[CPUID_ECX], r[CPUID_EDX]};
+}
+
+/* Asked once: where the host is a VM, its CPUID is slow. */
+static gpointer find_components(gpointer unused)
+{
+	static struct xsave_component components[XSAVE_N_COMPONENTS];
+	uint64_t all = x86_model_host()->xcr0_mask;
+	uint32_t size, offset, ecx, edx;
+
+	for (unsigned i = 2; i < XSAVE_N_COMPONENTS; i++) {
+		if (!(all >> i & 1) || !__get_cpuid_count(0xd, i, &size, &offset, &ecx, &edx))
+			continue;
+		g_assert(offset >= XSAVE_HEADER_END && size <= XSAVE_PART_MAX &&
+			 offset + size <= XSAVE_MAX_SIZE);
+		components[i] = (struct xsave_component){offset, size};
+	}
+	return components;
+}
+
+const struct xsave_component *cpuid_xsave_component(unsigned n)
+{
+	static GOnce once = G_ONCE_INIT;
+
+	g_assert(n < XSAVE_N_COMPONENTS);
+	return (const struct xsave_component *)g_once(&once, find_components, NULL) + n;
+}
+
+unsigned cpuid_xsave_size(uint64_t components, bool compacted)
+{
+	unsigned size = XSAVE_HEADER_END;
+
+	for (unsigned i = 2; i < XSAVE_N_COMPONENTS; i++) {
+		const struct xsave_component *c = cpuid_xsave_component(i);
+
+		if (components >> i & 1)
+			size = compacted ? size + c->size : MAX(size, c->offset + c->size);
+	}
+	return size;
 }
 
 static struct cpuid vendor_leaf(const struct x86_model *m, uint32_t max_leaf)
@@ -93,7 +132,7 @@ static struct cpuid leaf_b(uint32_t subleaf, unsigned apic_id, unsigned n_cpus)
 static struct cpuid leaf_d(const struct x86_model *m, uint32_t subleaf,
 			   const struct x86_state *state)
 {
-	uint32_t enabled = state->xcr0 & XCR0_AVX ? XSAVE_SIZE : XSAVE_AVX_OFFSET;
+	const struct xsave_component *c;
 	struct cpuid r = cpuid_feature_bits(m->has, 0xd, subleaf);
 
 	if (!m->has[F_XSAVE])
@@ -101,17 +140,16 @@ static struct cpuid leaf_d(const struct x86_model *m, uint32_t subleaf,
 	switch (subleaf) {
 	case 0:
 		return (struct cpuid){.eax = m->xcr0_mask,
-				      .ebx = enabled,
-				      .ecx = m->has[F_AVX] ? XSAVE_SIZE : XSAVE_AVX_OFFSET};
+				      .ebx = cpuid_xsave_size(state->xcr0, false),
+				      .ecx = cpuid_xsave_size(m->xcr0_mask, false)};
 	case 1:
-		r.ebx = enabled;
+		r.ebx = cpuid_xsave_size(state->xcr0, true);
 		return r;
-	case 2:
-		if (m->has[F_AVX])
-			return (struct cpuid){.eax = XSAVE_SIZE - XSAVE_AVX_OFFSET,
-					      .ebx = XSAVE_AVX_OFFSET};
 	}
-	return (struct cpuid){0};
+	if (subleaf >= XSAVE_N_COMPONENTS || !(m->xcr0_mask >> subleaf & 1))
+		return (struct cpuid){0};
+	c = cpuid_xsave_component(subleaf);
+	return (struct cpuid){.eax = c->size, .ebx = c->offset};
 }
 
 static struct cpuid brand_leaf(const struct x86_model *m, unsigned part)
@@ -180,6 +218,14 @@ static struct cpuid basic_leaf(const struct x86_model *m, uint32_t leaf, uint32_
 		return m->is_amd ? (struct cpuid){0} : leaf_2(m);
 	case 4:
 		return leaf_4(subleaf);
+	case 7:
+		if (subleaf == 0) {
+			struct cpuid r = cpuid_feature_bits(m->has, 7, 0);
+
+			r.eax = 1; /* the last subleaf */
+			return r;
+		}
+		break;
 	case 0xb:
 		return leaf_b(subleaf, apic_id, n_cpus);
 	case 0xd:

@@ -16,10 +16,21 @@ struct cpuid {
 	uint32_t eax, ebx, ecx, edx;
 };
 
-/* XSAVE area, standard format: legacy region, header, AVX. */
-#define XSAVE_LEGACY_SIZE 512
-#define XSAVE_AVX_OFFSET  576
-#define XSAVE_SIZE        832
+/* XSAVE area: legacy region, header, then the components above SSE, which are AVX's and AVX-512's.
+ * The standard format's offsets are the host's, for those differ and KVM's guests see them. */
+#define XSAVE_LEGACY_SIZE  512
+#define XSAVE_HEADER_END   576
+#define XSAVE_MAX_SIZE     4096
+#define XSAVE_N_COMPONENTS 8
+#define XSAVE_PART_MAX     1024
+
+struct xsave_component {
+	uint16_t offset, size; /* 0, 0: there is none */
+};
+/* By its number in XCR0, from 2 on. */
+const struct xsave_component *cpuid_xsave_component(unsigned n);
+/* Bytes of an area with these components; compacted, they lie close together in order. */
+unsigned cpuid_xsave_size(uint64_t components, bool compacted);
 
 /* The guest TSC's and the local APIC timer's frequency (lapic.h). */
 #define TSC_HZ 1000000000u

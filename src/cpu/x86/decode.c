@@ -16,12 +16,15 @@ struct decoder {
 	const bool *has; /* features */
 	bool more;	 /* ran out of bytes */
 
-	bool has_66, has_67, has_lock, has_rex, is_vex;
+	bool has_66, has_67, has_lock, has_rex;
+	enum insn_encoding encoding;
 	uint8_t rep; /* F2, F3 or 0: the last one */
 	uint8_t rex; /* W R X B in bits 3..0; VEX's too */
 	uint8_t seg;
 	uint8_t map, opcode, modrm;
 	uint8_t vex_pp, vex_l, vvvv;
+	uint8_t high; /* EVEX's R' and V', as R and X in rex: bits 2 and 1 */
+	uint8_t evex; /* enum insn_evex */
 };
 
 static uint8_t fetch(struct decoder *d)
@@ -102,7 +105,7 @@ static bool read_vex(struct decoder *d)
 		d->rex = (~p0 & 0xe0) >> 5 | (p1 & 0x80) >> 4;
 		d->map = p0 & 0x1f;
 	}
-	d->is_vex = true;
+	d->encoding = INSN_IS_VEX;
 	d->vex_pp = p1 & 3;
 	d->vex_l = p1 >> 2 & 1;
 	d->vvvv = ~p1 >> 3 & 0xf;
@@ -113,14 +116,40 @@ static bool read_vex(struct decoder *d)
 	return d->map >= 1 && d->map <= 3;
 }
 
+/* The 62 form (SDM volume 2, 2.7.1). False: #UD. */
+static bool read_evex(struct decoder *d)
+{
+	uint8_t p0 = fetch(d), p1 = fetch(d), p2 = fetch(d);
+
+	if (d->has_66 || d->rep || d->has_lock || d->has_rex)
+		return false;
+	d->encoding = INSN_IS_EVEX;
+	d->rex = (~p0 & 0xe0) >> 5 | (p1 & 0x80) >> 4;
+	d->high = (~p0 & 0x10) >> 2 | (~p2 & 8) >> 2;
+	d->map = p0 & 0xf;
+	d->vex_pp = p1 & 3;
+	d->vvvv = ~p1 >> 3 & 0xf;
+	d->evex = p2 | INSN_EVEX;
+	d->vex_l = p2 >> INSN_EVEX_LENGTH_SHIFT & 3;
+	if (d->mode != INSN_MODE_64) {
+		if (d->high & 2)
+			return false;
+		d->rex &= 8;
+		d->high = 0;
+	}
+	d->opcode = fetch(d);
+	return d->map >= 1 && d->map <= 3 && (p1 & 4);
+}
+
 static bool read_opcode(struct decoder *d)
 {
-	bool is_vex = d->opcode == 0xc4 || d->opcode == 0xc5;
+	/* LES, LDS and BOUND are not in 64-bit mode, and have memory for r/m. */
+	bool maybe_vex = d->mode == INSN_MODE_64 || d->pos >= d->n || d->bytes[d->pos] >= 0xc0;
 
-	if (is_vex && d->mode != INSN_MODE_64 && d->pos < d->n && d->bytes[d->pos] < 0xc0)
-		is_vex = false;
-	if (is_vex)
+	if (maybe_vex && (d->opcode == 0xc4 || d->opcode == 0xc5))
 		return read_vex(d);
+	if (maybe_vex && d->opcode == 0x62)
+		return read_evex(d);
 	if (d->opcode != 0x0f)
 		return true;
 	d->map = 1;
@@ -141,7 +170,7 @@ static bool prefix_fits(const struct decoder *d, uint8_t prefix)
 
 	if (prefix == INSN_PREFIX_ANY)
 		return true;
-	if (d->is_vex)
+	if (d->encoding != INSN_LEGACY)
 		return d->vex_pp == pp_of[prefix];
 	switch (prefix) {
 	case INSN_PREFIX_NP:
@@ -155,13 +184,37 @@ static bool prefix_fits(const struct decoder *d, uint8_t prefix)
 	}
 }
 
+/* L'L says how to round, not how long vectors are. */
+static bool is_rounding(const struct decoder *d)
+{
+	return (d->evex & INSN_EVEX_B) && d->modrm >= 0xc0;
+}
+
+static bool length_fits(const struct decoder *d, uint8_t vex)
+{
+	unsigned l = is_rounding(d) ? 2 : d->vex_l;
+
+	switch (vex) {
+	case INSN_VEX_128:
+		return l == 0;
+	case INSN_VEX_256:
+		return l == 1;
+	case INSN_VEX_512:
+		return l == 2;
+	case INSN_VEX_LY:
+		return l == 1 || l == 2;
+	}
+	return l <= 2;
+}
+
 static bool row_fits(const struct decoder *d, const struct insn_row *row)
 {
-	if (!d->has[row->feature] || !prefix_fits(d, row->prefix) ||
+	if (!d->has[row->feature] || ((row->flags & IF_AVX512) && !d->has[F_AVX512F]) ||
+	    !prefix_fits(d, row->prefix) ||
 	    (row->w != INSN_ANY && row->w != d->rex >> 3) ||
 	    (row->flags & (d->mode == INSN_MODE_64 ? IF_NO64 : IF_O64)))
 		return false;
-	if ((row->vex == INSN_VEX_128 && d->vex_l) || (row->vex == INSN_VEX_256 && !d->vex_l))
+	if (!length_fits(d, row->vex))
 		return false;
 	if (!row->has_modrm)
 		return true;
@@ -173,8 +226,8 @@ static bool row_fits(const struct decoder *d, const struct insn_row *row)
 /* Finds the row; ModRM is only peeked at, since not all rows of an opcode need have one. */
 static const struct insn_row *find_row(struct decoder *d, uint16_t *number)
 {
-	unsigned start = insn_index.start[d->is_vex][d->map][d->opcode];
-	unsigned count = insn_index.count[d->is_vex][d->map][d->opcode];
+	unsigned start = insn_index.start[d->encoding][d->map][d->opcode];
+	unsigned count = insn_index.count[d->encoding][d->map][d->opcode];
 	bool have_modrm = d->pos < d->n;
 
 	d->modrm = have_modrm ? d->bytes[d->pos] : 0;
@@ -249,13 +302,21 @@ static uint8_t size_of_routine(const struct decoder *d, const struct insn_row *r
 
 static uint8_t gpr_offset(const struct decoder *d, unsigned n, bool byte)
 {
-	if (byte && !d->has_rex && !d->is_vex && n >= 4 && n < 8)
+	if (byte && !d->has_rex && d->encoding == INSN_LEGACY && n >= 4 && n < 8)
 		return (n - 4) * 8 + 1;
 	return n * 8;
 }
 
+/* mod 1 has 8 bits, by EVEX in units of `scale`; 2 has `size` bytes. */
+static int32_t read_displacement(struct decoder *d, unsigned size, unsigned scale)
+{
+	unsigned mod = d->modrm >> 6;
+
+	return mod == 1 ? fetch_signed(d, 1) * (int)scale : fetch_signed(d, mod == 2 ? size : 0);
+}
+
 /* 16-bit addressing (SDM volume 2, table 2-1). */
-static void read_memory16(struct decoder *d, struct insn *insn)
+static void read_memory16(struct decoder *d, struct insn *insn, unsigned scale)
 {
 	static const struct {
 		uint8_t base, index, seg;
@@ -275,11 +336,11 @@ static void read_memory16(struct decoder *d, struct insn *insn)
 		insn->seg = X86_DS;
 		insn->disp = fetch_signed(d, 2);
 	} else {
-		insn->disp = fetch_signed(d, mod);
+		insn->disp = read_displacement(d, 2, scale);
 	}
 }
 
-static void read_memory(struct decoder *d, struct insn *insn, bool vsib)
+static void read_memory(struct decoder *d, struct insn *insn, bool vsib, unsigned scale)
 {
 	unsigned mod = d->modrm >> 6, rm = d->modrm & 7, base = rm | (d->rex & 1) << 3;
 
@@ -292,7 +353,7 @@ static void read_memory(struct decoder *d, struct insn *insn, bool vsib)
 		insn->scale = sib >> 6;
 		insn->index = index == 4 || vsib ? INSN_ZERO : index * 8;
 		if (vsib)
-			insn->imm2 = index;
+			insn->imm2 = index | (d->high & 2) << 3;
 	}
 	insn->base = base * 8;
 	if (mod == 0 && (base & 7) == 5) {
@@ -302,7 +363,15 @@ static void read_memory(struct decoder *d, struct insn *insn, bool vsib)
 	}
 	if (base == X86_RSP || base == X86_RBP)
 		insn->seg = X86_SS;
-	insn->disp = fetch_signed(d, mod == 2 ? 4 : mod);
+	insn->disp = read_displacement(d, 4, scale);
+}
+
+/* Disp8*N (SDM volume 2, 2.7.5). */
+static unsigned displacement_scale(const struct insn_row *row, const struct insn *insn)
+{
+	unsigned size = row->evex ? insn_mem_size(row, insn) : 1;
+
+	return row->flags & IF_PACKED ? row->element : size;
 }
 
 static bool names(const struct insn_row *row, char kind)
@@ -317,15 +386,17 @@ static bool names(const struct insn_row *row, char kind)
 static bool read_modrm(struct decoder *d, const struct insn_row *row, struct insn *insn)
 {
 	bool vsib = row->flags & IF_VSIB;
+	unsigned scale;
 
 	d->pos++; /* peeked at by find_row() */
 	if (d->modrm >= 0xc0 || names(row, 'C') || names(row, 'D'))
 		return true;
 	insn->flags |= INSN_MEM;
+	scale = displacement_scale(row, insn);
 	if (insn->addrsize == 2)
-		read_memory16(d, insn);
+		read_memory16(d, insn, scale);
 	else
-		read_memory(d, insn, vsib);
+		read_memory(d, insn, vsib, scale);
 	return !vsib || (insn->addrsize != 2 && (d->modrm & 7) == 4);
 }
 
@@ -379,18 +450,33 @@ static void read_immediate(struct decoder *d, const struct insn_operand *op, str
 	}
 }
 
+static bool set_opmask(const struct decoder *d, const struct insn_operand *op, struct insn *insn)
+{
+	switch (op->size[0]) {
+	case 'r':
+		insn->reg = d->modrm >> 3 & 7;
+		return !(d->rex & 4) && !(d->high & 4);
+	case 'h':
+		insn->vvvv = d->vvvv & 7;
+		return d->mode != INSN_MODE_64 || d->vvvv < 8;
+	}
+	insn->rm = d->modrm & 7;
+	return true;
+}
+
 /* Register operands, by kind; false: the encoding names a register that does not exist. */
 static bool set_register(const struct decoder *d, const struct insn_operand *op, struct insn *insn)
 {
 	unsigned reg = (d->modrm >> 3 & 7) | (d->rex & 4) << 1;
 	unsigned rm = (d->modrm & 7) | (d->rex & 1) << 3;
 	unsigned vvvv = d->vvvv & (d->mode == INSN_MODE_64 ? 0xf : 7);
+	unsigned rm_high = d->encoding == INSN_IS_EVEX ? (d->rex & 2) << 3 : 0;
 	bool byte = op->size[0] == 'b' && !op->size[1];
 
 	switch (op->kind) {
 	case 'G':
 		insn->reg = gpr_offset(d, reg, byte);
-		break;
+		return !(d->high & 4);
 	case 'C':
 		insn->reg = reg;
 		return reg == 0 || (reg >= 2 && reg <= 4) || reg == 8;
@@ -398,8 +484,10 @@ static bool set_register(const struct decoder *d, const struct insn_operand *op,
 		insn->reg = reg;
 		return reg < 8;
 	case 'V':
-		insn->reg = reg;
+		insn->reg = reg | (d->high & 4) << 2;
 		break;
+	case 'K':
+		return set_opmask(d, op, insn);
 	case 'S':
 		insn->reg = reg & 7;
 		return insn->reg < X86_N_SEGS;
@@ -410,7 +498,7 @@ static bool set_register(const struct decoder *d, const struct insn_operand *op,
 		insn->vvvv = gpr_offset(d, vvvv, false);
 		break;
 	case 'H':
-		insn->vvvv = vvvv;
+		insn->vvvv = vvvv | (d->high & 2) << 3;
 		break;
 	case 'Z':
 		insn->rm = gpr_offset(d, (d->opcode & 7) | (d->rex & 1) << 3, byte);
@@ -422,7 +510,7 @@ static bool set_register(const struct decoder *d, const struct insn_operand *op,
 		break;
 	case 'W':
 	case 'U':
-		insn->rm = rm;
+		insn->rm = rm | rm_high;
 		break;
 	case 'Q':
 	case 'N':
@@ -440,6 +528,30 @@ static uint8_t address_size(const struct decoder *d)
 	return (d->mode == INSN_MODE_16) != d->has_67 ? 2 : 4;
 }
 
+/* Whether an operand is in vvvv. */
+static bool uses_vvvv(const struct insn_row *row)
+{
+	for (unsigned i = 0; i < INSN_MAX_OPERANDS; i++)
+		if (row->operand[i].kind == 'K' && row->operand[i].size[0] == 'h')
+			return true;
+	return names(row, 'H') || names(row, 'B');
+}
+
+/* What EVEX's own bits may be with the row (SDM volume 2, 2.7.11). */
+static bool evex_fits(const struct decoder *d, const struct insn_row *row, const struct insn *insn)
+{
+	bool memory = insn->flags & INSN_MEM, zeroing = d->evex & INSN_EVEX_Z;
+	unsigned mask = d->evex & INSN_EVEX_MASK;
+
+	if (mask ? row->masking == INSN_MASK_NONE : (row->flags & IF_VSIB) || zeroing)
+		return false;
+	if (zeroing && (row->masking != INSN_MASK_ZERO || (memory && insn_mem_written(row))))
+		return false;
+	if (d->evex & INSN_EVEX_B)
+		return memory ? row->broadcast : row->rounding;
+	return true;
+}
+
 static bool read_operands(struct decoder *d, const struct insn_row *row, struct insn *insn)
 {
 	bool ok = true, have_imm = false;
@@ -451,13 +563,20 @@ static bool read_operands(struct decoder *d, const struct insn_row *row, struct 
 		have_imm |= op->kind == 'I';
 		ok &= set_register(d, op, insn);
 	}
-	if (d->is_vex && d->vvvv && !names(row, 'H') && !names(row, 'B'))
+	if (d->vvvv && !uses_vvvv(row))
+		ok = false;
+	/* V' is a vector index's, too. */
+	if ((d->high & 2) && !names(row, 'H') && !(row->flags & IF_VSIB))
+		ok = false;
+	if (row->evex && !evex_fits(d, row, insn))
 		ok = false;
 	if (row->operand[0].kind == 'S' && insn->reg == X86_CS)
 		ok = false;
-	/* A gather's three registers must differ. */
-	if ((row->flags & IF_VSIB) &&
-	    (insn->reg == insn->vvvv || insn->reg == insn->imm2 || insn->vvvv == insn->imm2))
+	/* A gather's registers must differ. */
+	if ((row->flags & IF_VSIB) && row->evex)
+		ok &= insn->reg != insn->imm2 || (row->flags & IF_STORE);
+	else if ((row->flags & IF_VSIB) &&
+		 (insn->reg == insn->vvvv || insn->reg == insn->imm2 || insn->vvvv == insn->imm2))
 		ok = false;
 	if (d->has_lock && !((row->flags & IF_LOCK) && (insn->flags & INSN_MEM)))
 		ok = false;
@@ -486,8 +605,9 @@ enum insn_status insn_decode(const uint8_t *bytes, size_t n, enum insn_mode mode
 		insn->row = number;
 		insn->addrsize = address_size(&d);
 		insn->flags = (d.has_lock ? INSN_LOCK : 0) | (d.rep == 0xf3 ? INSN_REP : 0) |
-			      (d.rep == 0xf2 ? INSN_REPNE : 0) | (d.vex_l ? INSN_VEX_L1 : 0) |
+			      (d.rep == 0xf2 ? INSN_REPNE : 0) | (d.vex_l == 1 ? INSN_VEX_L1 : 0) |
 			      (wide(&d) ? INSN_REX_W : 0) | (d.has_66 ? INSN_66 : 0);
+		insn->evex = d.evex;
 		if (row->has_modrm)
 			ok = read_modrm(&d, row, insn);
 		insn->opsize = size_of_routine(&d, row);
@@ -521,9 +641,27 @@ bool insn_mem_written(const struct insn_row *row)
 	       strchr("EMWQ", row->operand[0].kind);
 }
 
-unsigned insn_mem_size(const struct insn_row *row, const struct insn *insn)
+unsigned insn_vector_size(const struct insn *insn)
 {
-	unsigned x = insn->flags & INSN_VEX_L1 ? 32 : 16;
+	if (!insn->evex)
+		return insn->flags & INSN_VEX_L1 ? 32 : 16;
+	if ((insn->evex & INSN_EVEX_B) && !(insn->flags & INSN_MEM))
+		return 64;
+	return 16 << ((insn->evex & INSN_EVEX_LENGTH) >> INSN_EVEX_LENGTH_SHIFT);
+}
+
+static bool memory_has_vector_size(const struct insn_row *row)
+{
+	for (unsigned i = 0; i < INSN_MAX_OPERANDS; i++)
+		if (row->operand[i].kind && strchr("MW", row->operand[i].kind))
+			return strchr("xhfe", row->operand[i].size[0]);
+	return false;
+}
+
+/* insn_mem_size() as if nothing was broadcast. */
+static unsigned full_mem_size(const struct insn_row *row, const struct insn *insn)
+{
+	unsigned x = insn_vector_size(insn);
 
 	for (unsigned i = 0; i < INSN_MAX_OPERANDS; i++) {
 		const struct insn_operand *op = &row->operand[i];
@@ -569,4 +707,23 @@ unsigned insn_mem_size(const struct insn_row *row, const struct insn *insn)
 		return 0;
 	}
 	return 0;
+}
+
+unsigned insn_mem_size(const struct insn_row *row, const struct insn *insn)
+{
+	if ((insn->flags & INSN_MEM) && (insn->evex & INSN_EVEX_B))
+		return row->broadcast;
+	return full_mem_size(row, insn);
+}
+
+unsigned insn_mask_lanes(const struct insn_row *row, const struct insn *insn)
+{
+	unsigned size = full_mem_size(row, insn);
+
+	if (row->vex == INSN_VEX_LIG)
+		return 1;
+	/* The operand of VBROADCAST and its like fills the vector by being repeated. */
+	if (!(row->flags & IF_STORE) && !memory_has_vector_size(row))
+		size = insn_vector_size(insn);
+	return size / row->element;
 }

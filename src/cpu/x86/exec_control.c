@@ -399,7 +399,8 @@ ROUTINE(xsetbv)
 	if (!(cpu->state.cr4 & CR4_OSXSAVE))
 		cpu_fault(cpu, insn, EXC_UD);
 	if ((cpu->gpr[X86_RCX] & 0xffffffff) || (v & ~cpu->model->xcr0_mask) || !(v & XCR0_X87) ||
-	    ((v & XCR0_AVX) && !(v & XCR0_SSE)))
+	    ((v & XCR0_AVX) && !(v & XCR0_SSE)) ||
+	    ((v & XCR0_AVX512) && (~v & (XCR0_AVX512 | XCR0_AVX))))
 		gp0(cpu, insn);
 	cpu->state.xcr0 = v;
 	cpu_update_mode(cpu);

@@ -12,7 +12,7 @@
 #define ECX	 CPUID_ECX
 #define EDX	 CPUID_EDX
 #define XCR0_YMM (XCR0_SSE | XCR0_AVX)
-#define XCR0_ZMM (XCR0_YMM | 0xe0)
+#define XCR0_ZMM (XCR0_YMM | XCR0_AVX512)
 #define OWN	 FEATURE_OWN
 #define HOST	 FEATURE_HOST
 #define NONE	 FEATURE_NONE

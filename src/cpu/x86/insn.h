@@ -13,6 +13,7 @@
  *   0F, 0F38, 0F3A    opcode map (also "0F 38")
  *   REX.W, W0, W1     operand-size bit required set or clear
  *   VEX.L VEX.128 VEX.256 VEX.LZ VEX.LIG    VEX-encoded; .L: 128 or 256 by the L bit, .LZ: L must be 0
+ *   EVEX.L EVEX.LY EVEX.512 ...  EVEX-encoded; .L: 128, 256 or 512 by L'L, .LY: not 128
  *   +r                the opcode's low 3 bits are a register
  *   /r /0../7         ModRM follows; its reg field is an operand or part of the opcode
  *   m: r:             (after /r or /digit) ModRM must name memory, or a register
@@ -23,10 +24,19 @@
  *   P reg MMX; Q r/m MMX or memory; N r/m MMX only; T x87 ST(i) in r/m
  *   I immediate; J branch offset; A far pointer; O absolute offset; S segment register;
  *   C control register; D debug register (with these ModRM.mod is ignored: always registers); X DS:rSI; Y ES:rDI; Z register in the opcode
+ *   K opmask, by its second letter: Kr in reg, Kh in vvvv, Km in r/m
  * Operand notation, size
  *   b w d q 1..8 bytes; v 16, 32 or 64 by operand size; z 16 or 32; y 32 or 64; t 10 bytes;
  *   dq 16, qq 32, x 16 or 32 by VEX.L, h half of x, f quarter of x, e eighth of x;  s: GDT pseudo-descriptor;
  *   p: far pointer in memory; a: BOUND's two; n: no size (LEA, INVLPG, FXSAVE...)
+ * Operand notation, EVEX, after the size
+ *   {k} {kz}    the result may be masked; {kz}: also with zeroing, unless it is in memory
+ *   :b :w :d :q the memory operand has elements of this size, and those masked off are not touched
+ *   !d !q       the same of a result, but that those masked off fault, too
+ *   /d /q       it may be one such element, broadcast; ":/d" is both
+ *   {sae} {er}  the register form may suppress exceptions; {er}: and choose the rounding
+ * The factor of an 8-bit displacement (disp8*N) is the size of the memory operand, as above; an
+ * element's where the operand is one a lane (VSIB) or has as many as the mask (IF_PACKED).
  *   Fixed operands are written in lower case or as numbers: al, ax, eax, rax, cl, dx, 1, xmm0, st0.
  *   The first operand is the destination unless IF_NODST says that it is only read.
  */
@@ -72,6 +82,8 @@ enum insn_row_flags {
 	IF_FP = 1 << 18,     /* vector rows: reads or writes MXCSR */
 	IF_VSIB = 1 << 19,   /* SIB names a vector as the index: its number goes to imm2 */
 	IF_NOSTUB = 1 << 20, /* vector rows: the routine does it in C, without insn->stub */
+	IF_AVX512 = 1 << 21, /* EVEX and opmask rows, with IF_AVX: #UD unless XCR0 has ZMM's state, too */
+	IF_PACKED = 1 << 22, /* memory holds only the elements that the mask selects, side by side */
 };
 
 #define INSN_MAX_OPERANDS 4
@@ -96,15 +108,28 @@ struct insn_row {
 	uint8_t reg, rm; /* fixed ModRM fields or INSN_ANY */
 	uint8_t mod;     /* INSN_MOD_*: */
 	bool has_modrm, plus_r;
+	bool evex;
+	/* EVEX: */
+	uint8_t masking;   /* INSN_MASK_* */
+	uint8_t element;   /* bytes of a memory element that the mask picks or leaves out, or 0 */
+	bool faults_whole; /* also those left out */
+	uint8_t broadcast; /* bytes of an element that is broadcast, or 0 */
+	uint8_t rounding;  /* INSN_ROUNDING_* */
 	struct insn_operand operand[INSN_MAX_OPERANDS];
 };
 
 enum { INSN_ANY = 0xff };
+enum { INSN_MASK_NONE, INSN_MASK_MERGE, INSN_MASK_ZERO };
+enum { INSN_ROUNDING_NONE, INSN_ROUNDING_SAE, INSN_ROUNDING_ER };
 enum {
 	INSN_PREFIX_ANY, INSN_PREFIX_NP, INSN_PREFIX_NFX, INSN_PREFIX_66, INSN_PREFIX_F3,
 	INSN_PREFIX_F2,
 };
-enum { INSN_VEX_NONE, INSN_VEX_L, INSN_VEX_128, INSN_VEX_256, INSN_VEX_LIG };
+/* Also the lengths of EVEX. */
+enum {
+	INSN_VEX_NONE, INSN_VEX_L, INSN_VEX_128, INSN_VEX_256, INSN_VEX_LIG, INSN_VEX_512,
+	INSN_VEX_LY,
+};
 enum { INSN_MOD_ANY, INSN_MOD_MEM, INSN_MOD_REG };
 
 /* What instructions are decoded for: the default sizes of the code segment. */
@@ -119,6 +144,16 @@ enum insn_flags {
 	INSN_VEX_L1 = 1 << 5,
 	INSN_REX_W = 1 << 6,
 	INSN_66 = 1 << 7,
+};
+
+/* struct insn's `evex`: the fourth byte of the prefix, but that its V' bit says that there is one. */
+enum insn_evex {
+	INSN_EVEX_MASK = 7, /* aaa */
+	INSN_EVEX = 1 << 3,
+	INSN_EVEX_B = 1 << 4, /* memory: broadcast; registers: rounding control or SAE */
+	INSN_EVEX_LENGTH_SHIFT = 5,
+	INSN_EVEX_LENGTH = 3 << 5,
+	INSN_EVEX_Z = 1 << 7,
 };
 
 /*
@@ -148,6 +183,7 @@ struct insn {
 	uint8_t opsize, addrsize; /* bytes */
 	uint8_t flags;            /* enum insn_flags */
 	uint8_t imm2;             /* ENTER's level, the vector register in imm8[7:4] */
+	uint8_t evex;             /* enum insn_evex, 0 for other encodings */
 };
 
 enum insn_status {
@@ -173,5 +209,9 @@ enum insn_status insn_decode(const uint8_t *bytes, size_t n, enum insn_mode mode
 bool insn_mem_written(const struct insn_row *row);
 /* Bytes of the memory operand the row names, 0 for none or no size. */
 unsigned insn_mem_size(const struct insn_row *row, const struct insn *insn);
+/* Bytes of a vector: 16, 32 or 64. */
+unsigned insn_vector_size(const struct insn *insn);
+/* How many of the mask's bits count for the memory operand; the row has elements. */
+unsigned insn_mask_lanes(const struct insn_row *row, const struct insn *insn);
 
 #endif

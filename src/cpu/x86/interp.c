@@ -343,6 +343,7 @@ static void interp_set_state(struct vcpu *vcpu, const struct x86_state *state)
 	struct cpu *cpu = (struct cpu *)vcpu;
 
 	cpu->state = *state;
+	vector_note_zmm(cpu);
 	cpu->debug_pending = 0;
 	memcpy(cpu->gpr, state->gpr, sizeof(cpu->gpr));
 	cpu_set_rflags(cpu, state->rflags);

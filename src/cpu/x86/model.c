@@ -84,7 +84,8 @@ static void set_masks(struct x86_model *m)
 	for (enum insn_feature f = F_BASE + 1; f < F_N_FEATURES; f++)
 		if (m->has[f])
 			m->cr4_mask |= feature_get(f)->cr4;
-	m->xcr0_mask = XCR0_X87 | XCR0_SSE | (m->has[F_AVX] ? XCR0_AVX : 0);
+	m->xcr0_mask = XCR0_X87 | XCR0_SSE | (m->has[F_AVX] ? XCR0_AVX : 0) |
+		       (m->has[F_AVX512F] ? XCR0_AVX512 : 0);
 	m->efer_mask = (m->has[F_SYSCALL] ? EFER_SCE : 0) | (m->has[F_LM] ? EFER_LME : 0) |
 		       (m->has[F_NX] ? EFER_NXE : 0);
 	m->rflags_mask = RFLAGS_LOADABLE | RFLAGS_FIXED;

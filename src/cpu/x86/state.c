@@ -13,6 +13,10 @@
 #define SEGMENT_FIELDS(s)                                                                          \
 	FIELD(s.base), FIELD(s.limit), FIELD(s.selector), FIELD(s.attr)
 
+/* Half of the vectors' low halves: version 1 had 16 registers. */
+#define YMM_FIELD(name, first, since)                                                              \
+	{name, offsetof(struct x86_state, ymm[first]), 1, 16 * 32, since, false}
+
 static const struct state_field fields[] = {
 	FIELD(gpr), FIELD(rip), FIELD(rflags),
 	SEGMENT_FIELDS(seg[X86_ES]), SEGMENT_FIELDS(seg[X86_CS]), SEGMENT_FIELDS(seg[X86_SS]),
@@ -27,7 +31,8 @@ static const struct state_field fields[] = {
 	FIELD(mtrr_def_type), FIELD(mtrr_fix), FIELD(mtrr_var),
 	FIELD(kvm_wall_clock), FIELD(kvm_system_time),
 	FIELD(fpu.fcw), FIELD(fpu.fsw), FIELD(fpu.ftw), FIELD(fpu.fop), FIELD(fpu.fip), FIELD(fpu.fdp),
-	FIELD(fpu.st), FIELD(mxcsr), FIELD(ymm),
+	FIELD(fpu.st), FIELD(mxcsr), YMM_FIELD("ymm", 0, 0),
+	YMM_FIELD("ymm_16_31", 16, 3), FIELD_SINCE(zmm_high, 3), FIELD_SINCE(k, 3),
 	FIELD(activity), FIELD(interrupt_shadow), FIELD_SINCE(shadow_by_ss, 2), FIELD(nmi_masked),
 	FIELD_SINCE(smm, 2), FIELD_SINCE(nmi_masked_before_smm, 2), FIELD_SINCE(smbase, 2),
 	FIELD(interrupt_taken), FIELD(interrupt_vector), FIELD(nmi_taken),
@@ -46,7 +51,7 @@ static bool check(const void *object)
 
 const struct state_table x86_state_table = {
 	.name = "x86",
-	.version = 2,
+	.version = 3,
 	.object_size = sizeof(struct x86_state),
 	.fields = fields,
 	.n_fields = G_N_ELEMENTS(fields),
@@ -90,6 +95,8 @@ void x86_state_init(struct x86_state *s, bool bsp)
 	s->fpu = old.fpu;
 	s->mxcsr = old.mxcsr;
 	memcpy(s->ymm, old.ymm, sizeof(s->ymm));
+	memcpy(s->zmm_high, old.zmm_high, sizeof(s->zmm_high));
+	memcpy(s->k, old.k, sizeof(s->k));
 	s->xcr0 = old.xcr0;
 	s->tsc_offset = old.tsc_offset;
 	s->tsc_aux = old.tsc_aux;
@@ -146,6 +153,8 @@ static uint32_t mode_key(const struct cpu *cpu)
 		key |= MODE_NO_SSE;
 	if (!(s->cr4 & CR4_OSXSAVE) || (~s->xcr0 & (XCR0_SSE | XCR0_AVX)))
 		key |= MODE_NO_AVX;
+	if ((key & MODE_NO_AVX) || (~s->xcr0 & XCR0_AVX512))
+		key |= MODE_NO_AVX512;
 	if ((s->rflags & RFLAGS_TF) || debug_enabled(cpu))
 		key |= MODE_STEP;
 	if (cpu->debugger.n_points || cpu->debugger.step)

@@ -95,6 +95,10 @@ enum {
 #define XCR0_X87 (1ull << 0)
 #define XCR0_SSE (1ull << 1)
 #define XCR0_AVX (1ull << 2)
+#define XCR0_OPMASK    (1ull << 5)
+#define XCR0_ZMM_HIGH  (1ull << 6) /* SDM: ZMM_Hi256 */
+#define XCR0_ZMM_16_31 (1ull << 7) /* SDM: Hi16_ZMM */
+#define XCR0_AVX512    (XCR0_OPMASK | XCR0_ZMM_HIGH | XCR0_ZMM_16_31)
 
 enum x86_activity { X86_ACTIVE, X86_HALTED, X86_WAIT_FOR_SIPI };
 
@@ -125,7 +129,10 @@ struct x86_state {
 
 	struct x86_fpu fpu;
 	uint32_t mxcsr;
-	uint8_t ymm[16][32];
+	/* ZMM0 to ZMM31, in halves: so the parts that all hosts have stay together. */
+	uint8_t ymm[32][32];
+	uint8_t zmm_high[32][32];
+	uint64_t k[8];
 
 	uint8_t activity; /* enum x86_activity */
 	bool interrupt_shadow;

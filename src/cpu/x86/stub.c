@@ -8,10 +8,13 @@
  *   W, U or E, R    xmm3, eax        r10, or memory at rsi
  *   L               xmm4             (only read)
  *   xmm0            xmm0             cpu->state.ymm[0]
+ *   the mask        k1               by rcx, as the next ones
+ *   Kr, Kh, Km      k2, k3, k4
  *   P, Q, N, T      as the guest's: they are live in the host
  *
  * with cpu in rdi and the insn in rdx. Legacy SSE moves 16 bytes and so leaves the upper
- * halves alone; VEX moves 32 and the instruction itself zeroes them.
+ * halves alone; VEX and EVEX move 32 and the instruction itself zeroes them. Only those of 512 bits
+ * read zmm_high; the others zero the result's.
  *
  * An unmasked exception raises SIGFPE in the stub. The handler makes the stub return through
  * fault_exit, with the vector in eax; r11d says whether the stub has MXCSR loaded.
@@ -27,8 +30,8 @@
 #include "cpu/x86/insn_int.h"
 #include "cpu/x86/stub.h"
 
-#define ARENA_SIZE   (32u << 20)
-#define STUB_MAX     160
+#define ARENA_SIZE   (128u << 20)
+#define STUB_MAX     256
 #define HOST_MXCSR   0x1f80
 #define STATE(field) offsetof(struct cpu, field)
 
@@ -40,7 +43,7 @@ static struct {
 	uint8_t *rw; /* the same pages twice, so that none is writable and executable */
 	uint8_t *rx;
 	size_t used;
-	GHashTable *by_code; /* GBytes -> stub_fn */
+	GHashTable *by_key; /* stub_key() -> stub_fn */
 	struct sigaction foreign;
 } arena;
 
@@ -85,6 +88,43 @@ static void emit_vector_move(struct emitter *e, bool avx, bool store, unsigned r
 	emit_disp32(e, reg, base, STATE(state.ymm));
 }
 
+/* The upper half of a 512-bit register: vinserti64x4, vextracti64x4. */
+static void emit_high_move(struct emitter *e, bool store, unsigned reg, enum host_gpr base)
+{
+	EMIT(e, 0x62, base >= R8 ? 0xd3 : 0xf3, store ? 0xfd : 0x85 | (~reg & 15) << 3, 0x48,
+	     store ? 0x3b : 0x3a);
+	emit_disp32(e, reg, base, STATE(state.zmm_high));
+	EMIT(e, 1);
+}
+
+static void emit_high_zero(struct emitter *e, enum host_gpr base)
+{
+	EMIT(e, 0xc5, 0xd1, 0xef, 0xed);		     /* vpxor xmm5, xmm5, xmm5 */
+	EMIT(e, 0xc4, base >= R8 ? 0xc1 : 0xe1, 0x7e, 0x7f); /* vmovdqu ymm5 */
+	emit_disp32(e, 5, base, STATE(state.zmm_high));
+}
+
+/* A whole vector of VEX or EVEX. */
+static void emit_wide_move(struct emitter *e, const struct insn *insn, bool store, unsigned reg,
+			   enum host_gpr base)
+{
+	emit_vector_move(e, true, store, reg, base);
+	if (insn_vector_size(insn) == 64)
+		emit_high_move(e, store, reg, base);
+	else if (store && x86_model_host()->has[F_AVX512F])
+		emit_high_zero(e, base);
+}
+
+/* k<reg> from or to state.k[], whose number is in the low 3 bits of insn's byte at `field`. */
+static void emit_opmask_move(struct emitter *e, bool store, unsigned reg, size_t field)
+{
+	int32_t place = STATE(state.k);
+
+	EMIT(e, 0x0f, 0xb6, 0x4a, field, 0x83, 0xe1, 7); /* movzx ecx, [rdx+field]; and ecx, 7 */
+	EMIT(e, 0xc4, 0xe1, 0xf8, store ? 0x91 : 0x90, 0x84 | reg << 3, 0xcf); /* kmovq */
+	emit_bytes(e, &place, 4); /* [rdi + rcx * 8 + place] */
+}
+
 static void emit_rax_move(struct emitter *e, bool store, enum host_gpr base)
 {
 	EMIT(e, 0x49, store ? 0x89 : 0x8b, base & 7);
@@ -119,10 +159,23 @@ static void emit_operand(struct emitter *e, const struct insn_row *row, const st
 		{'R', false, 0, R10, offsetof(struct insn, rm)},
 		{'L', true, 4, RAX, offsetof(struct insn, imm2)},
 	};
+	static const struct {
+		char letter;
+		uint8_t host_reg, field;
+	} opmasks[] = {
+		{'r', 2, offsetof(struct insn, reg)},
+		{'h', 3, offsetof(struct insn, vvvv)},
+		{'m', 4, offsetof(struct insn, rm)},
+	};
 	bool avx = row->vex != INSN_VEX_NONE;
 
-	if (is_fixed(op, "xmm"))
-		emit_vector_move(e, avx, store, 0, RDI);
+	for (unsigned i = 0; op->kind == 'K' && i < G_N_ELEMENTS(opmasks); i++)
+		if (op->size[0] == opmasks[i].letter)
+			emit_opmask_move(e, store, opmasks[i].host_reg, opmasks[i].field);
+	if (is_fixed(op, "xmm") && avx)
+		emit_wide_move(e, insn, store, 0, RDI);
+	else if (is_fixed(op, "xmm"))
+		emit_vector_move(e, false, store, 0, RDI);
 	if (is_fixed(op, "ecx") && store)
 		EMIT(e, 0x48, 0x89, 0x4f, 8 * X86_RCX); /* mov [rdi+rcx's], rcx */
 	if (is_fixed(op, "ax"))
@@ -133,8 +186,10 @@ static void emit_operand(struct emitter *e, const struct insn_row *row, const st
 			continue;
 		if (!store)
 			emit_place(e, places[i].base, places[i].field, places[i].vector);
-		if (places[i].vector)
-			emit_vector_move(e, avx, store, places[i].host_reg, places[i].base);
+		if (places[i].vector && avx)
+			emit_wide_move(e, insn, store, places[i].host_reg, places[i].base);
+		else if (places[i].vector)
+			emit_vector_move(e, false, store, places[i].host_reg, places[i].base);
 		else
 			emit_rax_move(e, store, places[i].base);
 	}
@@ -148,16 +203,30 @@ static const struct insn_operand *find_operand(const struct insn_row *row, const
 	return NULL;
 }
 
+static bool has_opmask(const struct insn_row *row, char place)
+{
+	for (unsigned i = 0; i < INSN_MAX_OPERANDS; i++)
+		if (row->operand[i].kind == 'K' && row->operand[i].size[0] == place)
+			return true;
+	return false;
+}
+
 static uint8_t modrm(const struct insn_row *row, const struct insn *insn)
 {
 	unsigned reg = row->reg, rm = row->rm;
 
 	if (reg == INSN_ANY)
-		reg = find_operand(row, "V") ? 1 : find_operand(row, "P") ? insn->reg : 0;
+		reg = find_operand(row, "V")   ? 1
+		      : has_opmask(row, 'r')   ? 2
+		      : find_operand(row, "P") ? insn->reg
+					       : 0;
 	if (insn->flags & INSN_MEM)
 		return reg << 3 | RSI;
 	if (rm == INSN_ANY)
-		rm = find_operand(row, "WU") ? 3 : find_operand(row, "QNT") ? insn->rm : 0;
+		rm = find_operand(row, "WU")	? 3
+		     : has_opmask(row, 'm')	? 4
+		     : find_operand(row, "QNT") ? insn->rm
+						: 0;
 	return 0xc0 | reg << 3 | rm;
 }
 
@@ -171,11 +240,31 @@ static bool needs_w(const struct insn_row *row, const struct insn *insn)
 	return row->w == 1 || (sized && (insn->flags & INSN_REX_W));
 }
 
+static const uint8_t pp[] = {[INSN_PREFIX_66] = 1, [INSN_PREFIX_F3] = 2, [INSN_PREFIX_F2] = 3};
+
+/* The stub's own: any mask is in k1, and L'L is 0 where the instruction ignores it. */
+static uint8_t stub_evex(const struct insn_row *row, const struct insn *insn)
+{
+	bool rounds = (insn->evex & INSN_EVEX_B) && !(insn->flags & INSN_MEM);
+	uint8_t evex = insn->evex & ~INSN_EVEX_MASK;
+
+	if (rounds ? row->rounding == INSN_ROUNDING_SAE : row->vex == INSN_VEX_LIG)
+		evex &= ~INSN_EVEX_LENGTH;
+	return evex | !!(insn->evex & INSN_EVEX_MASK);
+}
+
+static void emit_evex(struct emitter *e, const struct insn_row *row, const struct insn *insn)
+{
+	unsigned vvvv = find_operand(row, "H") ? 2 : 0;
+
+	EMIT(e, 0x62, 0xf0 | row->map,
+	     needs_w(row, insn) << 7 | (~vvvv & 0xf) << 3 | 4 | pp[row->prefix],
+	     stub_evex(row, insn));
+}
+
 static void emit_vex(struct emitter *e, const struct insn_row *row, const struct insn *insn)
 {
-	static const uint8_t pp[] = {
-		[INSN_PREFIX_66] = 1, [INSN_PREFIX_F3] = 2, [INSN_PREFIX_F2] = 3};
-	unsigned vvvv = find_operand(row, "H") ? 2 : 0;
+	unsigned vvvv = find_operand(row, "H") ? 2 : has_opmask(row, 'h') ? 3 : 0;
 	bool l = row->vex != INSN_VEX_LIG && (insn->flags & INSN_VEX_L1);
 
 	EMIT(e, 0xc4, 0xe0 | row->map,
@@ -199,7 +288,9 @@ static void emit_legacy(struct emitter *e, const struct insn_row *row, const str
 
 static void emit_instruction(struct emitter *e, const struct insn_row *row, const struct insn *insn)
 {
-	if (row->vex != INSN_VEX_NONE)
+	if (row->evex)
+		emit_evex(e, row, insn);
+	else if (row->vex != INSN_VEX_NONE)
 		emit_vex(e, row, insn);
 	else
 		emit_legacy(e, row, insn);
@@ -231,6 +322,8 @@ static void emit_inputs(struct emitter *e, const struct insn_row *row, const str
 {
 	for (unsigned i = 0; i < INSN_MAX_OPERANDS; i++)
 		emit_operand(e, row, insn, &row->operand[i], false);
+	if (insn->evex & INSN_EVEX_MASK)
+		emit_opmask_move(e, false, 1, offsetof(struct insn, evex));
 	if (row->flags & IF_FP) {
 		EMIT(e, 0x41, 0xbb, 1, 0, 0, 0); /* mov r11d, 1 */
 		emit_mxcsr_in(e);
@@ -276,34 +369,57 @@ static void emit_fault_exit(struct emitter *e)
 	EMIT(e, 0xc3);
 }
 
-/* The caller holds arena.lock. */
+/* The caller holds arena.lock. NULL: no more room. */
 static stub_fn arena_add(const struct emitter *e)
 {
 	stub_fn stub = (stub_fn)(arena.rx + arena.used);
 
-	g_assert(arena.used + STUB_MAX <= ARENA_SIZE);
+	if (arena.used + STUB_MAX > ARENA_SIZE)
+		return NULL;
 	memcpy(arena.rw + arena.used, e->code, e->n);
 	arena.used += (e->n + 15) & ~15u;
 	return stub;
 }
 
-stub_fn stub_get(const struct insn *insn)
+/* All that the code depends on. */
+static uint64_t stub_key(const struct insn_row *row, const struct insn *insn)
 {
-	const struct insn_row *row = insn_row_get(insn->row);
+	uint64_t length = insn->flags & INSN_VEX_L1, w = needs_w(row, insn);
+	uint64_t evex = row->evex ? stub_evex(row, insn) : 0;
+	uint64_t imm = find_operand(row, "I") ? insn->imm & 0xff : 0;
+
+	return insn->row | (uint64_t)modrm(row, insn) << 16 | evex << 24 | imm << 32 |
+	       length << 40 | w << 48;
+}
+
+static guint hash_key(gconstpointer key)
+{
+	return (uint64_t)key * 0x9e3779b97f4a7c15 >> 32;
+}
+
+static stub_fn stub_make(const struct insn_row *row, const struct insn *insn)
+{
 	struct emitter e = {0};
-	stub_fn stub;
 
 	emit_inputs(&e, row, insn);
 	emit_instruction(&e, row, insn);
 	emit_outputs(&e, row, insn);
+	return arena_add(&e);
+}
 
-	g_autoptr(GBytes) key = g_bytes_new(e.code, e.n);
+stub_fn stub_get(const struct insn *insn)
+{
+	const struct insn_row *row = insn_row_get(insn->row);
+	gpointer key = (gpointer)stub_key(row, insn);
+	stub_fn stub;
+
 	g_mutex_lock(&arena.lock);
 	g_assert(arena.rw);
-	stub = (stub_fn)g_hash_table_lookup(arena.by_code, key);
+	stub = (stub_fn)g_hash_table_lookup(arena.by_key, key);
 	if (!stub) {
-		stub = arena_add(&e);
-		g_hash_table_insert(arena.by_code, g_bytes_ref(key), (gpointer)stub);
+		stub = stub_make(row, insn);
+		if (stub)
+			g_hash_table_insert(arena.by_key, key, (gpointer)stub);
 	}
 	g_mutex_unlock(&arena.lock);
 	return stub;
@@ -360,9 +476,9 @@ bool stub_init(GError **error)
 	bool ok;
 
 	g_mutex_lock(&arena.lock);
-	ok = arena.by_code || arena_map(error);
-	if (ok && !arena.by_code) {
-		arena.by_code = g_hash_table_new(g_bytes_hash, g_bytes_equal);
+	ok = arena.by_key || arena_map(error);
+	if (ok && !arena.by_key) {
+		arena.by_key = g_hash_table_new(hash_key, NULL);
 		emit_fault_exit(&e);
 		arena_add(&e);
 		sigaction(SIGFPE, &action, &arena.foreign);

@@ -41,10 +41,13 @@ static void parse_word(struct insn_row *row, const char *word, bool *have_opcode
 		{"W1", SETS(w, 1)},
 		{"W0", SETS(w, 0)},
 		{"VEX", SETS(vex, INSN_VEX_LIG)},
+		{"EVEX", SETS(evex, true)},
 		{"L", SETS(vex, INSN_VEX_L)},
 		{"128", SETS(vex, INSN_VEX_128)},
 		{"LZ", SETS(vex, INSN_VEX_128)},
 		{"256", SETS(vex, INSN_VEX_256)},
+		{"512", SETS(vex, INSN_VEX_512)},
+		{"LY", SETS(vex, INSN_VEX_LY)},
 		{"LIG", SETS(vex, INSN_VEX_LIG)},
 		{"/r", SETS(has_modrm, true)},
 		{"m:", SETS(mod, INSN_MOD_MEM)},
@@ -82,6 +85,45 @@ static void parse_word(struct insn_row *row, const char *word, bool *have_opcode
 	}
 }
 
+static uint8_t element_size(char letter)
+{
+	static const char letters[] = "bwdq";
+	const char *found = strchr(letters, letter);
+
+	g_assert(letter && found);
+	return 1 << (found - letters);
+}
+
+/* What may follow an operand's size; cuts it off. */
+static void parse_suffix(struct insn_row *row, char *operand)
+{
+	static const struct {
+		const char *word;
+		size_t offset;
+		uint8_t value;
+	} words[] = {
+		{"{k}", offsetof(struct insn_row, masking), INSN_MASK_MERGE},
+		{"{kz}", offsetof(struct insn_row, masking), INSN_MASK_ZERO},
+		{"{sae}", offsetof(struct insn_row, rounding), INSN_ROUNDING_SAE},
+		{"{er}", offsetof(struct insn_row, rounding), INSN_ROUNDING_ER},
+	};
+	char *suffix = strpbrk(operand, ":!/{");
+
+	if (!suffix)
+		return;
+	for (size_t i = 0; i < G_N_ELEMENTS(words); i++)
+		if (strstr(suffix, words[i].word))
+			((uint8_t *)row)[words[i].offset] = words[i].value;
+	const char *element = strpbrk(suffix, "bwdq");
+
+	if (strpbrk(suffix, ":!"))
+		row->element = element_size(*element);
+	row->faults_whole |= suffix[0] == '!';
+	if (strchr(suffix, '/'))
+		row->broadcast = element_size(*element);
+	*suffix = 0;
+}
+
 static void parse_operands(struct insn_row *row)
 {
 	g_auto(GStrv) names = g_strsplit(row->operands, ",", -1);
@@ -91,6 +133,7 @@ static void parse_operands(struct insn_row *row)
 		const char *s = names[i];
 
 		g_assert(i < INSN_MAX_OPERANDS);
+		parse_suffix(row, names[i]);
 		op->kind = 'f';
 		if (g_ascii_isupper(s[0]))
 			op->kind = *s++;
@@ -119,12 +162,17 @@ static void parse_row(struct insn_row *row)
 	parse_operands(row);
 }
 
-static void index_row(GArray *lists[2][4][256], uint16_t n)
+typedef GArray *index_lists[INSN_N_ENCODINGS][4][256];
+
+static void index_row(index_lists lists, uint16_t n)
 {
 	const struct insn_row *row = &rows[n];
+	enum insn_encoding encoding = row->evex	 ? INSN_IS_EVEX
+				      : row->vex ? INSN_IS_VEX
+						 : INSN_LEGACY;
 
 	for (unsigned i = 0; i < (row->plus_r ? 8 : 1); i++) {
-		GArray **list = &lists[row->vex != INSN_VEX_NONE][row->map][row->opcode + i];
+		GArray **list = &lists[encoding][row->map][row->opcode + i];
 
 		if (!*list)
 			*list = g_array_new(false, false, sizeof(uint16_t));
@@ -134,7 +182,7 @@ static void index_row(GArray *lists[2][4][256], uint16_t n)
 
 static gpointer table_init_once(gpointer unused)
 {
-	GArray *lists[2][4][256] = {0};
+	index_lists lists = {0};
 	uint32_t used = 0;
 
 	for (size_t n = 0; n < G_N_ELEMENTS(rows); n++) {
@@ -143,7 +191,7 @@ static gpointer table_init_once(gpointer unused)
 			index_row(lists, n);
 	}
 	insn_index.candidates = g_new(uint16_t, 8 * G_N_ELEMENTS(rows) + 1);
-	for (unsigned i = 0; i < 2 * 4 * 256; i++) {
+	for (unsigned i = 0; i < INSN_N_ENCODINGS * 4 * 256; i++) {
 		GArray *list = (&lists[0][0][0])[i];
 
 		(&insn_index.start[0][0][0])[i] = used;

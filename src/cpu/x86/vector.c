@@ -45,8 +45,7 @@ static G_GNUC_NO_INLINE void store_slow(struct cpu *cpu, const struct insn *insn
 	mmu_write_slow(cpu, insn, address, bounce, insn->opsize);
 }
 
-static G_GNUC_NORETURN G_GNUC_NO_INLINE void raise_misaligned(struct cpu *cpu,
-							      const struct insn *insn)
+void vector_raise_misaligned(struct cpu *cpu, const struct insn *insn)
 {
 	check_pending(cpu, insn);
 	cpu_fault_code(cpu, insn, EXC_GP, 0);
@@ -57,7 +56,7 @@ static inline uint64_t vector_address(struct cpu *cpu, const struct insn *insn)
 	uint64_t address = insn_ea(cpu, insn);
 
 	if (G_UNLIKELY(address & insn->imm))
-		raise_misaligned(cpu, insn);
+		vector_raise_misaligned(cpu, insn);
 	return address;
 }
 
@@ -129,8 +128,17 @@ static void zero_upper(struct cpu *cpu, unsigned from)
 {
 	unsigned n = cpu->state.efer & EFER_LMA && cpu->state.seg[X86_CS].attr & SEG_L ? 16 : 8;
 
-	for (unsigned i = 0; i < n; i++)
+	for (unsigned i = 0; i < n; i++) {
 		memset(cpu->state.ymm[i] + from, 0, 32 - from);
+		vector_zero_high(cpu, i);
+	}
+}
+
+void vector_note_zmm(struct cpu *cpu)
+{
+	static const uint8_t zero[16 * 32];
+
+	cpu->zmm_used = memcmp(cpu->state.zmm_high, zero, sizeof(zero)) != 0;
 }
 
 static void vzeroupper(struct cpu *cpu, const struct insn *insn)
@@ -210,6 +218,7 @@ static void maskmov_load(struct cpu *cpu, const struct insn *insn, unsigned size
 		memcpy(result + i * size, &v, size);
 	}
 	memcpy(cpu->state.ymm[insn->reg], result, 32);
+	vector_zero_high(cpu, insn->reg);
 }
 
 static void maskmov_store(struct cpu *cpu, const struct insn *insn, unsigned size)
@@ -322,6 +331,8 @@ static void gather(struct cpu *cpu, const struct insn *insn, unsigned index_size
 	}
 	memcpy(cpu->state.ymm[insn->reg], result, 32);
 	memset(cpu->state.ymm[insn->vvvv], 0, 32);
+	vector_zero_high(cpu, insn->reg);
+	vector_zero_high(cpu, insn->vvvv);
 }
 
 #define GATHER(index_size, size)                                                       \
@@ -363,17 +374,19 @@ bool vector_prepare(const uint8_t *bytes, struct insn *insn)
 		const struct exec_set *set;
 		exec_fn store;
 	} stores[] = {
-		{&exec_vector, vector_store},
-		{&exec_mmx, mmx_store},
-		{&exec_x87, x87_store},
+		{&exec_vector, vector_store},	{&exec_evex, evex_store},
+		{&exec_mmx, mmx_store},		{&exec_x87, x87_store},
 		{&exec_x87_control, mmx_store},
 	};
 	const struct insn_row *row = insn_row_get(insn->row);
 	unsigned size = insn_mem_size(row, insn);
 	bool memory = insn->flags & INSN_MEM;
 
-	if (!(row->flags & IF_NOSTUB))
+	if (!(row->flags & IF_NOSTUB)) {
 		insn->stub = (const void *)stub_get(insn);
+		if (!insn->stub)
+			return false;
+	}
 	if (memory && size)
 		insn->opsize = size;
 	insn->imm = memory && is_aligned(row) ? size - 1 : 0;

@@ -26,6 +26,9 @@ bool vector_prepare(const uint8_t *bytes, struct insn *insn);
 /* When the thread stops running guest code: brings the x87's registers into cpu->state. */
 void vector_leave(struct cpu *cpu);
 
+/* To be called where state.zmm_high was written from outside: derives zmm_used. */
+void vector_note_zmm(struct cpu *cpu);
+
 /* MXCSR's bits that may be set. */
 uint32_t vector_mxcsr_mask(void);
 

@@ -14,10 +14,12 @@
 /* An exec_set of one routine for registers and one for memory. */
 #define VECTOR_SET(name, r, m) const struct exec_set exec_##name = {{{r, r, r, r}, {m, m, m, m}}};
 
-extern const struct exec_set exec_vector, exec_mmx, exec_x87, exec_x87_control;
+extern const struct exec_set exec_vector, exec_evex, exec_mmx, exec_x87, exec_x87_control;
 
 /* Raises what a stub returned. */
 void vector_raise(struct cpu *cpu, const struct insn *insn, unsigned vector) G_GNUC_NORETURN;
+
+void vector_raise_misaligned(struct cpu *cpu, const struct insn *insn) G_GNUC_NORETURN;
 
 static inline void vector_run(struct cpu *cpu, const struct insn *insn, void *mem)
 {
@@ -40,7 +42,14 @@ void x87_check_pending(struct cpu *cpu, const struct insn *insn);
  */
 void x87_enter_mmx(struct cpu *cpu);
 
+/* What writes a vector register in C zeroes the rest of it. */
+static inline void vector_zero_high(struct cpu *cpu, unsigned reg)
+{
+	memset(cpu->state.zmm_high[reg], 0, sizeof(cpu->state.zmm_high[reg]));
+}
+
 void vector_store(struct cpu *cpu, const struct insn *insn);
+void evex_store(struct cpu *cpu, const struct insn *insn);
 void mmx_load(struct cpu *cpu, const struct insn *insn);
 void mmx_store(struct cpu *cpu, const struct insn *insn);
 void x87_store(struct cpu *cpu, const struct insn *insn);

@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * FXSAVE and the XSAVE family (SDM volume 1, 10.5 and chapter 13), on cpu->state. Components are
- * x87, SSE and AVX; XSAVEOPT does XSAVE's init optimisation and never the modified one.
+ * x87, SSE, AVX and AVX-512's three; XSAVEOPT does XSAVE's init optimisation and never the modified
+ * one.
  */
 #include "cpu/x86/vector_int.h"
 
 enum {
-	LEGACY_SIZE = 512,
-	HEADER_SIZE = 64,
-	AVX_OFFSET = LEGACY_SIZE + HEADER_SIZE, /* in both forms, since AVX is the only one there */
-	AVX_SIZE = 256,
+	LEGACY_SIZE = XSAVE_LEGACY_SIZE,
 	MXCSR_OFFSET = 24,
 	ST_OFFSET = 32,
 	XMM_OFFSET = 160,
@@ -91,33 +89,96 @@ static uint32_t check_mxcsr(struct cpu *cpu, const struct insn *insn, const uint
 	return v;
 }
 
-/* One half of the vector registers; `half` is 0 or 16. */
-static void pack_vectors(const struct cpu *cpu, unsigned half, uint8_t *image)
+/*
+ * The vector components: each is rows of equal size, taken from the registers one after the other.
+ * Components 0 and 1 lie in the legacy region, XMM registers at XMM_OFFSET.
+ */
+static const struct part {
+	uint8_t component;
+	uint8_t first, n; /* registers; those above ZMM7 are left alone outside 64-bit mode */
+	uint16_t from;	  /* where the first one is in struct x86_state */
+	uint8_t stride, size;
+	uint16_t at; /* within the component, which has `stride` bytes a register, too */
+	uint8_t to_stride;
+} parts[] = {
+#define FROM(member) offsetof(struct x86_state, member)
+	{1, 0, 16, FROM(ymm), 32, 16, 0, 16},
+	{2, 0, 16, FROM(ymm[0][16]), 32, 16, 0, 16},
+	{5, 0, 8, FROM(k), 8, 8, 0, 8},
+	{6, 0, 16, FROM(zmm_high), 32, 32, 0, 32},
+	{7, 16, 16, FROM(ymm[16]), 32, 32, 0, 64},
+	{7, 16, 16, FROM(zmm_high[16]), 32, 32, 32, 64},
+#undef FROM
+};
+
+static unsigned n_registers(const struct cpu *cpu, const struct part *p)
 {
-	for (unsigned i = 0; i < n_vectors(cpu); i++)
-		memcpy(image + i * 16, cpu->state.ymm[i] + half, 16);
+	if (is_long(cpu))
+		return p->n;
+	return p->first ? 0 : 8;
 }
 
-static void unpack_vectors(struct cpu *cpu, unsigned half, const uint8_t *image)
+static void pack(const struct cpu *cpu, unsigned component, uint8_t *image)
 {
-	for (unsigned i = 0; i < n_vectors(cpu); i++)
-		memcpy(cpu->state.ymm[i] + half, image + i * 16, 16);
+	const uint8_t *state = (const uint8_t *)&cpu->state;
+
+	for (size_t i = 0; i < G_N_ELEMENTS(parts); i++) {
+		const struct part *p = &parts[i];
+
+		for (unsigned j = 0; p->component == component && j < n_registers(cpu, p); j++)
+			memcpy(image + p->at + j * p->to_stride, state + p->from + j * p->stride,
+			       p->size);
+	}
 }
 
-static void reset_vectors(struct cpu *cpu, unsigned half)
+/* The other way; without an image, to the initial configuration. */
+static void unpack(struct cpu *cpu, unsigned component, const uint8_t *image)
 {
-	for (unsigned i = 0; i < n_vectors(cpu); i++)
-		memset(cpu->state.ymm[i] + half, 0, 16);
+	uint8_t *state = (uint8_t *)&cpu->state;
+
+	for (size_t i = 0; i < G_N_ELEMENTS(parts); i++) {
+		const struct part *p = &parts[i];
+
+		for (unsigned j = 0; p->component == component && j < n_registers(cpu, p); j++) {
+			uint8_t *to = state + p->from + j * p->stride;
+
+			if (image)
+				memcpy(to, image + p->at + j * p->to_stride, p->size);
+			else
+				memset(to, 0, p->size);
+		}
+	}
 }
 
-static bool vectors_in_use(const struct cpu *cpu, unsigned half)
+/* Also registers that cannot be reached in this mode. */
+static bool in_use(const struct cpu *cpu, unsigned component)
 {
-	static const uint8_t zero[16];
+	uint64_t any = 0;
 
-	for (unsigned i = 0; i < n_vectors(cpu); i++)
-		if (memcmp(cpu->state.ymm[i] + half, zero, 16))
-			return true;
-	return false;
+	for (size_t i = 0; i < G_N_ELEMENTS(parts); i++) {
+		const struct part *p = &parts[i];
+		const uint8_t *from = (const uint8_t *)&cpu->state + p->from;
+
+		for (unsigned j = 0; p->component == component && j < p->n; j++)
+			for (unsigned k = 0; k < p->size; k += 8)
+				any |= le64_load(from + j * p->stride + k);
+	}
+	return any;
+}
+
+/* Bytes of a component that there are in this mode. */
+static unsigned component_size(const struct cpu *cpu, unsigned component)
+{
+	unsigned size = 0;
+
+	for (size_t i = 0; i < G_N_ELEMENTS(parts); i++) {
+		const struct part *p = &parts[i];
+		unsigned n = n_registers(cpu, p);
+
+		if (p->component == component && n)
+			size = p->at + (n - 1) * p->to_stride + p->size;
+	}
+	return size;
 }
 
 static bool x87_in_use(const struct cpu *cpu)
@@ -148,7 +209,7 @@ static void fxsave(struct cpu *cpu, const struct insn *insn)
 	address = image_address(cpu, insn, 16);
 	pack_x87(cpu, insn, image);
 	pack_mxcsr(cpu, image);
-	pack_vectors(cpu, 0, image + XMM_OFFSET);
+	pack(cpu, 1, image + XMM_OFFSET);
 	mem_write_bytes(cpu, insn, address, image, XMM_OFFSET + 16 * n_vectors(cpu));
 	NEXT();
 }
@@ -164,7 +225,7 @@ static void fxrstor(struct cpu *cpu, const struct insn *insn)
 	mem_read_bytes(cpu, insn, address, image, sizeof(image));
 	cpu->state.mxcsr = check_mxcsr(cpu, insn, image);
 	unpack_x87(cpu, insn, image);
-	unpack_vectors(cpu, 0, image + XMM_OFFSET);
+	unpack(cpu, 1, image + XMM_OFFSET);
 	NEXT();
 }
 VECTOR_SET(fxsave, NULL, fxsave)
@@ -182,14 +243,28 @@ static uint64_t xsave_address(struct cpu *cpu, const struct insn *insn)
 /* Components asked for by EDX:EAX and enabled. */
 static uint64_t requested(const struct cpu *cpu)
 {
-	return cpu->state.xcr0 & (cpu->gpr[X86_RDX] << 32 | (uint32_t)cpu->gpr[X86_RAX]);
+	return cpu->state.xcr0 & cpu->model->xcr0_mask &
+	       (cpu->gpr[X86_RDX] << 32 | (uint32_t)cpu->gpr[X86_RAX]);
 }
 
-/* Components not in their initial configuration (XINUSE). */
-static uint64_t components_in_use(const struct cpu *cpu)
+/* Of some components, those not in their initial configuration (XINUSE). */
+static uint64_t components_in_use(const struct cpu *cpu, uint64_t components)
 {
-	return (x87_in_use(cpu) ? XCR0_X87 : 0) | (vectors_in_use(cpu, 0) ? XCR0_SSE : 0) |
-	       (vectors_in_use(cpu, 16) ? XCR0_AVX : 0);
+	uint64_t used = x87_in_use(cpu) ? XCR0_X87 : 0;
+
+	for (unsigned i = 1; i < XSAVE_N_COMPONENTS; i++)
+		if ((components >> i & 1) && in_use(cpu, i))
+			used |= 1ull << i;
+	return used & components;
+}
+
+/* Where a component above SSE is in an area that has `compacted` in the compacted form, or, if that
+ * is 0, in the standard one. */
+static unsigned component_offset(unsigned component, uint64_t compacted)
+{
+	if (compacted)
+		return cpuid_xsave_size(compacted & ((1ull << component) - 1), true);
+	return cpuid_xsave_component(component)->offset;
 }
 
 static void write_part(struct cpu *cpu, const struct insn *insn, uint64_t address,
@@ -200,41 +275,41 @@ static void write_part(struct cpu *cpu, const struct insn *insn, uint64_t addres
 
 /* Writes just the components' bytes, and MXCSR where asked for. All was probed before. */
 static void write_components(struct cpu *cpu, const struct insn *insn, uint64_t address,
-			     uint64_t components, bool mxcsr)
+			     uint64_t components, uint64_t compacted, bool mxcsr)
 {
-	uint8_t image[AVX_OFFSET + AVX_SIZE];
-	unsigned vectors_size = 16 * n_vectors(cpu);
+	uint8_t image[LEGACY_SIZE], part[XSAVE_PART_MAX];
 
-	pack_x87(cpu, insn, image);
-	pack_mxcsr(cpu, image);
-	pack_vectors(cpu, 0, image + XMM_OFFSET);
-	pack_vectors(cpu, 16, image + AVX_OFFSET);
 	if (components & XCR0_X87) {
+		pack_x87(cpu, insn, image);
 		write_part(cpu, insn, address, image, 0, MXCSR_OFFSET);
 		write_part(cpu, insn, address, image, ST_OFFSET, XMM_OFFSET - ST_OFFSET);
 	}
+	pack_mxcsr(cpu, image);
 	if (mxcsr)
 		write_part(cpu, insn, address, image, MXCSR_OFFSET, 8);
-	if (components & XCR0_SSE)
-		write_part(cpu, insn, address, image, XMM_OFFSET, vectors_size);
-	if (components & XCR0_AVX)
-		write_part(cpu, insn, address, image, AVX_OFFSET, vectors_size);
-}
+	if (components & XCR0_SSE) {
+		pack(cpu, 1, image + XMM_OFFSET);
+		write_part(cpu, insn, address, image, XMM_OFFSET, 16 * n_vectors(cpu));
+	}
+	for (unsigned i = 2; i < XSAVE_N_COMPONENTS; i++) {
+		unsigned size = component_size(cpu, i);
 
-static unsigned area_size(uint64_t components)
-{
-	return components & XCR0_AVX ? AVX_OFFSET + AVX_SIZE : AVX_OFFSET;
+		if (!(components >> i & 1) || !size)
+			continue;
+		pack(cpu, i, part);
+		mem_write_bytes(cpu, insn, address + component_offset(i, compacted), part, size);
+	}
 }
 
 static void save_standard(struct cpu *cpu, const struct insn *insn, bool optimise)
 {
 	uint64_t address = xsave_address(cpu, insn);
-	uint64_t rfbm = requested(cpu), in_use = components_in_use(cpu), bv;
+	uint64_t rfbm = requested(cpu), used = components_in_use(cpu, rfbm), bv;
 
-	mmu_probe(cpu, insn, address, area_size(rfbm), true);
+	mmu_probe(cpu, insn, address, cpuid_xsave_size(rfbm, false), true);
 	mem_read_bytes(cpu, insn, address + LEGACY_SIZE, &bv, 8);
-	bv = (bv & ~rfbm) | (in_use & rfbm);
-	write_components(cpu, insn, address, optimise ? rfbm & in_use : rfbm,
+	bv = (bv & ~rfbm) | used;
+	write_components(cpu, insn, address, optimise ? used : rfbm, 0,
 			 rfbm & (XCR0_SSE | XCR0_AVX));
 	mem_write_bytes(cpu, insn, address + LEGACY_SIZE, &bv, 8);
 }
@@ -254,13 +329,13 @@ static void xsaveopt(struct cpu *cpu, const struct insn *insn)
 static void xsavec(struct cpu *cpu, const struct insn *insn)
 {
 	uint64_t address = xsave_address(cpu, insn);
-	uint64_t rfbm = requested(cpu), in_use = components_in_use(cpu);
+	uint64_t rfbm = requested(cpu), used = components_in_use(cpu, rfbm);
 
 	if (cpu->state.mxcsr != MXCSR_RESET)
-		in_use |= XCR0_SSE;
-	uint64_t header[2] = {rfbm & in_use, rfbm | XCOMP_COMPACTED};
-	mmu_probe(cpu, insn, address, area_size(rfbm), true);
-	write_components(cpu, insn, address, header[0], header[0] & XCR0_SSE);
+		used |= rfbm & XCR0_SSE;
+	uint64_t header[2] = {used, rfbm | XCOMP_COMPACTED};
+	mmu_probe(cpu, insn, address, cpuid_xsave_size(rfbm, true), true);
+	write_components(cpu, insn, address, used, rfbm | XCOMP_COMPACTED, used & XCR0_SSE);
 	mem_write_bytes(cpu, insn, address + LEGACY_SIZE, header, sizeof(header));
 	NEXT();
 }
@@ -282,11 +357,11 @@ static bool header_valid(const struct cpu *cpu, const struct xsave_header *h)
 
 static void xrstor(struct cpu *cpu, const struct insn *insn)
 {
-	uint8_t image[AVX_OFFSET + AVX_SIZE] = {0};
+	uint8_t image[XSAVE_HEADER_END], part[XSAVE_N_COMPONENTS][XSAVE_PART_MAX];
 	uint64_t address = xsave_address(cpu, insn), rfbm = requested(cpu);
 	struct xsave_header header;
 
-	mem_read_bytes(cpu, insn, address, image, AVX_OFFSET);
+	mem_read_bytes(cpu, insn, address, image, sizeof(image));
 	memcpy(&header, image + LEGACY_SIZE, sizeof(header));
 	if (!header_valid(cpu, &header))
 		cpu_fault_code(cpu, insn, EXC_GP, 0);
@@ -300,22 +375,24 @@ static void xrstor(struct cpu *cpu, const struct insn *insn)
 		mxcsr = check_mxcsr(cpu, insn, image);
 	else if (compacted && (rfbm & XCR0_SSE))
 		mxcsr = MXCSR_RESET;
-	if (load & XCR0_AVX)
-		mem_read_bytes(cpu, insn, address + AVX_OFFSET, image + AVX_OFFSET, AVX_SIZE);
+	for (unsigned i = 2; i < XSAVE_N_COMPONENTS; i++)
+		if (load >> i & 1)
+			mem_read_bytes(cpu, insn, address + component_offset(i, header.xcomp_bv),
+				       part[i], cpuid_xsave_component(i)->size);
 
 	cpu->state.mxcsr = mxcsr;
 	if (load & XCR0_X87)
 		unpack_x87(cpu, insn, image);
 	else if (rfbm & XCR0_X87)
 		reset_x87(cpu);
-	if (load & XCR0_SSE)
-		unpack_vectors(cpu, 0, image + XMM_OFFSET);
-	else if (rfbm & XCR0_SSE)
-		reset_vectors(cpu, 0);
-	if (load & XCR0_AVX)
-		unpack_vectors(cpu, 16, image + AVX_OFFSET);
-	else if (rfbm & XCR0_AVX)
-		reset_vectors(cpu, 16);
+	for (unsigned i = 1; i < XSAVE_N_COMPONENTS; i++) {
+		const uint8_t *from = i == 1 ? image + XMM_OFFSET : part[i];
+
+		if (rfbm >> i & 1)
+			unpack(cpu, i, load >> i & 1 ? from : NULL);
+	}
+	if (rfbm & XCR0_ZMM_HIGH)
+		vector_note_zmm(cpu);
 	NEXT();
 }
 VECTOR_SET(xsave, NULL, xsave)

@@ -116,6 +116,7 @@ static const struct row sse[] = {
 	{"mxcsr", 32, "i386_mxcsr", KIND_MXCSR, MEMBER(mxcsr)},
 };
 
+/* ZMM and opmask registers are not shown. */
 static const struct row avx[] = {
 	YMMH(0), YMMH(1), YMMH(2),  YMMH(3),  YMMH(4),	YMMH(5),  YMMH(6),  YMMH(7),
 	YMMH(8), YMMH(9), YMMH(10), YMMH(11), YMMH(12), YMMH(13), YMMH(14), YMMH(15),

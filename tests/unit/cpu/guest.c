@@ -144,7 +144,7 @@ static void set_user_mode(struct x86_state *s)
 	s->cr3 = PML4;
 	s->cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE;
 	s->efer = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE;
-	s->xcr0 = XCR0_X87 | XCR0_SSE | XCR0_AVX;
+	s->xcr0 = x86_model_host()->xcr0_mask;
 	s->rflags = RFLAGS_FIXED | RFLAGS_IF;
 	for (enum x86_seg seg = X86_ES; seg < X86_N_SEGS; seg++)
 		s->seg[seg] = (struct x86_segment){

@@ -9,6 +9,8 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include "cpu/x86/model.h"
+
 /* In the low 2 GiB, to be addressed by displacement alone while all registers are the guest's. */
 #define CONTEXT 0x35a50000
 #define CS64	0x33 /* Linux's selector for 64-bit code */
@@ -17,6 +19,7 @@ struct context {
 	uint64_t host_rsp, target, vector;
 	struct host_fault fault;
 	void *enter;
+	uint64_t avx512; /* is there */
 	struct {
 		uint32_t offset;
 		uint16_t selector;
@@ -33,6 +36,9 @@ extern uint8_t host_thunk_exit[], host_thunk_landed[], host_thunk_enter64[], hos
 		[flags] "i"(CONTEXT + offsetof(struct context, r.rflags)),    \
 		[mxcsr] "i"(CONTEXT + offsetof(struct context, r.mxcsr)),     \
 		[ymm] "i"(CONTEXT + offsetof(struct context, r.ymm)),         \
+		[high] "i"(CONTEXT + offsetof(struct context, r.zmm_high)),   \
+		[k] "i"(CONTEXT + offsetof(struct context, r.k)),             \
+		[avx512] "i"(CONTEXT + offsetof(struct context, avx512)),     \
 		[x87] "i"(CONTEXT + offsetof(struct context, r.x87)),         \
 		[host_rsp] "i"(CONTEXT + offsetof(struct context, host_rsp)), \
 		[vector] "i"(CONTEXT + offsetof(struct context, vector)),     \
@@ -40,6 +46,9 @@ extern uint8_t host_thunk_exit[], host_thunk_landed[], host_thunk_enter64[], hos
 		[far] "i"(CONTEXT + offsetof(struct context, far)),           \
 		[target] "i"(CONTEXT + offsetof(struct context, target)),     \
 		[stack] "i"(CONTEXT + offsetof(struct context, stack) + 4096)
+
+#define ALL_32 \
+	"0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31"
 
 /* Not called: a home for assembly that needs operands. */
 static void __attribute__((used)) thunk_text(void)
@@ -57,6 +66,17 @@ static void __attribute__((used)) thunk_text(void)
 		".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n\t"
 		"vmovdqu %c[ymm] + 32 * \\n, %%ymm\\n\n\t"
 		".endr\n\t"
+		"cmpq $0, %c[avx512]\n\tje 1f\n\t"
+		".irp n, 16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31\n\t"
+		"vmovdqu64 %c[ymm] + 32 * \\n, %%ymm\\n\n\t"
+		".endr\n\t"
+		".irp n, " ALL_32 "\n\t"
+		"vinserti64x4 $1, %c[high] + 32 * \\n, %%zmm\\n, %%zmm\\n\n\t"
+		".endr\n\t"
+		".irp n, 0,1,2,3,4,5,6,7\n\t"
+		"kmovq %c[k] + 8 * \\n, %%k\\n\n\t"
+		".endr\n"
+		"1:\t"
 		"pushq %c[flags]\n\tpopfq\n\t"
 		"mov %c[gpr], %%rax\n\tmov %c[gpr] + 8, %%rcx\n\t"
 		"mov %c[gpr] + 16, %%rdx\n\tmov %c[gpr] + 24, %%rbx\n\t"
@@ -86,6 +106,17 @@ static void __attribute__((used)) thunk_text(void)
 		".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n\t"
 		"vmovdqu %%ymm\\n, %c[ymm] + 32 * \\n\n\t"
 		".endr\n\t"
+		"cmpq $0, %c[avx512]\n\tje 1f\n\t"
+		".irp n, 16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31\n\t"
+		"vmovdqu64 %%ymm\\n, %c[ymm] + 32 * \\n\n\t"
+		".endr\n\t"
+		".irp n, " ALL_32 "\n\t"
+		"vextracti64x4 $1, %%zmm\\n, %c[high] + 32 * \\n\n\t"
+		".endr\n\t"
+		".irp n, 0,1,2,3,4,5,6,7\n\t"
+		"kmovq %%k\\n, %c[k] + 8 * \\n\n\t"
+		".endr\n"
+		"1:\t"
 		"vzeroupper\n\t"
 		"stmxcsr %c[mxcsr]\n\t"
 		"fxsave64 %c[x87]\n\t"
@@ -165,6 +196,7 @@ void host_init(void)
 	map_data();
 	map(HOST_CODE, HOST_CODE_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC);
 	map(CONTEXT, sizeof(struct context), PROT_READ | PROT_WRITE);
+	CTX->avx512 = x86_model_host()->has[F_AVX512F];
 	sigaltstack(&stack, NULL);
 	for (size_t i = 0; i < G_N_ELEMENTS(signals); i++)
 		sigaction(signals[i], &action, NULL);

@@ -20,7 +20,10 @@ struct host_registers {
 	uint64_t gpr[16];
 	uint64_t rflags;
 	uint64_t mxcsr;
-	uint8_t ymm[16][32];
+	uint8_t ymm[32][32];
+	/* Where the host has no AVX-512, these and the upper YMM registers are left alone. */
+	uint8_t zmm_high[32][32];
+	uint64_t k[8];
 	/* FXSAVE64's image; MXCSR and the vectors in it count for nothing. */
 	struct {
 		uint16_t fcw, fsw;

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "cpu/x86/vector.h"
+
 struct attempt {
 	const struct compared_code *code;
 	const struct insn_row *faulted; /* the row that raised the exception, or NULL */
@@ -86,9 +88,13 @@ static void compare_registers(struct attempt *a, const struct host_registers *h,
 	if ((h->rflags ^ g->rflags) & mask)
 		differ(a, "flags %x, host %x", (unsigned)(g->rflags & mask),
 		       (unsigned)(h->rflags & mask));
-	for (unsigned i = 0; i < 16 && !(faulted & IF_VSIB); i++)
-		if (memcmp(h->ymm[i], g->ymm[i], 32))
-			differ(a, "ymm%u", i);
+	for (unsigned i = 0; i < 32 && !(faulted & IF_VSIB); i++)
+		if (memcmp(h->ymm[i], g->ymm[i], 32) || memcmp(h->zmm_high[i], g->zmm_high[i], 32))
+			differ(a, "vector register %u", i);
+	for (unsigned i = 0; i < 8 && !(faulted & IF_VSIB); i++)
+		if (h->k[i] != g->k[i])
+			differ(a, "k%u is %" G_GINT64_MODIFIER "x, host %" G_GINT64_MODIFIER "x", i,
+			       g->k[i], h->k[i]);
 	if (h->mxcsr != g->mxcsr)
 		differ(a, "MXCSR %x, host %x", g->mxcsr, (unsigned)h->mxcsr);
 	if (!(faulted & IF_MMX))
@@ -103,6 +109,9 @@ static void load_guest(struct guest *guest, const struct host_registers *r)
 	cpu_set_rflags(cpu, r->rflags);
 	cpu->state.mxcsr = r->mxcsr;
 	memcpy(cpu->state.ymm, r->ymm, sizeof(cpu->state.ymm));
+	memcpy(cpu->state.zmm_high, r->zmm_high, sizeof(cpu->state.zmm_high));
+	memcpy(cpu->state.k, r->k, sizeof(cpu->state.k));
+	vector_note_zmm(cpu);
 	cpu->state.fpu = (struct x86_fpu){.fcw = r->x87.fcw, .fsw = r->x87.fsw, .ftw = r->x87.ftw};
 	memcpy(cpu->state.fpu.st, r->x87.st, sizeof(r->x87.st));
 }

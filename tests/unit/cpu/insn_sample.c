@@ -4,6 +4,7 @@
 #include <glib.h>
 #include <string.h>
 
+#include "cpu/x86/cpuid.h"
 #include "cpu/x86/model.h"
 #include "host_run.h"
 
@@ -56,6 +57,15 @@ bool sample_names(const struct insn_row *row, const char *kinds)
 	return false;
 }
 
+/* Whether an operand is in vvvv. */
+static bool uses_vvvv(const struct insn_row *row)
+{
+	for (unsigned i = 0; i < INSN_MAX_OPERANDS; i++)
+		if (row->operand[i].kind == 'K' && row->operand[i].size[0] == 'h')
+			return true;
+	return sample_names(row, "HB");
+}
+
 static unsigned put_prefixes(const struct insn_row *row, uint8_t *p)
 {
 	static const uint8_t required[] = {
@@ -89,7 +99,7 @@ static unsigned put_vex(const struct insn_row *row, uint8_t *p)
 		[INSN_PREFIX_66] = 1, [INSN_PREFIX_F3] = 2, [INSN_PREFIX_F2] = 3};
 	unsigned l = row->vex == INSN_VEX_256 || (row->vex != INSN_VEX_128 && one_in(2));
 	unsigned w = row->w == INSN_ANY ? below(2) : row->w;
-	unsigned vvvv = sample_names(row, "HB") ? below(16) : 15;
+	unsigned vvvv = uses_vvvv(row) ? below(16) : 15;
 
 	if (row->map == 1 && w == 0 && one_in(2)) {
 		p[0] = 0xc5;
@@ -102,6 +112,44 @@ static unsigned put_vex(const struct insn_row *row, uint8_t *p)
 	p[1] = (mode == INSN_MODE_64 ? below(8) : 6 | below(2)) << 5 | row->map;
 	p[2] = w << 7 | vvvv << 3 | l << 2 | pp[row->prefix];
 	return 3;
+}
+
+/* All lengths the row has, all registers; a mask, zeroing, broadcast and rounding half of the time,
+ * where the row has them. B is set in the end, when ModRM is known. */
+static unsigned put_evex(const struct insn_row *row, uint8_t *p)
+{
+	static const uint8_t pp[] = {
+		[INSN_PREFIX_66] = 1, [INSN_PREFIX_F3] = 2, [INSN_PREFIX_F2] = 3};
+	bool is64 = mode == INSN_MODE_64, h = sample_names(row, "H") || (row->flags & IF_VSIB);
+	unsigned l = row->vex == INSN_VEX_128	? 0
+		     : row->vex == INSN_VEX_256 ? 1
+		     : row->vex == INSN_VEX_512 ? 2
+		     : row->vex == INSN_VEX_LY	? 1 + below(2)
+						: below(3);
+	unsigned w = row->w == INSN_ANY ? below(2) : row->w;
+	unsigned vvvv = sample_names(row, "H") ? below(16) : 15;
+	bool masked = row->masking && (one_in(2) || (row->flags & IF_VSIB));
+
+	p[0] = 0x62;
+	p[1] = (is64 ? below(16) : 0xc | below(4)) << 4 | row->map;
+	p[2] = w << 7 | vvvv << 3 | 4 | pp[row->prefix];
+	p[3] = l << 5 | (is64 && h && one_in(2) ? 0 : 8);
+	if (masked)
+		p[3] |= 1 + below(7);
+	if (masked && row->masking == INSN_MASK_ZERO && one_in(2))
+		p[3] |= INSN_EVEX_Z;
+	return 4;
+}
+
+/* EVEX's B where ModRM lets it be, and in registers any L'L with it. */
+static void finish_evex(const struct insn_row *row, uint8_t *p, uint8_t modrm)
+{
+	if (one_in(2))
+		return;
+	if (modrm < 0xc0 && row->broadcast)
+		p[3] |= INSN_EVEX_B;
+	if (modrm >= 0xc0 && row->rounding)
+		p[3] |= INSN_EVEX_B | below(4) << INSN_EVEX_LENGTH_SHIFT;
 }
 
 static uint8_t random_modrm(const struct insn_row *row)
@@ -143,12 +191,16 @@ bool sample_make_encoding(struct sample *s)
 
 	for (unsigned i = 0; i < sizeof(s->bytes); i++)
 		s->bytes[i] = g_rand_int(rng);
-	n = row->vex == INSN_VEX_NONE ? put_prefixes(row, s->bytes) : put_vex(row, s->bytes);
+	n = row->evex			? put_evex(row, s->bytes)
+	    : row->vex != INSN_VEX_NONE ? put_vex(row, s->bytes)
+					: put_prefixes(row, s->bytes);
 	s->bytes[n++] = row->opcode + (row->plus_r ? below(8) : 0);
 	s->modrm = 0;
 	if (row->has_modrm) {
 		s->modrm = n;
 		s->bytes[n] = random_modrm(row);
+		if (row->evex)
+			finish_evex(row, s->bytes, s->bytes[n]);
 	}
 	if (insn_decode(s->bytes, 15, mode, x86_model_host()->has, 0, &s->insn) != INSN_OK ||
 	    models_differ(s, n))
@@ -264,6 +316,24 @@ static void random_x87(struct host_registers *r)
 		random_extended(r->x87.st[i]);
 }
 
+static uint64_t random_mask(void)
+{
+	switch (below(8)) {
+	case 0:
+		return 0;
+	case 1:
+		return ~0ull;
+	case 2:
+		return 1ull << below(64);
+	case 3:
+		return ~(1ull << below(64));
+	case 4:
+		return (1ull << below(64)) - 1;
+	default:
+		return random64() & (one_in(2) ? random64() : ~0ull);
+	}
+}
+
 void sample_registers(struct host_registers *r)
 {
 	static const uint64_t arithmetic = RFLAGS_ARITH;
@@ -280,6 +350,14 @@ void sample_registers(struct host_registers *r)
 	if (one_in(8))
 		r->mxcsr |= 1 << 15; /* FTZ */
 	random_lanes(&r->ymm[0][0], sizeof(r->ymm));
+	random_lanes(&r->zmm_high[0][0], sizeof(r->zmm_high));
+	for (unsigned i = 0; i < 8; i++)
+		r->k[i] = random_mask();
+	if (!x86_model_host()->has[F_AVX512F]) {
+		memset(&r->ymm[16], 0, 16 * 32);
+		memset(&r->zmm_high, 0, sizeof(r->zmm_high));
+		memset(&r->k, 0, sizeof(r->k));
+	}
 	random_x87(r);
 	r->gpr[X86_RSP] = HOST_DATA + 0x3000 + 8 * below(200);
 	for (unsigned i = 0; i < 16 && mode == INSN_MODE_32; i++)
@@ -360,13 +438,13 @@ void sample_aim(struct sample *s, struct host_registers *r, uint64_t target)
 /* The vector of a gather's indices. */
 static void aim_gather(const struct sample *s, struct host_registers *r)
 {
-	uint8_t *v = r->ymm[s->insn.imm2];
 	unsigned size = s->row->opcode & 1 ? 8 : 4;
 
-	for (unsigned i = 0; i < 32; i += size) {
+	for (unsigned i = 0; i < 64; i += size) {
+		uint8_t *half = i < 32 ? r->ymm[s->insn.imm2] : r->zmm_high[s->insn.imm2];
 		int64_t offset = (int)below(200) - 100;
 
-		memcpy(v + i, &offset, size);
+		memcpy(half + i % 32, &offset, size);
 	}
 }
 
@@ -389,7 +467,7 @@ static void choose_components(const struct insn *insn, struct host_registers *r)
 	uint64_t *eax = &r->gpr[X86_RAX], *edx = &r->gpr[X86_RDX];
 
 	if (insn->base / 8 != X86_RAX && insn->index / 8 != X86_RAX)
-		*eax = (*eax & ~0xffffffffull) | below(8);
+		*eax = (*eax & ~0xffffffffull) | (below(256) & x86_model_host()->xcr0_mask);
 	if (insn->base / 8 != X86_RDX && insn->index / 8 != X86_RDX)
 		*edx &= ~0xffffffffull;
 }
@@ -483,9 +561,9 @@ static void prepare_image(const struct sample *s)
 	bool xrstor = s->row->exec == &exec_xrstor;
 	struct host_registers r;
 	uint8_t *image = host_data + (s->target - HOST_DATA);
-	uint64_t header[8] = {below(8)};
+	uint64_t header[8] = {below(256) & x86_model_host()->xcr0_mask};
 
-	if (s->target - HOST_DATA > HOST_DATA_SIZE - 1024)
+	if (s->target - HOST_DATA > HOST_DATA_SIZE - XSAVE_MAX_SIZE)
 		return;
 	if (s->row->exec == &exec_ldmxcsr)
 		memset(image + 2, 0, 2);
@@ -495,8 +573,12 @@ static void prepare_image(const struct sample *s)
 	r.x87.mxcsr = r.mxcsr;
 	memcpy(image, &r.x87, sizeof(r.x87));
 	random_lanes(image + 160, 256);
+	if (xrstor)
+		random_lanes(image + XSAVE_HEADER_END,
+			     cpuid_xsave_size(x86_model_host()->xcr0_mask, false) -
+				     XSAVE_HEADER_END);
 	if (one_in(2))
-		header[1] = header[0] | below(8) | 1ull << 63;
+		header[1] = header[0] | (below(256) & x86_model_host()->xcr0_mask) | 1ull << 63;
 	if (one_in(8))
 		header[below(8)] |= 1ull << 62;
 	if (xrstor)
@@ -517,7 +599,8 @@ static bool asks_too_much(const struct sample *s, const struct host_registers *r
 
 	return (set == &exec_xsave || set == &exec_xsaveopt || set == &exec_xsavec ||
 		set == &exec_xrstor) &&
-	       ((uint32_t)r->gpr[X86_RAX] > 7 || (uint32_t)r->gpr[X86_RDX]);
+	       ((r->gpr[X86_RAX] & ~x86_model_host()->xcr0_mask & 0xffffffff) ||
+		(uint32_t)r->gpr[X86_RDX]);
 }
 
 bool sample_make(struct sample *s, struct host_registers *r)
@@ -547,5 +630,6 @@ bool sample_is_testable(const struct insn_row *row)
 	if (mode == INSN_MODE_32 && row->w == 1 && row->vex == INSN_VEX_NONE)
 		return false; /* no REX.W */
 	return !(row->flags & (IF_NOTEST | (mode == INSN_MODE_64 ? IF_NO64 : IF_O64))) &&
-	       x86_model_host()->has[row->feature];
+	       x86_model_host()->has[row->feature] &&
+	       (x86_model_host()->has[F_AVX512F] || !(row->flags & IF_AVX512));
 }

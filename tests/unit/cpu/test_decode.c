@@ -32,7 +32,6 @@ static const struct {
 	{ZYDIS_ISA_EXT_AMX_BF16, F_N_FEATURES},
 	{ZYDIS_ISA_EXT_AMX_INT8, F_N_FEATURES},
 	{ZYDIS_ISA_EXT_AMX_TILE, F_N_FEATURES},
-	{ZYDIS_ISA_EXT_AVX512VEX, F_N_FEATURES},
 	{ZYDIS_ISA_EXT_AVX_VNNI, F_N_FEATURES},
 	{ZYDIS_ISA_EXT_CET, F_N_FEATURES},
 	{ZYDIS_ISA_EXT_CLZERO, F_N_FEATURES},
@@ -91,8 +90,45 @@ static const struct {
 	{ZYDIS_ISA_EXT_VPCLMULQDQ, F_VPCLMUL},
 };
 
+/* AVX-512's parts are isa_sets of Zydis's, each for several lengths. The first that fits. */
+static enum insn_feature avx512_feature(const ZydisDecodedInstruction *z)
+{
+	static const struct {
+		const char *prefix;
+		enum insn_feature feature;
+	} sets[] = {
+		{"AVX512F_", F_AVX512F},
+		{"AVX512BW_", F_AVX512F},
+		{"AVX512CD_", F_AVX512F},
+		{"AVX512DQ_", F_AVX512F},
+		{"AVX512_IFMA", F_AVX512_IFMA},
+		{"AVX512_VBMI2", F_AVX512_VBMI2},
+		{"AVX512_VBMI", F_AVX512_VBMI},
+		{"AVX512_VNNI", F_AVX512_VNNI},
+		{"AVX512_BITALG", F_AVX512_BITALG},
+		{"AVX512_VPOPCNTDQ", F_AVX512_VPOPCNTDQ},
+		{"AVX512_BF16", F_AVX512_BF16},
+		{"AVX512_GFNI", F_GFNI},
+		{"AVX512_VAES", F_VAES},
+		{"AVX512_VPCLMULQDQ", F_VPCLMUL},
+	};
+	const char *name = ZydisISASetGetString(z->meta.isa_set);
+
+	for (size_t i = 0; i < G_N_ELEMENTS(sets); i++)
+		if (g_str_has_prefix(name, sets[i].prefix))
+			return sets[i].feature;
+	return F_N_FEATURES;
+}
+
 static bool is_hidden(const ZydisDecodedInstruction *z)
 {
+	if (z->encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX ||
+	    z->meta.isa_ext == ZYDIS_ISA_EXT_AVX512VEX) {
+		enum insn_feature feature = avx512_feature(z);
+
+		return feature == F_N_FEATURES || !feature_available(feature) ||
+		       !x86_model_host()->has[F_AVX512F];
+	}
 	if (z->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY &&
 	    z->encoding != ZYDIS_INSTRUCTION_ENCODING_VEX)
 		return true;
@@ -150,7 +186,8 @@ static bool same_name(const char *ours, const char *zydis)
 		{"cwd", "cdq"},		{"cwd", "cqo"},
 		{"endbr32", "nop"}, /* with CET hidden */
 		{"endbr64", "nop"},	{"jmp far", "jmp"},
-		{"movd", "movq"},	{"pextrd", "pextrq"},
+		{"kmovd", "kmovq"},	{"movd", "movq"},
+		{"pextrd", "pextrq"},	{"vpbroadcastd", "vpbroadcastq"},
 		{"pinsrd", "pinsrq"},	{"prefetch", "nop"}, /* with a register */
 		{"ret far", "ret"},	{"vmovd", "vmovq"},
 		{"vpextrd", "vpextrq"}, {"vpinsrd", "vpinsrq"},
@@ -237,6 +274,80 @@ static void compare_immediate(const uint8_t *bytes, enum insn_mode mode, const s
 		       theirs);
 }
 
+/* The register of one of the row's operands, as Zydis counts them; -1: it is in memory or none. */
+static int our_register(const struct insn_operand *op, const struct insn *insn)
+{
+	bool memory = insn->flags & INSN_MEM;
+
+	switch (op->kind) {
+	case 'V':
+		return insn->reg;
+	case 'H':
+		return insn->vvvv;
+	case 'W':
+		return memory ? -1 : insn->rm;
+	case 'U':
+		return insn->rm;
+	case 'G':
+		return insn->reg / 8;
+	case 'E':
+		return memory ? -1 : insn->rm / 8;
+	case 'R':
+		return insn->rm / 8;
+	case 'K':
+		return op->size[0] == 'r' ? insn->reg : op->size[0] == 'h' ? insn->vvvv : insn->rm;
+	}
+	return -1;
+}
+
+static void compare_registers(const uint8_t *bytes, enum insn_mode mode, const struct insn *insn,
+			      const ZydisDecodedInstruction *z, const ZydisDecodedOperand *operands)
+{
+	const struct insn_row *row = insn_row_get(insn->row);
+	unsigned at = 0;
+
+	for (unsigned i = 0; i < z->operand_count_visible; i++) {
+		const ZydisDecodedOperand *o = &operands[i];
+		int ours;
+
+		if (o->encoding == ZYDIS_OPERAND_ENCODING_MASK)
+			continue;
+		while (at < INSN_MAX_OPERANDS && row->operand[at].kind == 'f')
+			at++;
+		ours = at < INSN_MAX_OPERANDS ? our_register(&row->operand[at++], insn) : -1;
+		if (o->type == ZYDIS_OPERAND_TYPE_REGISTER && ours >= 0 &&
+		    ours != ZydisRegisterGetId(o->reg.value))
+			report(bytes, z->length, mode, "%s: register %d, Zydis %s", row->name, ours,
+			       ZydisRegisterGetString(o->reg.value));
+	}
+}
+
+/* What only EVEX says: mask, broadcast, length; and the size of memory, which scales displacements.
+ */
+static void compare_evex(const uint8_t *bytes, enum insn_mode mode, const struct insn *insn,
+			 const ZydisDecodedInstruction *z, const ZydisDecodedOperand *operands)
+{
+	const struct insn_row *row = insn_row_get(insn->row);
+	bool memory = insn->flags & INSN_MEM;
+	bool zeroing = z->raw.evex.z; /* mask.mode also says so of comparisons */
+	bool broadcast = z->avx.broadcast.mode && !z->avx.broadcast.is_static;
+
+	if ((insn->evex & INSN_EVEX_MASK) != ZydisRegisterGetId(z->avx.mask.reg) ||
+	    !(insn->evex & INSN_EVEX_Z) != !zeroing)
+		report(bytes, z->length, mode, "%s: mask %x, Zydis %s%s", row->name, insn->evex,
+		       ZydisRegisterGetString(z->avx.mask.reg), zeroing ? " {z}" : "");
+	if ((memory && (insn->evex & INSN_EVEX_B)) != broadcast)
+		report(bytes, z->length, mode, "%s: broadcast, Zydis %d", row->name, broadcast);
+	if (row->vex != INSN_VEX_LIG && insn_vector_size(insn) * 8 != z->avx.vector_length)
+		report(bytes, z->length, mode, "%s: %u bits, Zydis %u", row->name,
+		       insn_vector_size(insn) * 8, z->avx.vector_length);
+	for (unsigned i = 0; memory && i < z->operand_count_visible; i++)
+		if (operands[i].type == ZYDIS_OPERAND_TYPE_MEMORY &&
+		    operands[i].size != 8 * insn_mem_size(row, insn))
+			report(bytes, z->length, mode, "%s: %u bytes, Zydis %u", row->name,
+			       insn_mem_size(row, insn), operands[i].size / 8);
+}
+
 static void compare_operands(const uint8_t *bytes, enum insn_mode mode, const struct insn *insn,
 			     const ZydisDecodedInstruction *z, const ZydisDecodedOperand *operands)
 {
@@ -245,6 +356,10 @@ static void compare_operands(const uint8_t *bytes, enum insn_mode mode, const st
 
 	if (!same_name(row->name, name))
 		report(bytes, z->length, mode, "%s, Zydis %s", row->name, name);
+	if (row->vex != INSN_VEX_NONE)
+		compare_registers(bytes, mode, insn, z, operands);
+	if (row->evex)
+		compare_evex(bytes, mode, insn, z, operands);
 	for (unsigned i = 0; i < z->operand_count_visible; i++)
 		if (operands[i].type == ZYDIS_OPERAND_TYPE_MEMORY && (insn->flags & INSN_MEM))
 			compare_memory(bytes, mode, insn, z, &operands[i].mem);
@@ -332,7 +447,7 @@ static void test_programs(void)
 static void random_bytes(GRand *rand, uint8_t *bytes)
 {
 	static const uint8_t prefixes[] = {0x66, 0xf2, 0xf3, 0x67, 0x48, 0x41, 0x2e, 0x64, 0xf0};
-	unsigned at = 0, choice = g_rand_int_range(rand, 0, 8);
+	unsigned at = 0, choice = g_rand_int_range(rand, 0, 10);
 
 	for (unsigned i = 0; i < 15; i++)
 		bytes[i] = g_rand_int(rand);
@@ -348,6 +463,17 @@ static void random_bytes(GRand *rand, uint8_t *bytes)
 		bytes[at + 1] = g_rand_boolean(rand) ? 0x38 : 0x3a;
 	} else if (choice == 6) {
 		bytes[0] = 0xc5;
+	} else if (choice >= 8) {
+		/* EVEX, mostly without reserved bits; half of the time with as few demands as may
+		 * be. */
+		bytes[0] = 0x62;
+		bytes[1] =
+			(bytes[1] & 0xf0) | g_rand_int_range(rand, g_rand_int_range(rand, 0, 2), 4);
+		bytes[2] |= g_rand_int_range(rand, 0, 16) ? 4 : 0;
+		if (choice == 9) {
+			bytes[2] |= 0x78;
+			bytes[3] = (bytes[3] & 0x67) | 8;
+		}
 	} else {
 		bytes[0] = 0xc4;
 		bytes[1] = (bytes[1] & 0xe0) | g_rand_int_range(rand, 1, 4);

@@ -9,6 +9,7 @@
 
 #include "cpu/engine.h"
 #include "cpu/engine_choose.h"
+#include "cpu/x86/cpuid.h"
 #include "cpu/x86/lapic.h"
 #include "cpu/x86/model.h"
 #include "cpu/x86/state.h"
@@ -196,6 +197,54 @@ static void test_state(struct fixture *f, gconstpointer row)
 	in.activity = X86_HALTED;
 	in.interrupt_shadow = true;
 	in.nmi_masked = true;
+	f->engine->set_state(f->vcpus[0], &in);
+	f->engine->get_state(f->vcpus[0], &out);
+	assert_same(&out, &in);
+}
+
+/* The components of XCR0 that this KVM's guests have. */
+static uint64_t kvm_xcr0(void)
+{
+	enum { MAX_ENTRIES = 256 };
+	g_autofree struct kvm_cpuid2 *cpuid =
+		g_malloc0(sizeof(*cpuid) + MAX_ENTRIES * sizeof(cpuid->entries[0]));
+	uint64_t xcr0 = 0;
+	bool has_xsave = false;
+	int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+
+	cpuid->nent = MAX_ENTRIES;
+	g_assert_cmpint(ioctl(fd, KVM_GET_SUPPORTED_CPUID, cpuid), ==, 0);
+	close(fd);
+	for (unsigned i = 0; i < cpuid->nent; i++) {
+		const struct kvm_cpuid_entry2 *e = &cpuid->entries[i];
+
+		has_xsave |= e->function == 1 && (e->ecx & 1 << 26);
+		if (e->function == 0xd && e->index == 0)
+			xcr0 = e->eax;
+	}
+	return has_xsave ? xcr0 : 0;
+}
+
+static void test_extended_state(struct fixture *f, gconstpointer row)
+{
+	struct x86_state in, out;
+
+	if (skipped(f))
+		return;
+	fill(&in);
+	in.cr4 |= CR4_OSXSAVE;
+	in.xcr0 = x86_model_host()->xcr0_mask & kvm_xcr0();
+	if (!in.xcr0) {
+		g_test_skip("this KVM has no XSAVE");
+		return;
+	}
+	for (unsigned i = 0; i < 16 && (in.xcr0 & XCR0_AVX); i++)
+		memset(in.ymm[i] + 16, 0x50 + i, 16);
+	for (unsigned i = 0; i < 32 && (in.xcr0 & XCR0_AVX512); i++) {
+		memset(in.ymm[i] + 16, 0x50 + i, 16);
+		memset(in.zmm_high[i], 0x90 + i, 32);
+		in.k[i % 8] = 0x0123456789abcdef * (i + 1);
+	}
 	f->engine->set_state(f->vcpus[0], &in);
 	f->engine->get_state(f->vcpus[0], &out);
 	assert_same(&out, &in);
@@ -634,6 +683,7 @@ int main(int argc, char **argv)
 {
 	static const struct row tests[] = {
 		{"/kvm/state", &engine_kvm, test_state, 1},
+		{"/kvm/extended-state", &engine_kvm, test_extended_state, 1},
 		{"/kvm/taken-interrupt", &engine_kvm, test_taken_interrupt, 1},
 		{"/kvm/taken-is-delivered", &engine_kvm, test_taken_is_delivered, 1},
 		{"/soft/taken-is-delivered", &engine_soft, test_taken_is_delivered, 1},
