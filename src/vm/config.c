@@ -186,7 +186,7 @@ void vm_config_init(struct vm_config *config)
 		.append = g_strdup("console=ttyS0"),
 		.ram_size = 1ull << 30,
 		.n_vcpus = 1,
-		.cpu = *x86_model_host(),
+		.cpu = *x86_model_default(),
 		.engine = engines[0].engine,
 	};
 }

@@ -67,6 +67,24 @@ static void take_flags(struct cpu *cpu, uint8_t place)
 		cpu->flags = cpu->jit.host_flags;
 }
 
+/* A load on two pages of RAM: its bytes side by side, aligned as they are. */
+static uint8_t *gather(struct cpu *cpu, uint64_t address, unsigned size)
+{
+	unsigned first = 4096 - address % 4096;
+	uint8_t *to = cpu->jit.bounce + address % 64;
+	const uint8_t *low, *high;
+
+	if (first >= size)
+		return NULL;
+	low = mmu_point(cpu, address, first, false);
+	high = low ? mmu_point(cpu, address + first, size - first, false) : NULL;
+	if (!high)
+		return NULL;
+	memcpy(to, low, first);
+	memcpy(to + first, high, size - first);
+	return to;
+}
+
 const void *jit_slow_access(struct cpu *cpu)
 {
 	struct jit_insn *in = meta_at(cpu->jit.cache, cpu->jit.site);
@@ -74,6 +92,8 @@ const void *jit_slow_access(struct cpu *cpu)
 
 	take_flags(cpu, in->flags);
 	host = mmu_point(cpu, cpu->jit.address, in->size, in->write);
+	if (!host && !in->write)
+		host = gather(cpu, cpu->jit.address, in->size);
 	if (!host) {
 		cpu->jit.count.slow_accesses++;
 		return step(cpu, in);

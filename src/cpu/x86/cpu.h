@@ -111,6 +111,7 @@ struct cpu_jit {
 	const void *resume;	/* host address to go on at */
 	uint64_t address;	/* guest address of a slow access */
 	uint64_t delta;		/* what to add to it for its host address */
+	uint8_t bounce[3 * 64] __attribute__((aligned(64))); /* of a load on two pages */
 	uint64_t deltas[JIT_N_DELTAS]; /* of groups of accesses, within a region */
 	uint64_t target, scratch;
 	uint32_t site;		/* what was left or called from; a reference or SITE_* */

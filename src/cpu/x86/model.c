@@ -68,7 +68,12 @@ static const struct model_row {
 	 "avx512f avx512bw avx512cd avx512dq avx512vl smap clflushopt clwb", "x86-64-v4: AVX-512"},
 };
 
-static const char host_help[] = "all that this host and viv can give; without --cpu";
+static const struct {
+	const char *name, *help;
+} of_host[] = {
+	{"host", "all that this host and viv can give"},
+	{"default", "the same without AVX-512; without --cpu"},
+};
 
 static void host_vendor(char vendor[13])
 {
@@ -128,7 +133,11 @@ const struct x86_model *x86_model_host(void)
 
 const char *x86_model_name(unsigned n)
 {
-	return n == 0 ? "host" : n <= G_N_ELEMENTS(rows) ? rows[n - 1].name : NULL;
+	unsigned row = n - G_N_ELEMENTS(of_host);
+
+	if (n < G_N_ELEMENTS(of_host))
+		return of_host[n].name;
+	return row < G_N_ELEMENTS(rows) ? rows[row].name : NULL;
 }
 
 static const struct model_row *find_row(const char *name)
@@ -160,6 +169,11 @@ static bool init_named(struct x86_model *m, const char *name)
 	init_host(m);
 	if (!strcmp(name, "host"))
 		return true;
+	if (!strcmp(name, "default")) {
+		m->name = of_host[1].name;
+		feature_remove(m->has, F_AVX512F);
+		return true;
+	}
 	if (!row)
 		return false;
 	m->name = row->name;
@@ -235,14 +249,28 @@ bool x86_model_parse(struct x86_model *model, const char *text, GError **error)
 	return true;
 }
 
+static gpointer make_default(gpointer unused)
+{
+	static struct x86_model model;
+
+	g_assert(x86_model_parse(&model, of_host[1].name, NULL));
+	return &model;
+}
+
+const struct x86_model *x86_model_default(void)
+{
+	static GOnce once = G_ONCE_INIT;
+
+	return g_once(&once, make_default, NULL);
+}
+
 void x86_model_append_help(GString *out)
 {
 	unsigned column = 0;
 
-	g_string_append_printf(out,
-			       "Models (--cpu MODEL[,+FEATURE][,-FEATURE]...):\n"
-			       "  %-12s  %s\n",
-			       "host", host_help);
+	g_string_append(out, "Models (--cpu MODEL[,+FEATURE][,-FEATURE]...):\n");
+	for (size_t i = 0; i < G_N_ELEMENTS(of_host); i++)
+		g_string_append_printf(out, "  %-12s  %s\n", of_host[i].name, of_host[i].help);
 	for (size_t i = 0; i < G_N_ELEMENTS(rows); i++)
 		g_string_append_printf(out, "  %-12s  %s\n", rows[i].name, rows[i].help);
 	g_string_append(out, "\nFeatures; those in brackets cannot be had on this host:\n");

@@ -29,6 +29,10 @@ struct x86_model {
 /* Everything that the host and the engines can give. */
 const struct x86_model *x86_model_host(void);
 
+/* Without AVX-512: its state is four times as large, and what translated code saves and loads on its
+ * way to C costs more than the instructions gain (docs/adr/0014). */
+const struct x86_model *x86_model_default(void);
+
 /* "NAME[,+FEATURE][,-FEATURE]...": +FEATURE brings what the feature needs, -FEATURE takes what
  * needs it, from left to right. The error says what is wrong and what to write. */
 bool x86_model_parse(struct x86_model *model, const char *text, GError **error);
