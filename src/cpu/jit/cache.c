@@ -52,7 +52,10 @@ static bool map_code(struct jit_cache *cache)
 			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (cache->meta == MAP_FAILED)
 		cache->meta = NULL;
-	return cache->rw && cache->rx && cache->meta;
+	cache->guard = mmap(NULL, 2 * 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (cache->guard == MAP_FAILED)
+		cache->guard = NULL;
+	return cache->rw && cache->rx && cache->meta && cache->guard;
 }
 
 bool jit_new(struct cpu *cpu, GError **error)
@@ -93,6 +96,8 @@ void jit_free(struct cpu *cpu)
 		munmap(cache->rx, JIT_CODE_SIZE);
 	if (cache->meta)
 		munmap(cache->meta, JIT_META_SIZE);
+	if (cache->guard)
+		munmap(cache->guard, 2 * 4096);
 	g_ptr_array_unref(cache->regions);
 	g_free(cache->steps);
 	g_free(cache);
@@ -114,6 +119,7 @@ void jit_flush(struct cpu *cpu)
 	cache->n_pages = 1; /* 0 ends a list */
 	g_ptr_array_set_size(cache->regions, 0);
 	cpu->jit.site = SITE_NONE;
+	jit_forget_stack(cpu);
 	jit_forget_addresses(cpu);
 	reset_targets(cpu);
 	code_forget_jumps(cpu);
@@ -153,6 +159,20 @@ void jit_forget_local(struct cpu *cpu)
 	for (uint32_t i = 0; i < cpu->jit.cache->n_pages; i++)
 		cpu->jit.page_ok[i] &= JIT_PAGE_GLOBAL;
 	cpu->jit.mappings++;
+}
+
+/* No address is of a page with such a tag but in the first that is not canonical, and there the host
+ * has nothing, so that T0 comes to see it. */
+#define NO_STACK (1ull << 47)
+
+void jit_forget_stack(struct cpu *cpu)
+{
+	struct tlb_entry *entries = &cpu->jit.stack[0][0];
+
+	if (!cpu->jit.cache)
+		return;
+	for (unsigned i = 0; i < sizeof(cpu->jit.stack) / sizeof(*entries); i++)
+		entries[i] = (struct tlb_entry){NO_STACK, (uint64_t)cpu->jit.cache->guard - NO_STACK};
 }
 
 static uint32_t *page_list(struct jit_cache *cache, uint64_t page)

@@ -37,6 +37,8 @@ void jit_forget_page(struct cpu *cpu, uint64_t address);
 /* Forgets all translations; not from within one. */
 void jit_flush(struct cpu *cpu);
 
+/* Entries of the TLBs were dropped. */
+void jit_forget_stack(struct cpu *cpu);
 /* For engine.h's report(). */
 void jit_report(const struct cpu *cpu, GString *out);
 

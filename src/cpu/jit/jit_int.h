@@ -147,6 +147,7 @@ struct jit_cache {
 	uint8_t *rw, *rx;
 	size_t used, code_start; /* the thunks lie before code_start */
 	size_t cold_used;	 /* what is out of line lies in the second half */
+	uint8_t *guard; /* pages without access */
 	uint8_t *meta;
 	size_t meta_used;
 	struct jit_region *by_key[JIT_HASH_SIZE];

@@ -63,6 +63,7 @@ struct cold {
 	uint8_t *jump; /* comes here; for COLD_INDIRECT the immediate that names it */
 	const uint8_t *back;
 	void *record; /* struct jit_insn or jit_exit */
+	bool stack;    /* it was looked for in the stack's entry only */
 	bool restored; /* the address is in SCRATCH0 already; else XORed with the tag */
 	int32_t tags; /* offset of the TLB's tags from gs */
 };

@@ -117,7 +117,7 @@ static struct jit_insn *access_record(struct jit_ctx *c, unsigned i, unsigned si
 
 /* The slot of the TLB for the address in SCRATCH0 to SCRATCH1, and SCRATCH0 XORed with its tag; jumps
  * away where the bytes do not all lie in the slot's page. */
-static struct cold *emit_look_up(struct jit_ctx *c, enum cold_kind kind, unsigned size, bool write)
+static struct cold *emit_look_up_any(struct jit_ctx *c, enum cold_kind kind, unsigned size, bool write)
 {
 	int32_t tags = tlb_offset(c, write) + offsetof(struct tlb_entry, tag);
 	struct emit *e = &c->e;
@@ -136,6 +136,30 @@ static struct cold *emit_look_up(struct jit_ctx *c, enum cold_kind kind, unsigne
 	return cold;
 }
 
+/* The same by the stack's own entry, whose place is known. */
+static struct cold *emit_look_up_stack(struct jit_ctx *c, enum cold_kind kind, unsigned size,
+				       bool write)
+{
+	struct emit *e = &c->e;
+	struct cold *cold;
+
+	c->delta_held = -1;
+	emit_rm(e, true, 0x33, SCRATCH0, JIT(stack[c->class][write].tag)); /* xor */
+	EMIT(e, 0x49, 0x81, 0xfa);					    /* cmp r10, 4096 - size */
+	emit32(e, 4096 - size);
+	cold = cold_new(c, kind, emit_jcc(e, CC_A));
+	cold->tags = tlb_offset(c, write) + offsetof(struct tlb_entry, tag);
+	cold->stack = true;
+	return cold;
+}
+
+static struct cold *emit_look_up(struct jit_ctx *c, enum cold_kind kind, unsigned size, bool write,
+				 bool stack)
+{
+	return stack ? emit_look_up_stack(c, kind, size, write)
+		     : emit_look_up_any(c, kind, size, write);
+}
+
 static int32_t deltas(const struct jit_ctx *c, bool write)
 {
 	return tlb_offset(c, write) + offsetof(struct tlb_entry, delta);
@@ -143,15 +167,18 @@ static int32_t deltas(const struct jit_ctx *c, bool write)
 
 /* Checks the address in SCRATCH0. Afterwards the distance to the host's is in SCRATCH1, and with `keep`
  * the address still in SCRATCH0. */
-static void emit_check(struct jit_ctx *c, unsigned i, const struct access_plan *a, bool keep)
+static void emit_check(struct jit_ctx *c, unsigned i, const struct access_plan *a, bool keep,
+		       bool stack)
 {
-	struct cold *cold = emit_look_up(c, COLD_ACCESS, a->size, a->write);
+	struct cold *cold = emit_look_up(c, COLD_ACCESS, a->size, a->write, stack);
 	struct jit_insn *record = access_record(c, i, a->size, a->write);
 
 	cold->record = record;
 	if (keep)
 		emit_rm(&c->e, true, 0x33, SCRATCH0, MEM_GS_AT(SCRATCH1, cold->tags)); /* xor */
-	emit_load64(&c->e, SCRATCH1, MEM_GS_AT(SCRATCH1, deltas(c, a->write)));
+	emit_load64(&c->e, SCRATCH1,
+		    stack ? JIT(stack[c->class][a->write].delta)
+			  : MEM_GS_AT(SCRATCH1, deltas(c, a->write)));
 	record->resume = emit_here(&c->e);
 }
 
@@ -189,13 +216,14 @@ static void emit_group_check(struct jit_ctx *c, unsigned i, const struct access_
 {
 	const struct group *group = &c->groups[a->group];
 	unsigned size = group->high - group->low;
+	bool stack = first.base == RSP && first.index == NO_REG;
 	struct jit_group *record = meta_alloc(c->cache, sizeof(*record));
 	struct cold *cold;
 
 	flags_clobber(c, i);
 	first.disp += group->low - a->offset;
 	emit_lea64(&c->e, SCRATCH0, first);
-	cold = emit_look_up(c, COLD_GROUP, size, group->write);
+	cold = emit_look_up(c, COLD_GROUP, size, group->write, stack);
 	*record = (struct jit_group){.region = c->region,
 				     .size = size,
 				     .leader_writes = a->write,
@@ -203,7 +231,9 @@ static void emit_group_check(struct jit_ctx *c, unsigned i, const struct access_
 				     .flags = record_flags(c),
 				     .exit = exit_new(c, c->page + c->in[i].offset, true)};
 	cold->record = record;
-	emit_load64(&c->e, SCRATCH0, MEM_GS_AT(SCRATCH1, deltas(c, group->write)));
+	emit_load64(&c->e, SCRATCH0,
+		    stack ? JIT(stack[c->class][group->write].delta)
+			  : MEM_GS_AT(SCRATCH1, deltas(c, group->write)));
 	record->resume = emit_here(&c->e);
 	emit_store64(&c->e, JIT(deltas[a->group]), SCRATCH0);
 	c->delta_held = a->group;
@@ -259,7 +289,7 @@ static struct host_mem emit_operand(struct jit_ctx *c, unsigned i)
 	} else {
 		emit_ea(c, insn);
 		emit_segment(c, insn);
-		emit_check(c, i, a, !simple);
+		emit_check(c, i, a, !simple, simple && m.base == RSP);
 	}
 	if (simple) {
 		m.index = SCRATCH1;
@@ -280,11 +310,15 @@ static struct host_mem emit_stack(struct jit_ctx *c, unsigned i, unsigned reg, i
 	struct host_mem m = MEM_AT(reg);
 
 	m.disp = disp;
-	if (is_grouped(c, a))
-		return emit_grouped(c, i, a, m);
+	if (is_grouped(c, a)) {
+		m = emit_grouped(c, i, a, m);
+		insn_record(c, i)->fault_flags = record_flags(c);
+		return m;
+	}
 	flags_clobber(c, i);
 	emit_lea64(&c->e, SCRATCH0, m);
-	emit_check(c, i, a, false);
+	emit_check(c, i, a, false, reg == RSP);
+	insn_record(c, i)->fault_flags = record_flags(c);
 	m.index = SCRATCH1;
 	return m;
 }
@@ -441,7 +475,7 @@ static void emit_copy(struct jit_ctx *c, unsigned i)
 	}
 	if (flags_needs(d))
 		flags_need(c);
-	insn_record(c, i)->fault_flags = c->flags.place;
+	insn_record(c, i)->fault_flags = record_flags(c);
 	if (find_kind(d->row, "G"))
 		r.reg = place(c, &p, r.reg);
 	if (find_kind(d->row, "B"))
@@ -730,7 +764,7 @@ static void emit_bit(struct jit_ctx *c, unsigned i)
 	emit_rr(e, true, wide ? 0x8b : 0x63, SCRATCH1, is_displaced(bit) ? SCRATCH1 : bit);
 	EMIT(e, 0x49, 0xc1, 0xfb, wide ? 6 : 5); /* sar r11, 6 */
 	emit_lea64(e, SCRATCH0, sum);
-	emit_check(c, i, a, true);
+	emit_check(c, i, a, true, false);
 	emit_rr(e, true, 0x03, SCRATCH0, SCRATCH1);
 	if (is_displaced(bit))
 		emit_load64(e, SCRATCH1, GPR(bit));
@@ -1036,12 +1070,41 @@ static void emit_entries(struct jit_ctx *c)
 
 /* Cold code */
 
+/*
+ * Leaves the address in SCRATCH0. Where it was looked for in the stack's entry only, it may be in the
+ * TLB: that becomes the stack's entry then, and `to` gets the distance for `resume`.
+ */
+static void emit_cold_address(struct jit_ctx *c, const struct cold *cold, unsigned size, bool write,
+			      unsigned to, const uint8_t *resume)
+{
+	struct emit *e = &c->e;
+	uint8_t *miss;
+
+	if (cold->stack) {
+		emit_rm(e, true, 0x33, SCRATCH0, JIT(stack[c->class][write].tag));
+		EMIT(e, 0xc4, 0x43, 0xfb, 0xf0, 0xda, 8); /* rorx r11, r10, 8 */
+		EMIT(e, 0x41, 0x81, 0xe3);		  /* and r11d, (TLB_SIZE - 1) * 16 */
+		emit32(e, (TLB_SIZE - 1) * 16);
+		emit_rm(e, true, 0x33, SCRATCH0, MEM_GS_AT(SCRATCH1, cold->tags));
+		EMIT(e, 0x49, 0x81, 0xfa); /* cmp r10, 4096 - size */
+		emit32(e, 4096 - size);
+		miss = emit_jcc(e, CC_A);
+		emit_load64(e, SCRATCH0, MEM_GS_AT(SCRATCH1, cold->tags));
+		emit_store64(e, JIT(stack[c->class][write].tag), SCRATCH0);
+		emit_load64(e, to, MEM_GS_AT(SCRATCH1, deltas(c, write)));
+		emit_store64(e, JIT(stack[c->class][write].delta), to);
+		emit_jmp_to(e, resume);
+		emit_patch_here(e, miss);
+	}
+	if (!cold->restored)
+		emit_rm(e, true, 0x33, SCRATCH0, MEM_GS_AT(SCRATCH1, cold->tags));
+}
+
 static void emit_cold_access(struct jit_ctx *c, const struct cold *cold)
 {
 	const struct jit_insn *record = cold->record;
 
-	if (!cold->restored)
-		emit_rm(&c->e, true, 0x33, SCRATCH0, MEM_GS_AT(SCRATCH1, cold->tags));
+	emit_cold_address(c, cold, record->size, record->write, SCRATCH1, record->resume);
 	if (cold->flags.place == FLAGS_RECIPE)
 		flags_restore(c, &cold->flags);
 	emit_store32_imm(&c->e, JIT(site), meta_ref(c->cache, record));
@@ -1063,7 +1126,7 @@ static void emit_cold_group(struct jit_ctx *c, const struct cold *cold)
 {
 	struct jit_group *group = cold->record;
 
-	emit_rm(&c->e, true, 0x33, SCRATCH0, MEM_GS_AT(SCRATCH1, cold->tags));
+	emit_cold_address(c, cold, group->size, group->write, SCRATCH0, group->resume);
 	if (cold->flags.place == FLAGS_RECIPE)
 		flags_restore(c, &cold->flags);
 	emit_store32_imm(&c->e, JIT(site), meta_ref(c->cache, group));

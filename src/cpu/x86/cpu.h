@@ -123,6 +123,9 @@ struct cpu_jit {
 	bool vectors_live;	/* the guest's vector registers and MXCSR are in the host's */
 	bool vectors_wanted;	/* and are to be again */
 	bool wide_live, wide_wanted; /* the same of AVX-512's, besides */
+	/* The page that the stack pointer was last found in, by TLB class, for reads and for writes: its
+	 * entry of the TLB once more, but found without computing where. */
+	struct tlb_entry stack[TLB_USER_AC][2];
 	/* The page last stored to that also holds code, by TLB class; page 1: none. Only where no other
 	 * vCPU can mark lines in between. */
 	struct {

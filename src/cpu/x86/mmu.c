@@ -4,6 +4,7 @@
  */
 #include "cpu/x86/mmu.h"
 
+#include "cpu/jit/jit.h"
 #include "cpu/x86/code.h"
 #include "cpu/x86/debug.h"
 #include "cpu/x86/debugger.h"
@@ -557,6 +558,7 @@ void mmu_flush(struct cpu *cpu)
 	memset(cpu->large_pages, 0, sizeof(cpu->large_pages));
 	tlb2_flush(cpu->tlb2);
 	code_forget_addresses(cpu);
+	jit_forget_stack(cpu);
 }
 
 static void drop_local(struct tlb_entry *table, const uint64_t *global)
@@ -580,6 +582,7 @@ void mmu_flush_local(struct cpu *cpu)
 		drop_local(cpu->tlbs[c].write, cpu->tlbs[c].global[1]);
 	}
 	code_forget_local(cpu);
+	jit_forget_stack(cpu);
 }
 
 void mmu_flush_page(struct cpu *cpu, uint64_t address)
@@ -594,6 +597,7 @@ void mmu_flush_page(struct cpu *cpu, uint64_t address)
 	for (unsigned c = 0; c < TLB_N_CLASSES; c++)
 		tlb_slot(cpu->tlbs[c].read, address)->tag =
 			tlb_slot(cpu->tlbs[c].write, address)->tag = empty_tag(address);
+	jit_forget_stack(cpu);
 	tlb2_flush_page(cpu, address);
 	code_forget_page(cpu, address);
 }
@@ -606,4 +610,5 @@ void mmu_protect_page(struct cpu *cpu, uint64_t gpa)
 		for (unsigned i = 0; i < TLB_SIZE; i++)
 			if (cpu->tlbs[c].write[i].tag + cpu->tlbs[c].write[i].delta == host)
 				cpu->tlbs[c].write[i].tag = empty_tag(i * 4096);
+	jit_forget_stack(cpu);
 }
