@@ -132,7 +132,7 @@ void cache_make_room(struct cpu *cpu)
 
 	if (cache->used + JIT_CODE_WORST > JIT_CODE_SIZE / 2 ||
 	    cache->cold_used + JIT_CODE_WORST > JIT_CODE_SIZE ||
-	    cache->meta_used + JIT_META_WORST > JIT_META_SIZE || cache->n_pages == JIT_N_PAGES)
+	    cache->meta_used + JIT_META_WORST > JIT_META_SIZE || cache->n_pages + 2 > JIT_N_PAGES)
 		jit_flush(cpu);
 }
 

@@ -93,6 +93,16 @@ struct jit_exit {
 	bool plain;   /* a group's check failed: to a region without groups, by `fixed` only */
 };
 
+/* The last instruction of a region, that ends in the next page. */
+struct jit_second {
+	const uint8_t *resume;
+	uint64_t rip;  /* of the instruction */
+	uint64_t page; /* linear */
+	uint64_t gpa;  /* where that was mapped */
+	uint32_t page_slot;
+	uint8_t flags;
+};
+
 /* The check of a group of accesses. */
 struct jit_group {
 	const uint8_t *resume;	/* with the distance to the host's addresses in SCRATCH0 */
@@ -165,7 +175,7 @@ struct jit_cache {
 		const uint8_t *indirect;		 /* the same, for an unknown target */
 		const uint8_t *stale;			 /* the same, where code is not what it was */
 		const uint8_t *miss;			 /* of the target table */
-		const uint8_t *access, *group, *step, *page;	 /* slow paths; site is set */
+		const uint8_t *access, *group, *step, *page, *second;	 /* slow paths; site is set */
 		const uint8_t *store[TLB_USER_AC];	 /* as access, for writes */
 		const uint8_t *load_vectors, *load_wide; /* then to SCRATCH1 */
 		const uint8_t *fault;
@@ -228,6 +238,7 @@ const void *jit_slow_access(struct cpu *cpu);
 const void *jit_slow_group(struct cpu *cpu);
 const void *jit_slow_step(struct cpu *cpu);
 const void *jit_slow_page(struct cpu *cpu);
+const void *jit_slow_second(struct cpu *cpu);
 const void *jit_host_fault(struct cpu *cpu);
 
 #endif

@@ -28,6 +28,58 @@ static bool decode_at(struct jit_ctx *c, struct jit_source *source, unsigned off
 	return true;
 }
 
+static bool in_page(const struct jit_ctx *c, uint64_t rip)
+{
+	return (rip & ~4095ull) == c->page;
+}
+
+/* The code page at a linear address, if it can be had without a fault. */
+static struct jit_source *source_of(struct jit_ctx *c, uint64_t rip)
+{
+	uint64_t gpa;
+	bool global;
+
+	if (c->compared)
+		return NULL;
+	if (in_page(c, rip))
+		return &c->sources[0];
+	if (!mmu_peek_code(c->cpu, rip, &gpa, &global))
+		return NULL;
+	gpa &= ~4095ull;
+	if (code_is_compared(c->cpu, gpa))
+		return NULL;
+	for (unsigned i = 0; i < c->n_sources; i++)
+		if (c->sources[i].gpa == gpa)
+			return &c->sources[i];
+	if (c->n_sources == JIT_MAX_SOURCES)
+		return NULL;
+	c->sources[c->n_sources] = (struct jit_source){.gpa = gpa};
+	return &c->sources[c->n_sources++];
+}
+
+/* The same for an instruction that ends in the next page. */
+static bool decode_crossing(struct jit_ctx *c, unsigned offset, struct decoded *d)
+{
+	unsigned first = 4096 - offset;
+	struct jit_source *second;
+
+	if (c->compared || first >= INSN_MAX_LEN)
+		return false;
+	second = source_of(c, c->page + 4096);
+	if (!second || second == &c->sources[0])
+		return false;
+	memcpy(d->bytes, mmu_hva(c->cpu, c->sources[0].gpa) + offset, first);
+	code_mark_lines(c->cpu, second->gpa, &second->lines);
+	memcpy(d->bytes + first, mmu_hva(c->cpu, second->gpa), INSN_MAX_LEN - first);
+	if (insn_decode(d->bytes, INSN_MAX_LEN, INSN_MODE_64, c->cpu->model->has, offset,
+			&d->insn) != INSN_OK || d->insn.next <= 4096)
+		return false;
+	d->row = insn_row_get(d->insn.row);
+	d->crosses = true;
+	c->second_gpa = second->gpa;
+	return true;
+}
+
 /* The count of a shift by an immediate, or -1. */
 static int shift_count(const struct decoded *d)
 {
@@ -170,35 +222,6 @@ static uint64_t target_of(const struct jit_ctx *c, const struct decoded *d)
 	return c->page + d->insn.imm;
 }
 
-static bool in_page(const struct jit_ctx *c, uint64_t rip)
-{
-	return (rip & ~4095ull) == c->page;
-}
-
-/* The code page at a linear address, if it can be had without a fault. */
-static struct jit_source *source_of(struct jit_ctx *c, uint64_t rip)
-{
-	uint64_t gpa;
-	bool global;
-
-	if (c->compared)
-		return NULL;
-	if (in_page(c, rip))
-		return &c->sources[0];
-	if (!mmu_peek_code(c->cpu, rip, &gpa, &global))
-		return NULL;
-	gpa &= ~4095ull;
-	if (code_is_compared(c->cpu, gpa))
-		return NULL;
-	for (unsigned i = 0; i < c->n_sources; i++)
-		if (c->sources[i].gpa == gpa)
-			return &c->sources[i];
-	if (c->n_sources == JIT_MAX_SOURCES)
-		return NULL;
-	c->sources[c->n_sources] = (struct jit_source){.gpa = gpa};
-	return &c->sources[c->n_sources++];
-}
-
 /*
  * Flags that the code at `rip` reads before it sets them, those in doubt included. Calls and jumps
  * to known places are followed. What is found holds while the bytes that were seen stay; a mapping
@@ -255,7 +278,8 @@ static void collect(struct jit_ctx *c, unsigned offset)
 	while (c->n < JIT_MAX_INSNS && offset < 4096) {
 		struct decoded *d = &c->in[c->n];
 
-		if (!decode_at(c, &c->sources[0], offset, d))
+		d->crosses = false;
+		if (!decode_at(c, &c->sources[0], offset, d) && !decode_crossing(c, offset, d))
 			break;
 		specialise(c, d);
 		c->n++;

@@ -39,6 +39,7 @@ struct decoded {
 	uint8_t live_out;
 	uint8_t live_target; /* of a branch: flags that are read where it goes */
 	uint16_t written;  /* general registers, a bit each */
+	bool crosses; /* lies on two pages */
 	bool fetches; /* takes its immediate from the memory: it is not compared */
 	uint8_t displaced; /* operands that do not stand in the host's registers */
 	struct access_plan access[N_ACCESSES];
@@ -52,7 +53,7 @@ struct flags_now {
 };
 
 enum cold_kind {
-	COLD_ACCESS, COLD_GROUP, COLD_EXIT, COLD_INDIRECT, COLD_PAGE, COLD_LEAVE, COLD_VECTORS,
+	COLD_ACCESS, COLD_GROUP, COLD_EXIT, COLD_INDIRECT, COLD_PAGE, COLD_SECOND, COLD_LEAVE, COLD_VECTORS,
 	COLD_WIDE, COLD_STALE,
 };
 
@@ -78,6 +79,7 @@ struct jit_ctx {
 	uint64_t page;	/* linear address of the code page */
 	struct jit_source sources[JIT_MAX_SOURCES]; /* the first is that page */
 	unsigned n_sources;
+	uint64_t second_gpa; /* of the page that the last instruction ends in, where it crosses */
 	enum tlb_class class;
 	unsigned n;
 	bool uses_vectors, uses_wide;

@@ -158,6 +158,22 @@ const void *jit_slow_page(struct cpu *cpu)
 	return region->entry;
 }
 
+/* The same for the page that a region's last instruction ends in. */
+const void *jit_slow_second(struct cpu *cpu)
+{
+	struct jit_second *second = meta_at(cpu->jit.cache, cpu->jit.site);
+	uint64_t gpa;
+	bool global;
+
+	cpu->jit.site = SITE_NONE;
+	take_flags(cpu, second->flags);
+	cpu->state.rip = second->rip;
+	if (!mmu_peek_code(cpu, second->page, &gpa, &global) || gpa != second->gpa)
+		return NULL;
+	cpu->jit.page_ok[second->page_slot] = global ? JIT_PAGE_GLOBAL : 1;
+	return second->resume;
+}
+
 /* The instruction had no effect in the host: T0 raises for the guest what the host has raised. */
 const void *jit_host_fault(struct cpu *cpu)
 {

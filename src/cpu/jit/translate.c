@@ -868,8 +868,30 @@ static void emit_step(struct jit_ctx *c, unsigned i)
 	flags_reloaded(c);
 }
 
+/* Whether the page that the instruction ends in is still mapped where it was. */
+static void emit_check_second(struct jit_ctx *c, unsigned i)
+{
+	struct jit_second *record = meta_alloc(c->cache, sizeof(*record));
+	struct cold *cold;
+
+	flags_clobber(c, i);
+	c->delta_held = -1;
+	*record = (struct jit_second){.rip = c->page + c->in[i].offset,
+				      .page = c->page + 4096,
+				      .gpa = c->second_gpa,
+				      .page_slot = cache_page_slot(c->cpu, c->page + 4096,
+								   c->second_gpa),
+				      .flags = record_flags(c)};
+	emit_cmp8_imm(&c->e, MEM_GS(GS(jit.page_ok) + record->page_slot), 0);
+	cold = cold_new(c, COLD_SECOND, emit_jcc(&c->e, CC_E));
+	cold->record = record;
+	record->resume = emit_here(&c->e);
+}
+
 static void emit_insn(struct jit_ctx *c, unsigned i)
 {
+	if (c->in[i].crosses)
+		emit_check_second(c, i);
 	switch ((enum jit_class)c->in[i].fx.class) {
 	case JIT_NOP:
 		break;
@@ -1163,6 +1185,12 @@ static void emit_cold(struct jit_ctx *c, const struct cold *cold)
 	case COLD_PAGE:
 		emit_store32_imm(&c->e, JIT(site), meta_ref(c->cache, c->region));
 		emit_jmp_to(&c->e, c->cache->thunk.page);
+		break;
+	case COLD_SECOND:
+		if (cold->flags.place == FLAGS_RECIPE)
+			flags_restore(c, &cold->flags);
+		emit_store32_imm(&c->e, JIT(site), meta_ref(c->cache, cold->record));
+		emit_jmp_to(&c->e, c->cache->thunk.second);
 		break;
 	case COLD_LEAVE:
 		emit_mov_imm(&c->e, SCRATCH0, c->region->rip);
