@@ -12,6 +12,9 @@
 #include "cpu/jit/jit_int.h"
 #include "cpu/x86/model.h"
 
+/* Not canonical. */
+#define NO_RIP (1ull << 63)
+
 static unsigned hash_key(uint64_t rip, uint64_t gpa, uint32_t mode_key)
 {
 	return (rip ^ rip >> 15 ^ gpa >> 12 ^ mode_key * 0x9e5u) % JIT_HASH_SIZE;
@@ -24,10 +27,13 @@ static unsigned hash_page(uint64_t page)
 
 static void reset_targets(struct cpu *cpu)
 {
-	const void **targets = &cpu->jit.targets[0][0];
-
-	for (size_t i = 0; i < sizeof(cpu->jit.targets) / sizeof(*targets); i++)
-		targets[i] = cpu->jit.cache->thunk.miss;
+	for (unsigned class = 0; class < TLB_USER_AC; class++) {
+		for (unsigned i = 0; i < JIT_N_TARGETS; i++)
+			cpu->jit.targets[class][i] = cpu->jit.cache->thunk.miss[class];
+		for (unsigned i = 0; i < JIT_N_MORE_TARGETS; i++)
+			cpu->jit.more_targets[class][i] = (struct jit_target){
+				NO_RIP, cpu->jit.cache->thunk.lost};
+	}
 }
 
 static void *map(int fd, int prot)
@@ -304,9 +310,26 @@ static const void **target_slot(struct cpu *cpu, const struct jit_region *region
 	return &cpu->jit.targets[class_of(region)][region->rip % JIT_N_TARGETS];
 }
 
+static struct jit_target *more_slot(struct cpu *cpu, const struct jit_region *region)
+{
+	uint32_t hash = region->rip ^ region->rip >> 12;
+
+	return &cpu->jit.more_targets[class_of(region)][hash % JIT_N_MORE_TARGETS];
+}
+
 void cache_set_target(struct cpu *cpu, struct jit_region *region)
 {
 	*target_slot(cpu, region) = region->indirect_entry;
+	*more_slot(cpu, region) = (struct jit_target){region->rip, region->verified_entry};
+}
+
+static void forget_target(struct cpu *cpu, const struct jit_region *region)
+{
+	if (*target_slot(cpu, region) == region->indirect_entry)
+		*target_slot(cpu, region) = cpu->jit.cache->thunk.miss[class_of(region)];
+	if (more_slot(cpu, region)->entry == region->verified_entry)
+		*more_slot(cpu, region) =
+			(struct jit_target){NO_RIP, cpu->jit.cache->thunk.lost};
 }
 
 void cache_drop(struct cpu *cpu, struct jit_region *region)
@@ -325,8 +348,7 @@ void cache_drop(struct cpu *cpu, struct jit_region *region)
 		remove_incoming(exit);
 		unlink_exit(exit);
 	}
-	if (*target_slot(cpu, region) == region->indirect_entry)
-		*target_slot(cpu, region) = cache->thunk.miss;
+	forget_target(cpu, region);
 	region->dead = true;
 }
 

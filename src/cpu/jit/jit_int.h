@@ -132,6 +132,7 @@ struct jit_region {
 	uint32_t page_slot;
 	struct jit_source sources[JIT_MAX_SOURCES]; /* the first is its own page */
 	unsigned n_sources;
+	const uint8_t *verified_entry; /* for an indirect branch that means this region */
 	const uint8_t *entry, *forward_entry, *cross_entry, *indirect_entry;
 	bool plain; /* has no groups of accesses */
 	bool compared; /* with the memory, at each entry */
@@ -174,7 +175,8 @@ struct jit_cache {
 		const uint8_t *exit_at; /* to the rip in SCRATCH0 */
 		const uint8_t *indirect;		 /* the same, for an unknown target */
 		const uint8_t *stale;			 /* the same, where code is not what it was */
-		const uint8_t *miss;			 /* of the target table */
+		const uint8_t *miss[TLB_USER_AC];	 /* of the first target table, */
+		const uint8_t *lost;			 /* and of both */
 		const uint8_t *access, *group, *step, *page, *second;	 /* slow paths; site is set */
 		const uint8_t *store[TLB_USER_AC];	 /* as access, for writes */
 		const uint8_t *load_vectors, *load_wide; /* then to SCRATCH1 */

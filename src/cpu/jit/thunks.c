@@ -211,11 +211,27 @@ static void emit_call(struct emit *e, const void *(*function)(struct cpu *cpu))
 	emit_leave(e);
 }
 
-/* Brings the flags home, then leaves for the rip in SCRATCH0. */
-static void emit_miss(struct emit *e, const struct jit_cache *cache)
+/* Brings the flags home and leaves for the rip in SCRATCH0. */
+static void emit_lost(struct emit *e, const struct jit_cache *cache)
 {
 	emit_mov_imm(e, SCRATCH1, (uint64_t)cache->thunk.indirect);
 	thunks_emit_fix(e);
+}
+
+/* The first table had another region for the rip in SCRATCH0: looks into the second one. */
+static void emit_miss(struct emit *e, const struct jit_cache *cache, unsigned class)
+{
+	int32_t table = GS(jit.more_targets) + class * sizeof(((struct cpu *)0)->jit.more_targets[0]);
+
+	emit_mov64(e, SCRATCH1, SCRATCH0);
+	EMIT(e, 0x49, 0xc1, 0xeb, 12); /* shr r11, 12 */
+	emit_rr(e, false, 0x33, SCRATCH1, SCRATCH0);
+	EMIT(e, 0x41, 0x81, 0xe3); /* and r11d, JIT_N_MORE_TARGETS - 1 */
+	emit32(e, JIT_N_MORE_TARGETS - 1);
+	EMIT(e, 0x49, 0xc1, 0xe3, 4); /* shl r11, 4 */
+	emit_rm(e, true, 0x3b, SCRATCH0, MEM_GS_AT(SCRATCH1, table));
+	emit_jcc_to(e, CC_NE, cache->thunk.lost);
+	emit_rm(e, false, 0xff, 4, MEM_GS_AT(SCRATCH1, table + 8));
 }
 
 /* Whether the line at RAX >> 6 of the page whose code map is in SCRATCH1 is clear; else jumps away. */
@@ -316,7 +332,10 @@ void thunks_emit(struct jit_cache *cache)
 	THUNK(exit_at, emit_exit_at(&e, SITE_NONE));
 	THUNK(indirect, emit_exit_at(&e, SITE_INDIRECT));
 	THUNK(stale, emit_exit_at(&e, SITE_STALE));
-	THUNK(miss, emit_miss(&e, cache));
+	THUNK(lost, emit_lost(&e, cache));
+	for (unsigned class = 0; class < G_N_ELEMENTS(cache->thunk.miss); class++) {
+		THUNK(miss[class], emit_miss(&e, cache, class));
+	}
 	THUNK(access, emit_call(&e, jit_slow_access));
 	for (unsigned class = 0; class < G_N_ELEMENTS(cache->thunk.store); class++)
 	{

@@ -1003,7 +1003,7 @@ static void emit_verify_target(struct jit_ctx *c)
 		emit_mov_imm(&c->e, SCRATCH1, rip);
 		emit_rr(&c->e, true, 0x3b, SCRATCH0, SCRATCH1);
 	}
-	emit_jcc_to(&c->e, CC_NE, c->cache->thunk.miss);
+	emit_jcc_to(&c->e, CC_NE, c->cache->thunk.miss[c->class]);
 }
 
 static void emit_compare_byte(struct jit_ctx *c, unsigned at, uint8_t byte)
@@ -1061,6 +1061,7 @@ static void emit_entries(struct jit_ctx *c)
 
 	region->indirect_entry = emit_here(&c->e);
 	emit_verify_target(c);
+	region->verified_entry = emit_here(&c->e);
 	if (region->flags_live) {
 		EMIT(&c->e, 0x4c, 0x8d, 0x1d); /* lea r11, [rip + behind the fix] */
 		fix = c->e.p;

@@ -99,6 +99,7 @@ enum tlb_class { TLB_SUPERVISOR, TLB_SUPERVISOR_AC, TLB_USER, TLB_USER_AC, TLB_N
 
 #define JIT_N_PAGES   16384
 #define JIT_N_TARGETS 8192
+#define JIT_N_MORE_TARGETS 4096
 #define JIT_N_DELTAS  16
 
 #define JIT_PAGE_GLOBAL 2
@@ -147,7 +148,13 @@ struct cpu_jit {
 	sigset_t signals_before;
 	/* The code page is still mapped where it was: 1, or JIT_PAGE_GLOBAL. */
 	uint8_t page_ok[JIT_N_PAGES];
-	const void *targets[TLB_USER_AC][JIT_N_TARGETS]; /* entries by rip, for indirect branches */
+	/* Entries by rip, for indirect branches: the first, which checks that it is meant, and where two
+	 * share a place there, by a better hash. */
+	const void *targets[TLB_USER_AC][JIT_N_TARGETS];
+	struct jit_target {
+		uint64_t rip;
+		const void *entry;
+	} more_targets[TLB_USER_AC][JIT_N_MORE_TARGETS];
 };
 
 struct cpu {
