@@ -84,7 +84,7 @@ static bool uses_scratch(enum recipe recipe)
 /* A fault of the host's would not find flags that have to be computed. */
 static bool may_fault_in_host(const struct decoded *d)
 {
-	return d->fx.vector || (d->fx.regs & 1 << RDX);
+	return d->fx.vector || d->fx.x87 || (d->fx.regs & 1 << RDX);
 }
 
 bool flags_needs(const struct decoded *d)

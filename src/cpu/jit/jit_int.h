@@ -51,7 +51,8 @@ struct jit_effects {
 	bool by_condition;   /* reads what the opcode's condition code does */
 	bool shift;	     /* flags depend on the count */
 	bool writes_second;  /* the second operand, too */
-	bool vector;
+	bool vector, x87;    /* uses the host's registers of that kind; may fault there */
+	bool x87_noted;	     /* is the x87's last instruction after it */
 	uint16_t regs;	     /* general registers written without being an operand, a bit each */
 };
 
@@ -128,6 +129,7 @@ struct jit_region {
 	const uint8_t *code, *code_end;
 	uint8_t flags_live; /* on entry */
 	bool dead;
+	bool uses_x87;
 	uint16_t n_insns;
 	ptrdiff_t to_rx;
 	struct jit_exit *exits, *incoming;
@@ -166,6 +168,7 @@ struct jit_cache {
 		const uint8_t *access, *group, *step;	 /* slow paths; site is set */
 		const uint8_t *store[TLB_USER_AC];	 /* as access, for writes */
 		const uint8_t *load_vectors;		 /* then to SCRATCH1 */
+		const uint8_t *load_x87;		 /* then to SCRATCH0 */
 		const uint8_t *fault;
 	} thunk;
 };
@@ -226,5 +229,6 @@ const void *jit_slow_access(struct cpu *cpu);
 const void *jit_slow_group(struct cpu *cpu);
 const void *jit_slow_step(struct cpu *cpu);
 const void *jit_host_fault(struct cpu *cpu);
+const void *jit_load_x87(struct cpu *cpu);
 
 #endif

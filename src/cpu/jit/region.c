@@ -104,6 +104,9 @@ static bool is_special(const struct jit_ctx *c, const struct decoded *d)
 
 	switch (d->fx.class) {
 	case JIT_COPY:
+		/* FWAIT is not the x87's by its row; whether TS stops it depends on MP. */
+		if (d->fx.x87 && (c->cpu->mode_key & MODE_TS))
+			return true;
 		if (is_memory(d) && (insn_mem_size(d->row, insn) == 0 || d->displaced > 1))
 			return true;
 		return insn->flags & (INSN_REP | INSN_REPNE) && d->row->prefix <= INSN_PREFIX_NFX &&
@@ -257,6 +260,7 @@ static void collect(struct jit_ctx *c, unsigned offset)
 		c->n++;
 		offset = d->insn.next;
 		c->uses_vectors |= d->fx.vector;
+		c->uses_x87 |= d->fx.x87;
 		if (d->fx.class == JIT_JCC && ++exits == JIT_MAX_EXITS - 1)
 			break;
 		if (follows(c, d)) {

@@ -51,7 +51,10 @@ struct flags_now {
 	int32_t rsp_moved; /* since, by pushes and pops */
 };
 
-enum cold_kind { COLD_ACCESS, COLD_GROUP, COLD_EXIT, COLD_INDIRECT, COLD_LEAVE, COLD_VECTORS, COLD_STALE };
+enum cold_kind {
+	COLD_ACCESS, COLD_GROUP, COLD_EXIT, COLD_INDIRECT, COLD_LEAVE, COLD_VECTORS, COLD_X87,
+	COLD_STALE,
+};
 
 /* Code out of line, emitted when the region's own is complete. */
 struct cold {
@@ -76,7 +79,7 @@ struct jit_ctx {
 	unsigned n_sources;
 	enum tlb_class class;
 	unsigned n;
-	bool uses_vectors;
+	bool uses_vectors, uses_x87;
 	struct decoded in[JIT_MAX_INSNS];
 	bool plain;    /* without groups */
 	bool compared; /* the bytes are compared with the memory at each entry (smc.h) */

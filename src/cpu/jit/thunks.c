@@ -244,6 +244,7 @@ void thunks_emit(struct jit_cache *cache)
 	THUNK(step, emit_call(&e, jit_slow_step));
 	THUNK(fault, emit_call(&e, jit_host_fault));
 	THUNK(load_vectors, emit_load_vectors(&e));
+	THUNK(load_x87, emit_call(&e, jit_load_x87));
 #undef THUNK
 	cache->code_start = (e.p - cache->rw + 63) & ~(size_t)63;
 }

@@ -54,27 +54,29 @@ static uint64_t constant_address(const struct jit_ctx *c, const struct insn *ins
 	return insn->addrsize == 8 ? address : (uint32_t)address;
 }
 
-/* The effective address to SCRATCH0, without the segment's base. */
-static void emit_ea(struct jit_ctx *c, const struct insn *insn)
+/* The effective address, without the segment's base, to a scratch register. The other one may be needed
+ * for it, too. */
+static void emit_ea(struct jit_ctx *c, const struct insn *insn, unsigned to)
 {
+	unsigned other = to == SCRATCH0 ? SCRATCH1 : SCRATCH0;
 	struct host_mem m = {.base = NO_REG, .index = NO_REG, .scale = insn->scale};
 	bool wide = insn->addrsize == 8;
 
 	if (insn->base == INSN_PC) {
 		uint64_t address = c->page + insn->disp;
 
-		emit_mov_imm(&c->e, SCRATCH0, wide ? address : (uint32_t)address);
+		emit_mov_imm(&c->e, to, wide ? address : (uint32_t)address);
 		return;
 	}
 	m.disp = insn->disp;
 	if (insn->base != INSN_ZERO)
-		m.base = address_reg(c, insn->base, SCRATCH0);
+		m.base = address_reg(c, insn->base, to);
 	if (insn->index != INSN_ZERO)
-		m.index = address_reg(c, insn->index, SCRATCH1);
+		m.index = address_reg(c, insn->index, other);
 	if (m.base != NO_REG && m.index == NO_REG && !m.disp && wide)
-		emit_mov64(&c->e, SCRATCH0, m.base);
+		emit_mov64(&c->e, to, m.base);
 	else
-		emit_rm(&c->e, wide, 0x8d, SCRATCH0, m);
+		emit_rm(&c->e, wide, 0x8d, to, m);
 }
 
 static void emit_segment(struct jit_ctx *c, const struct insn *insn)
@@ -257,7 +259,7 @@ static struct host_mem emit_operand(struct jit_ctx *c, unsigned i)
 	if (is_constant(insn) && constant_address(c, insn) % 4096 <= 4096 - a->size) {
 		emit_constant_check(c, i, a, constant_address(c, insn));
 	} else {
-		emit_ea(c, insn);
+		emit_ea(c, insn, SCRATCH0);
 		emit_segment(c, insn);
 		emit_check(c, i, a, !simple);
 	}
@@ -425,6 +427,23 @@ static void emit_fetching(struct jit_ctx *c, unsigned i)
 	flags_ran(c, i);
 }
 
+/*
+ * The x87's pointers: the host's would be to our code. Instead each instruction that moves them
+ * leaves its record's reference, a store of a constant, and its operand's address; note_x87()
+ * makes them what T0 keeps before anything can see them. That is 3 % of the kit's x87 program.
+ * After the instruction, since it may raise what the one before left pending, whose pointers stay then.
+ */
+static void emit_x87_note(struct jit_ctx *c, unsigned i)
+{
+	emit_store32_imm(&c->e, JIT(x87_last), meta_ref(c->cache, insn_record(c, i)));
+	if (!(c->in[i].insn.flags & INSN_MEM))
+		return;
+	if (is_displaced(c->in[i].insn.index / 8))
+		c->delta_held = -1;
+	emit_ea(c, &c->in[i].insn, SCRATCH1);
+	emit_store64(&c->e, MEM_GS(GS(state.fpu.fdp)), SCRATCH1);
+}
+
 static void emit_copy(struct jit_ctx *c, unsigned i)
 {
 	const struct decoded *d = &c->in[i];
@@ -455,6 +474,8 @@ static void emit_copy(struct jit_ctx *c, unsigned i)
 	else
 		recode_emit(&c->e, &r);
 	store_placed(c, &p);
+	if (d->fx.x87_noted)
+		emit_x87_note(c, i);
 	flags_ran(c, i);
 }
 
@@ -469,7 +490,7 @@ static void emit_lea(struct jit_ctx *c, unsigned i)
 		return;
 	}
 	c->delta_held = -1;
-	emit_ea(c, insn);
+	emit_ea(c, insn, SCRATCH0);
 	if (is_displaced(to) && insn->opsize == 2) {
 		EMIT(&c->e, 0x65, 0x66, 0x44, 0x89, 0x14, 0x25); /* mov gs:[to], r10w */
 		emit32(&c->e, GS_GPR(to));
@@ -724,7 +745,7 @@ static void emit_bit(struct jit_ctx *c, unsigned i)
 
 	flags_prepare(c, i);
 	flags_clobber(c, i);
-	emit_ea(c, &d->insn);
+	emit_ea(c, &d->insn, SCRATCH0);
 	if (is_displaced(bit))
 		emit_load64(e, SCRATCH1, GPR(bit));
 	emit_rr(e, true, wide ? 0x8b : 0x63, SCRATCH1, is_displaced(bit) ? SCRATCH1 : bit);
@@ -1024,6 +1045,11 @@ static void emit_entries(struct jit_ctx *c)
 
 		cold->back = emit_here(&c->e);
 	}
+	if (c->uses_x87) {
+		struct cold *cold = cold_new(c, COLD_X87, emit_branch_on(c, GS(x87_live), true));
+
+		cold->back = emit_here(&c->e);
+	}
 	if (c->compared)
 		emit_compare(c);
 }
@@ -1105,6 +1131,11 @@ static void emit_cold(struct jit_ctx *c, const struct cold *cold)
 		emit32(&c->e, cold->back - (emit_here(&c->e) + 4));
 		emit_jmp_to(&c->e, c->cache->thunk.load_vectors);
 		break;
+	case COLD_X87:
+		EMIT(&c->e, 0x4c, 0x8d, 0x15); /* lea r10, [rip + back] */
+		emit32(&c->e, cold->back - (emit_here(&c->e) + 4));
+		emit_jmp_to(&c->e, c->cache->thunk.load_x87);
+		break;
 	}
 }
 
@@ -1162,7 +1193,7 @@ struct jit_region *region_translate(struct cpu *cpu, uint64_t gpa, bool plain)
 	c->n_sources = 1;
 	c->class = cpu->tlb - cpu->tlbs;
 	c->n = c->n_cold = 0;
-	c->uses_vectors = false;
+	c->uses_vectors = c->uses_x87 = false;
 	c->plain = plain || cache_is_ungrouped(cpu, cpu->state.rip);
 	c->delta_held = -1;
 	if (!region_form(c, gpa))
@@ -1177,6 +1208,7 @@ struct jit_region *region_translate(struct cpu *cpu, uint64_t gpa, bool plain)
 				      .plain = plain,
 				      .compared = c->compared,
 				      .flags_live = c->in[0].live_in,
+				      .uses_x87 = c->uses_x87,
 				      .n_insns = c->n,
 				      .to_rx = cache->rx - cache->rw};
 	memcpy(region->sources, c->sources, sizeof(c->sources));

@@ -113,6 +113,7 @@ struct cpu_jit {
 	uint64_t deltas[JIT_N_DELTAS]; /* of groups of accesses, within a region */
 	uint64_t target, scratch;
 	uint32_t site;		/* what was left or called from; a reference or SITE_* */
+	uint32_t x87_last;	/* reference to the x87 instruction run last, if not in state.fpu yet */
 	uint32_t flags_fix;	/* offset in the cache of what brings the flags home */
 	const void *after_fix;	/* where that goes on */
 	const void *code;	/* the cache */
