@@ -328,12 +328,13 @@ static void emit_goto(struct jit_ctx *c, uint8_t *jump, uint64_t rip, uint8_t li
 /* To the rip in SCRATCH0; the host's flags are free. */
 static void emit_indirect(struct jit_ctx *c)
 {
+	struct host_mem slot = {.base = SCRATCH0, .index = NO_REG, .disp = c->cpu->mode_key};
 	struct emit *e = &c->e;
 
 	c->delta_held = -1;
 	emit_store32_imm(e, JIT(flags_fix), 0);
 	cold_new(c, COLD_INDIRECT, e->p - 4);
-	emit_rr(e, false, 0x8b, SCRATCH1, SCRATCH0);
+	emit_rm(e, false, 0x8d, SCRATCH1, slot); /* lea */
 	EMIT(e, 0x41, 0x81, 0xe3); /* and r11d, JIT_N_TARGETS - 1 */
 	emit32(e, JIT_N_TARGETS - 1);
 	EMIT(e, 0x65, 0x42, 0xff, 0x24, 0xdd); /* jmp gs:[r11 * 8 + targets] */

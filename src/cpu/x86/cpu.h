@@ -78,6 +78,7 @@ enum {
 	MODE_REAL = 1 << 8,   /* CR0.PE clear or virtual-8086 */
 	MODE_DEBUG = 1 << 9,  /* a debugger wants something (debugger.h) */
 	MODE_AC = 1 << 10,    /* RFLAGS.AC: which TLB class translated code looks into */
+	MODE_ALL = (1 << 11) - 1,
 };
 
 /* What siglongjmp(*cpu->jump) says: deliver cpu->fault, or run the instruction again, alone. */

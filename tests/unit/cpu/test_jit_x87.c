@@ -127,6 +127,27 @@ static void run(const uint8_t *code, unsigned n, bool translate, struct outcome 
 	memcpy(out->data, guest.data, HOST_DATA_SIZE);
 }
 
+/* A function that ends with RET to an x87 instruction. */
+PROGRAM(returns, "call 1f; fldz; fstp %st; jmp 2f; 1: ret; 2: nop")
+
+/* Where translated code returns to depends on the mode, too. */
+static void test_not_available(void)
+{
+	struct cpu *cpu = guest.cpu;
+	struct outcome out;
+
+	run(returns, returns_end - returns, true, &out);
+	g_assert_cmphex(out.state.rip, ==, HOST_CODE + 0x100 + (returns_end - returns) - 2);
+	for (unsigned i = 0; i < ROUNDS; i++) {
+		set_up();
+		cpu->state.cr0 |= CR0_TS;
+		cpu_update_mode(cpu);
+		cpu->state.rip = HOST_CODE + 0x100;
+		g_assert_cmpint(engine_soft.run((struct vcpu *)cpu), ==, ENGINE_EXIT_SHUTDOWN);
+		g_assert_cmphex(cpu->state.rip, ==, HOST_CODE + 0x100 + 5);
+	}
+}
+
 struct program {
 	const char *name;
 	const uint8_t *code, *end;
@@ -198,5 +219,6 @@ int main(int argc, char **argv)
 	guest_init(&guest);
 	for (size_t i = 0; i < G_N_ELEMENTS(programs); i++)
 		g_test_add_data_func(programs[i].name, &programs[i], test_program);
+	g_test_add_func("/jit/x87/not-available", test_not_available);
 	return g_test_run();
 }
