@@ -35,6 +35,7 @@ enum jit_class {
 	JIT_COPY,     /* the same instruction, operands redirected */
 	JIT_NOP,
 	JIT_LEA,
+	JIT_ABSOLUTE, /* MOV between rAX and an address in the instruction; 32-bit code */
 	JIT_PUSH, JIT_POP, JIT_LEAVE, JIT_PUSHF,
 	JIT_SWAPGS, JIT_CLI, JIT_STI,
 	JIT_BT,	      /* a bit anywhere in memory */

@@ -12,8 +12,8 @@
 /* Whether T1 takes code of this mode. */
 static bool suits(const struct cpu *cpu)
 {
-	return cpu->jit.cache && !cpu->state.smm &&
-	       (cpu->mode_key & (MODE_64 | MODE_STEP | MODE_DEBUG | MODE_REAL)) == MODE_64 &&
+	return cpu->jit.cache && !cpu->state.smm && (cpu->mode_key & (MODE_64 | MODE_FLAT)) &&
+	       !(cpu->mode_key & (MODE_STEP | MODE_DEBUG | MODE_REAL)) &&
 	       cpu->tlb != &cpu->tlbs[TLB_USER_AC];
 }
 

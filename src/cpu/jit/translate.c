@@ -79,16 +79,6 @@ static void emit_ea(struct jit_ctx *c, const struct insn *insn, unsigned to)
 		emit_rm(&c->e, wide, 0x8d, to, m);
 }
 
-static void emit_segment(struct jit_ctx *c, const struct insn *insn)
-{
-	struct host_mem sum = {.base = SCRATCH0, .index = SCRATCH1};
-
-	if (insn->seg == INSN_SEG_NONE)
-		return;
-	emit_load64(&c->e, SCRATCH1, MEM_GS(GS(seg_base) + 8 * insn->seg));
-	emit_lea64(&c->e, SCRATCH0, sum);
-}
-
 static struct jit_insn *insn_record(struct jit_ctx *c, unsigned i)
 {
 	return &c->region->insns[i];
@@ -98,6 +88,40 @@ static struct jit_insn *insn_record(struct jit_ctx *c, unsigned i)
 static enum flags_place record_flags(const struct jit_ctx *c)
 {
 	return c->flags.place == FLAGS_RECIPE ? FLAGS_HOST : c->flags.place;
+}
+
+/*
+ * FS and GS of 32-bit code. Any base will do, but the segment must be whole, and the operand not wrap;
+ * else T0 runs the instruction.
+ */
+static void emit_segment32(struct jit_ctx *c, unsigned i, unsigned size)
+{
+	enum x86_seg seg = c->in[i].insn.seg;
+	struct emit *e = &c->e;
+
+	insn_record(c, i)->flags = record_flags(c);
+	emit_rm(e, false, 0xf6, 0, MEM_GS(GS(seg_partial))); /* test */
+	emit8(e, 1 << seg);
+	cold_new(c, COLD_STEP, emit_jcc(e, CC_NE))->record = insn_record(c, i);
+	EMIT(e, 0x41, 0x81, 0xfa); /* cmp r10d, -size */
+	emit32(e, -size);
+	cold_new(c, COLD_STEP, emit_jcc(e, CC_A))->record = insn_record(c, i);
+	emit_rm(e, false, 0x03, SCRATCH0, MEM_GS(GS(seg_base) + 8 * seg)); /* add */
+}
+
+static void emit_segment(struct jit_ctx *c, unsigned i, unsigned size)
+{
+	struct host_mem sum = {.base = SCRATCH0, .index = SCRATCH1};
+	const struct insn *insn = &c->in[i].insn;
+
+	if (insn->seg == INSN_SEG_NONE)
+		return;
+	if (!c->wide) {
+		emit_segment32(c, i, size);
+		return;
+	}
+	emit_load64(&c->e, SCRATCH1, MEM_GS(GS(seg_base) + 8 * insn->seg));
+	emit_lea64(&c->e, SCRATCH0, sum);
 }
 
 /* A second access of an instruction has a record of its own. */
@@ -260,7 +284,7 @@ static struct host_mem emit_operand(struct jit_ctx *c, unsigned i)
 		emit_constant_check(c, i, a, constant_address(c, insn));
 	} else {
 		emit_ea(c, insn, SCRATCH0);
-		emit_segment(c, insn);
+		emit_segment(c, i, a->size);
 		emit_check(c, i, a, !simple);
 	}
 	if (simple) {
@@ -275,7 +299,7 @@ static struct host_mem emit_operand(struct jit_ctx *c, unsigned i)
 	return m;
 }
 
-/* The 8 bytes at [reg + disp]; with a group SCRATCH1 is free, else SCRATCH0. */
+/* What is pushed to or popped from [reg + disp]; stack_scratch() says which register is free. */
 static struct host_mem emit_stack(struct jit_ctx *c, unsigned i, unsigned reg, int disp)
 {
 	const struct access_plan *a = &c->in[i].access[ACCESS_STACK];
@@ -285,8 +309,12 @@ static struct host_mem emit_stack(struct jit_ctx *c, unsigned i, unsigned reg, i
 	if (is_grouped(c, a))
 		return emit_grouped(c, i, a, m);
 	flags_clobber(c, i);
-	emit_lea64(&c->e, SCRATCH0, m);
-	emit_check(c, i, a, false);
+	emit_rm(&c->e, c->wide, 0x8d, SCRATCH0, m); /* lea */
+	emit_check(c, i, a, !c->wide);
+	if (!c->wide) {
+		emit_rr(&c->e, true, 0x03, SCRATCH0, SCRATCH1); /* add */
+		return MEM_AT(SCRATCH0);
+	}
 	m.index = SCRATCH1;
 	return m;
 }
@@ -445,6 +473,25 @@ static void emit_x87_note(struct jit_ctx *c, unsigned i)
 	emit_store64(&c->e, MEM_GS(GS(state.fpu.fdp)), SCRATCH1);
 }
 
+/* INC and DEC of 32-bit code with the register in the opcode. */
+static void emit_short_inc(struct jit_ctx *c, const struct recode *r)
+{
+	if (r->has_66)
+		emit8(&c->e, 0x66);
+	EMIT(&c->e, 0xff, 0xc0 | (r->opcode & 8) | r->rm);
+}
+
+static void emit_absolute(struct jit_ctx *c, unsigned i)
+{
+	const struct decoded *d = &c->in[i];
+	struct host_mem m = emit_operand(c, i);
+
+	if (d->insn.opsize == 2)
+		emit8(&c->e, 0x66);
+	/* A0 to A3 are in the order of 8A, 8B, 88, 89. */
+	emit_rm(&c->e, false, 0x88 | ((d->row->opcode & 3) ^ 2), RAX, m);
+}
+
 static void emit_copy(struct jit_ctx *c, unsigned i)
 {
 	const struct decoded *d = &c->in[i];
@@ -452,7 +499,7 @@ static void emit_copy(struct jit_ctx *c, unsigned i)
 	struct placed p = {.free = {SCRATCH0, SCRATCH1}, .n_free = 2};
 	struct recode r;
 
-	recode_parse(&r, d->row, d->bytes, d->insn.len);
+	recode_parse(&r, d->row, d->bytes, d->insn.len, c->wide);
 	flags_prepare(c, i);
 	if (memory) {
 		r.mem = emit_operand(c, i);
@@ -468,7 +515,9 @@ static void emit_copy(struct jit_ctx *c, unsigned i)
 		r.vvvv = place(c, &p, r.vvvv);
 	if (!memory && find_kind(d->row, "ERZ"))
 		r.rm = place(c, &p, r.rm);
-	if (!memory && !p.n)
+	if (!c->wide && !d->row->has_modrm && d->row->plus_r && (r.opcode & 0xf0) == 0x40)
+		emit_short_inc(c, &r);
+	else if (!memory && !p.n)
 		emit_bytes(&c->e, d->bytes, d->insn.len);
 	else if (memory && names_high_byte(&r))
 		emit_high_byte(c, &r);
@@ -486,7 +535,7 @@ static void emit_lea(struct jit_ctx *c, unsigned i)
 	unsigned to = insn->reg / 8;
 
 	if (!is_displaced(to) && !is_displaced(insn->base / 8) && !is_displaced(insn->index / 8) &&
-	    insn->base != INSN_PC) {
+	    insn->base != INSN_PC && (c->wide || insn->base != INSN_ZERO)) {
 		emit_bytes(&c->e, c->in[i].bytes, insn->len);
 		return;
 	}
@@ -511,7 +560,7 @@ static void move_rsp(struct jit_ctx *c, int by)
 	struct host_mem m = MEM_AT(RSP);
 
 	m.disp = by;
-	emit_lea64(&c->e, RSP, m);
+	emit_rm(&c->e, c->wide, 0x8d, RSP, m); /* lea */
 	c->flags.rsp_moved += by;
 }
 
@@ -529,29 +578,32 @@ static unsigned emit_get(struct jit_ctx *c, unsigned reg, unsigned scratch)
 static void emit_push(struct jit_ctx *c, unsigned i)
 {
 	const struct decoded *d = &c->in[i];
+	int size = stack_size(c);
 	struct host_mem m;
 
 	if (d->row->operand[0].kind == 'E' && (d->insn.flags & INSN_MEM)) {
 		unsigned scratch;
 
-		emit_load64(&c->e, SCRATCH0, emit_operand(c, i));
+		emit_rm(&c->e, c->wide, 0x8b, SCRATCH0, emit_operand(c, i));
 		emit_store64(&c->e, JIT(target), SCRATCH0);
 		c->delta_held = -1;
-		m = emit_stack(c, i, RSP, -8);
+		m = emit_stack(c, i, RSP, -size);
 		scratch = stack_scratch(c, &m);
 		emit_load64(&c->e, scratch, JIT(target));
 		if (scratch == SCRATCH0)
 			c->delta_held = -1;
-		emit_store64(&c->e, m, scratch);
-		move_rsp(c, -8);
+		emit_rm(&c->e, c->wide, 0x89, scratch, m);
+		move_rsp(c, -size);
 		return;
 	}
-	m = emit_stack(c, i, RSP, -8);
-	if (d->row->operand[0].kind == 'I')
-		emit_store64_imm(&c->e, m, d->insn.imm);
-	else
-		emit_store64(&c->e, m, emit_get(c, d->insn.rm / 8, stack_scratch(c, &m)));
-	move_rsp(c, -8);
+	m = emit_stack(c, i, RSP, -size);
+	if (d->row->operand[0].kind == 'I') {
+		emit_rm(&c->e, c->wide, 0xc7, 0, m);
+		emit32(&c->e, d->insn.imm);
+	} else {
+		emit_rm(&c->e, c->wide, 0x89, emit_get(c, d->insn.rm / 8, stack_scratch(c, &m)), m);
+	}
+	move_rsp(c, -size);
 }
 
 static void emit_pop(struct jit_ctx *c, unsigned i)
@@ -567,28 +619,30 @@ static void emit_pop(struct jit_ctx *c, unsigned i)
 		if (scratch == SCRATCH0)
 			c->delta_held = -1;
 	} else {
-		emit_load64(&c->e, reg, m);
+		emit_rm(&c->e, c->wide, 0x8b, reg, m);
 	}
 	if (reg != RSP)
-		move_rsp(c, 8);
+		move_rsp(c, stack_size(c));
 }
 
 static void emit_leave_frame(struct jit_ctx *c, unsigned i)
 {
 	struct host_mem m = emit_stack(c, i, RBP, 0), above = MEM_AT(RBP);
 
-	above.disp = 8;
-	emit_lea64(&c->e, RSP, above);
-	emit_load64(&c->e, RBP, m);
+	above.disp = stack_size(c);
+	emit_rm(&c->e, c->wide, 0x8d, RSP, above); /* lea */
+	emit_rm(&c->e, c->wide, 0x8b, RBP, m);
 }
 
 static void emit_push_return(struct jit_ctx *c, unsigned i)
 {
-	uint64_t rip = c->page + c->in[i].insn.next;
-	struct host_mem m = emit_stack(c, i, RSP, -8);
+	uint64_t rip = code_address(c, c->in[i].insn.next);
+	int size = stack_size(c);
+	struct host_mem m = emit_stack(c, i, RSP, -size);
 
-	if (rip == (uint64_t)(int32_t)rip) {
-		emit_store64_imm(&c->e, m, rip);
+	if (!c->wide || rip == (uint64_t)(int32_t)rip) {
+		emit_rm(&c->e, c->wide, 0xc7, 0, m);
+		emit32(&c->e, rip);
 	} else {
 		unsigned scratch = stack_scratch(c, &m);
 
@@ -597,14 +651,14 @@ static void emit_push_return(struct jit_ctx *c, unsigned i)
 		if (scratch == SCRATCH0)
 			c->delta_held = -1;
 	}
-	move_rsp(c, -8);
+	move_rsp(c, -size);
 }
 
 static void emit_jump(struct jit_ctx *c, unsigned i)
 {
 	const struct decoded *d = &c->in[i];
 
-	emit_goto(c, emit_jmp(&c->e), c->page + d->insn.imm, d->live_target);
+	emit_goto(c, emit_jmp(&c->e), code_address(c, d->insn.imm), d->live_target);
 }
 
 /* The target of an indirect branch to SCRATCH0. */
@@ -615,7 +669,7 @@ static void emit_target(struct jit_ctx *c, unsigned i)
 	if (insn->flags & INSN_MEM) {
 		struct host_mem m = emit_operand(c, i);
 
-		emit_load64(&c->e, SCRATCH0, m);
+		emit_rm(&c->e, c->wide, 0x8b, SCRATCH0, m);
 		c->delta_held = -1;
 	} else {
 		flags_clobber(c, i);
@@ -623,7 +677,7 @@ static void emit_target(struct jit_ctx *c, unsigned i)
 		if (is_displaced(insn->rm / 8))
 			emit_load64(&c->e, SCRATCH0, GPR(insn->rm / 8));
 		else
-			emit_mov64(&c->e, SCRATCH0, insn->rm / 8);
+			emit_rr(&c->e, c->wide, 0x8b, SCRATCH0, insn->rm / 8);
 	}
 }
 
@@ -640,8 +694,8 @@ static void emit_return(struct jit_ctx *c, unsigned i)
 {
 	struct host_mem m = emit_stack(c, i, RSP, 0);
 
-	emit_load64(&c->e, SCRATCH0, m);
-	move_rsp(c, 8 + (uint16_t)c->in[i].insn.imm);
+	emit_rm(&c->e, c->wide, 0x8b, SCRATCH0, m);
+	move_rsp(c, stack_size(c) + (uint16_t)c->in[i].insn.imm);
 	emit_indirect(c);
 }
 
@@ -683,7 +737,7 @@ static void emit_sti(struct jit_ctx *c, unsigned i)
 	emit_patch_here(&c->e, none);
 }
 
-/* In 64-bit mode, whatever IOPL is. */
+/* Outside virtual-8086 mode, whatever IOPL is. */
 static void emit_pushf(struct jit_ctx *c, unsigned i)
 {
 	struct emit *e = &c->e;
@@ -706,13 +760,13 @@ static void emit_pushf(struct jit_ctx *c, unsigned i)
 	emit_store64(e, JIT(target), RAX);
 	emit_load64(e, RAX, JIT(scratch));
 	c->flags.place = FLAGS_MEMORY;
-	m = emit_stack(c, i, RSP, -8);
+	m = emit_stack(c, i, RSP, -(int)stack_size(c));
 	scratch = stack_scratch(c, &m);
 	emit_load64(e, scratch, JIT(target));
 	if (scratch == SCRATCH0)
 		c->delta_held = -1;
-	emit_store64(e, m, scratch);
-	move_rsp(c, -8);
+	emit_rm(e, c->wide, 0x89, scratch, m);
+	move_rsp(c, -(int)stack_size(c));
 }
 
 /* STAC and CLAC at CPL 0: what follows looks into another TLB, and so is another region. */
@@ -729,7 +783,7 @@ static void emit_ac(struct jit_ctx *c, unsigned i)
 	emit_store32_imm(e, MEM_GS(GS(mode_key)), key);
 	emit_mov_imm(e, SCRATCH0, (uint64_t)tlb);
 	emit_store64(e, MEM_GS(GS(tlb)), SCRATCH0);
-	emit_goto(c, emit_jmp(e), c->page + c->in[i].insn.next, c->in[i].live_target);
+	emit_goto(c, emit_jmp(e), code_address(c, c->in[i].insn.next), c->in[i].live_target);
 	c->region->exits->mode_key = key;
 }
 
@@ -751,7 +805,7 @@ static void emit_bit(struct jit_ctx *c, unsigned i)
 		emit_load64(e, SCRATCH1, GPR(bit));
 	emit_rr(e, true, wide ? 0x8b : 0x63, SCRATCH1, is_displaced(bit) ? SCRATCH1 : bit);
 	EMIT(e, 0x49, 0xc1, 0xfb, wide ? 6 : 5); /* sar r11, 6 */
-	emit_lea64(e, SCRATCH0, sum);
+	emit_rm(e, c->wide, 0x8d, SCRATCH0, sum); /* lea */
 	emit_check(c, i, a, true);
 	emit_rr(e, true, 0x03, SCRATCH0, SCRATCH1);
 	if (is_displaced(bit))
@@ -761,7 +815,7 @@ static void emit_bit(struct jit_ctx *c, unsigned i)
 	EMIT(e, 0x41, 0x83, 0xe3, wide ? 63 : 31); /* and r11d, 63 */
 	if (flags_needs(d))
 		flags_need(c);
-	recode_parse(&r, d->row, d->bytes, d->insn.len);
+	recode_parse(&r, d->row, d->bytes, d->insn.len, c->wide);
 	r.mem = MEM_AT(SCRATCH0);
 	r.reg = SCRATCH1;
 	recode_emit(e, &r);
@@ -870,6 +924,9 @@ static void emit_insn(struct jit_ctx *c, unsigned i)
 	case JIT_LEA:
 		emit_lea(c, i);
 		break;
+	case JIT_ABSOLUTE:
+		emit_absolute(c, i);
+		break;
 	case JIT_PUSH:
 		emit_push(c, i);
 		break;
@@ -903,7 +960,7 @@ static void emit_insn(struct jit_ctx *c, unsigned i)
 	case JIT_JCC:
 		flags_need(c);
 		emit_goto(c, emit_jcc(&c->e, c->in[i].row->opcode & 0xf),
-			  c->page + c->in[i].insn.imm, c->in[i].live_target);
+			  code_address(c, c->in[i].insn.imm), c->in[i].live_target);
 		break;
 	case JIT_JMP:
 		emit_jump(c, i);
@@ -962,8 +1019,8 @@ static void emit_verify_target(struct jit_ctx *c)
 {
 	uint64_t rip = c->region->rip;
 
-	if (rip == (uint64_t)(int32_t)rip) {
-		EMIT(&c->e, 0x49, 0x81, 0xfa); /* cmp r10, rip */
+	if (!c->wide || rip == (uint64_t)(int32_t)rip) {
+		EMIT(&c->e, c->wide ? 0x49 : 0x41, 0x81, 0xfa); /* cmp r10, rip */
 		emit32(&c->e, rip);
 	} else {
 		emit_mov_imm(&c->e, SCRATCH1, rip);
@@ -1070,6 +1127,14 @@ static void emit_cold_access(struct jit_ctx *c, const struct cold *cold)
 					 : c->cache->thunk.access);
 }
 
+static void emit_cold_step(struct jit_ctx *c, const struct cold *cold)
+{
+	if (cold->flags.place == FLAGS_RECIPE)
+		flags_restore(c, &cold->flags);
+	emit_store32_imm(&c->e, JIT(site), meta_ref(c->cache, cold->record));
+	emit_jmp_to(&c->e, c->cache->thunk.step);
+}
+
 static void emit_exit_stub(struct jit_ctx *c, const struct cold *cold, struct jit_exit *exit)
 {
 	exit->stub = emit_here(&c->e);
@@ -1111,6 +1176,9 @@ static void emit_cold(struct jit_ctx *c, const struct cold *cold)
 		break;
 	case COLD_GROUP:
 		emit_cold_group(c, cold);
+		break;
+	case COLD_STEP:
+		emit_cold_step(c, cold);
 		break;
 	case COLD_EXIT:
 		emit_exit_stub(c, cold, cold->record);
@@ -1188,6 +1256,7 @@ struct jit_region *region_translate(struct cpu *cpu, uint64_t gpa, bool plain)
 
 	c->cpu = cpu;
 	c->cache = cache;
+	c->wide = cpu->mode_key & MODE_64;
 	c->page = cpu->state.rip & ~4095ull;
 	c->compared = code_is_compared(cpu, gpa);
 	c->sources[0] = (struct jit_source){.gpa = gpa & ~4095ull};

@@ -78,7 +78,8 @@ enum {
 	MODE_REAL = 1 << 8,   /* CR0.PE clear or virtual-8086 */
 	MODE_DEBUG = 1 << 9,  /* a debugger wants something (debugger.h) */
 	MODE_AC = 1 << 10,    /* RFLAGS.AC: which TLB class translated code looks into */
-	MODE_ALL = (1 << 11) - 1,
+	MODE_FLAT = 1 << 12,  /* 32-bit: CS, SS, DS and ES are 4 GiB from 0 on, the stack 32-bit */
+	MODE_ALL = (1 << 13) - 1,
 };
 
 /* What siglongjmp(*cpu->jump) says: deliver cpu->fault, or run the instruction again, alone. */
@@ -158,6 +159,8 @@ struct cpu {
 	struct tlb *tlb;   /* of the current class */
 	uint64_t seg_base[INSN_SEG_NONE + 1]; /* copies of state.seg[].base; the last is 0 */
 	uint8_t seg_checked; /* a bit each: accesses need mmu_check_segment(); never in 64-bit mode */
+
+	uint8_t seg_partial; /* a bit each: less than 4 GiB, or not of data to be written */
 
 	uint64_t cs_limit; /* the last rip that may be fetched from; all ones in 64-bit mode */
 
