@@ -70,6 +70,11 @@ PROGRAM(pending_control, DIVIDE "fnstsw %ax; or %eax, %edi; fnstcw 0x190(%rbx); 
 PROGRAM(pending_cleared, DIVIDE "fnclex; fstp %st; fldz; fstp %st")
 PROGRAM(pending_image, DIVIDE "fnstenv 0x400(%rbx); fnclex; fstp %st")
 
+/* SUB's register has another value when its flags are wanted again. */
+PROGRAM(recipes, "mov %ecx, %edx; sub $7, %edx; lea 100(%rdx), %edx; mov %edx, 0x140(%rbx)\n"
+		 "adc $0, %edi; and $8, %edx; mov %ecx, %edx; mov %edx, 0x144(%rbx); jz 1f\n"
+		 "inc %esi; 1:")
+
 /* 32-bit programs, in compatibility mode. The upper halves of registers hold garbage. */
 #define PROGRAM32(name, text)                                           \
 	asm(".pushsection .rodata\n\t.code32\n" #name ": " text        \
@@ -283,6 +288,7 @@ int main(int argc, char **argv)
 		P(pending_control, .faults = true),
 		P(pending_cleared),
 		P(pending_image, .steps = 1),
+		{"/jit/recipes", recipes, recipes_end},
 		P32(registers, .steps = 6),
 		P32(stack, .steps = 5),
 		P32(branches, .steps = 1),
