@@ -9,9 +9,11 @@
 /* A region whose groups fail so often does without. */
 #define GROUP_FAILURES 200
 
-/* Whether T1 takes code of this mode. */
+/* Whether T1 takes code of this mode. It takes CPL 0 for granted where it is not 3. */
 static bool suits(const struct cpu *cpu)
 {
+	if (!(cpu->mode_key & MODE_USER) && cpu_cpl(cpu))
+		return false;
 	return cpu->jit.cache && !cpu->state.smm && (cpu->mode_key & (MODE_64 | MODE_FLAT)) &&
 	       !(cpu->mode_key & (MODE_STEP | MODE_DEBUG | MODE_REAL)) &&
 	       cpu->tlb != &cpu->tlbs[TLB_USER_AC];

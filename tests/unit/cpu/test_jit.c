@@ -270,6 +270,28 @@ static void test_not_available(void)
 	}
 }
 
+PROGRAM(privileged, "cli; nop")
+
+/* What CPL 0 may do without more ado, CPL 1 may not. */
+static void test_privileged(void)
+{
+	static const struct program p = {"privileged", privileged, privileged_end};
+	struct cpu *cpu = guest.cpu;
+
+	set_up(false);
+	guest_set_code(&guest, 0x100, p.code, p.end - p.code);
+	for (unsigned cpl = 0; cpl < 2; cpl++) {
+		set_up(false);
+		cpu->state.seg[X86_SS].attr ^= (3 ^ cpl) << SEG_DPL_SHIFT;
+		cpu->state.seg[X86_CS].attr ^= (3 ^ cpl) << SEG_DPL_SHIFT;
+		cpu_update_mode(cpu);
+		cpu->state.rip = HOST_CODE + 0x100;
+		g_assert_cmpint(engine_soft.run((struct vcpu *)cpu), ==, ENGINE_EXIT_SHUTDOWN);
+		g_assert_cmphex(cpu->state.rip - HOST_CODE - 0x100, ==,
+				cpl ? 0 : p.end - p.code - 2);
+	}
+}
+
 #define P(name, ...)   {"/jit/x87/" #name, name, name##_end, __VA_ARGS__}
 #define P32(name, ...) {"/jit/32/" #name, name##32, name##32_end, true, __VA_ARGS__}
 
@@ -304,5 +326,6 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < G_N_ELEMENTS(programs); i++)
 		g_test_add_data_func(programs[i].name, &programs[i], test_program);
 	g_test_add_func("/jit/not-available", test_not_available);
+	g_test_add_func("/jit/privileged", test_privileged);
 	return g_test_run();
 }
