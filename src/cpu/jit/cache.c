@@ -305,9 +305,13 @@ static enum tlb_class class_of(const struct jit_region *region)
 	return region->mode_key & MODE_USER ? TLB_USER : ac ? TLB_SUPERVISOR_AC : TLB_SUPERVISOR;
 }
 
+/* What is looked for is known by rip only. Added to it, the mode's key makes that enough: entries for
+ * one rip in two modes are in two slots. */
 static const void **target_slot(struct cpu *cpu, const struct jit_region *region)
 {
-	return &cpu->jit.targets[class_of(region)][region->rip % JIT_N_TARGETS];
+	G_STATIC_ASSERT(MODE_ALL < JIT_N_TARGETS);
+	return &cpu->jit.targets[class_of(region)]
+				[(region->rip + region->mode_key) % JIT_N_TARGETS];
 }
 
 static struct jit_target *more_slot(struct cpu *cpu, const struct jit_region *region)
@@ -320,7 +324,8 @@ static struct jit_target *more_slot(struct cpu *cpu, const struct jit_region *re
 void cache_set_target(struct cpu *cpu, struct jit_region *region)
 {
 	*target_slot(cpu, region) = region->indirect_entry;
-	*more_slot(cpu, region) = (struct jit_target){region->rip, region->verified_entry};
+	*more_slot(cpu, region) = (struct jit_target){
+		.rip = region->rip, .entry = region->verified_entry, .mode_key = region->mode_key};
 }
 
 static void forget_target(struct cpu *cpu, const struct jit_region *region)

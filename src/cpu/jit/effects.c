@@ -6,6 +6,7 @@
  * An instruction that no line names is left to T0, except vector ones, whose rows say enough.
  */
 #include "cpu/jit/jit_int.h"
+#include "cpu/x86/vector_int.h"
 
 enum {
 	A = FL_ALL,
@@ -65,6 +66,7 @@ static const struct {
 	{"call", {JIT_CALL, .regs = B_RSP}},
 	{"ret", {JIT_RET, .regs = B_RSP}},
 	{"vzeroupper vzeroall ldmxcsr stmxcsr vldmxcsr vstmxcsr", {JIT_COPY, .vector = true}},
+	{"fwait", {JIT_COPY, .x87 = true}},
 };
 
 static struct jit_effects *table;
@@ -95,18 +97,42 @@ uint8_t effects_condition_flags(unsigned cc)
 	return flags[cc >> 1 & 7];
 }
 
+/*
+ * What is not arithmetic, a load, a store or plain control changes more than the host's registers:
+ * T0 does it. A comparison that raises an unmasked exception leaves the flags alone; they count as
+ * killed nevertheless, since a guest that unmasks them waits for the exception first.
+ */
+static struct jit_effects x87_effects(const struct insn_row *row, struct jit_effects e)
+{
+	bool moves = g_str_has_prefix(row->name, "fcmov");
+
+	if (row->exec != &exec_x87 && row->exec != &exec_x87_control)
+		return (struct jit_effects){JIT_STEP};
+	e.x87_noted = row->exec == &exec_x87;
+	if (moves)
+		e.flags_read = FL_CF | FL_ZF | FL_PF;
+	else if (row->flags & IF_FLAGS)
+		e.flags_changed = e.flags_killed = FL_ALL;
+	return e;
+}
+
 static struct jit_effects vector_effects(const struct insn_row *row)
 {
-	struct jit_effects e = {JIT_COPY, .vector = true, .wide = row->flags & IF_AVX512};
+	struct jit_effects e = {JIT_COPY,
+				.vector = row->flags & (IF_SSE | IF_AVX),
+				.wide = row->flags & IF_AVX512,
+				.x87 = row->flags & (IF_X87 | IF_MMX)};
 
 	/* EVEX is not encoded again with other general registers. */
 	if (row->evex && has_kind(row, "GER"))
 		return (struct jit_effects){JIT_STEP, .regs = 0xffff};
-	if (row->flags & (IF_X87 | IF_MMX | IF_NOSTUB | IF_VSIB))
+	if (row->flags & (IF_NOSTUB | IF_VSIB))
 		return (struct jit_effects){JIT_STEP};
 	/* Operands under a mask touch what the mask says, which only T0 knows. */
 	if (strstr(row->name, "maskmov"))
 		return (struct jit_effects){JIT_STEP};
+	if (row->flags & IF_X87)
+		return x87_effects(row, e);
 	if (row->flags & IF_FLAGS)
 		e.flags_changed = e.flags_killed = FL_ALL;
 	/* The string comparisons' index. */

@@ -84,7 +84,7 @@ static bool uses_scratch(enum recipe recipe)
 /* A fault of the host's would not find flags that have to be computed. */
 static bool may_fault_in_host(const struct decoded *d)
 {
-	return d->fx.vector || (d->fx.regs & 1 << RDX);
+	return d->fx.vector || d->fx.x87 || (d->fx.regs & 1 << RDX);
 }
 
 bool flags_needs(const struct decoded *d)
@@ -106,17 +106,17 @@ void flags_prepare(struct jit_ctx *c, unsigned i)
 
 /* Whether the recipe works until the flags are set anew, its registers being written at most by
  * pushes and pops. */
-static bool recipe_lasts(const struct jit_ctx *c, unsigned from)
+static bool recipe_lasts(const struct jit_ctx *c, unsigned at)
 {
 	const struct decoded *producer = &c->in[c->flags.producer];
 	uint16_t inputs = 0;
 	enum recipe recipe = recipe_of(producer, &inputs);
 	bool counts_rsp = (recipe == RECIPE_ADD || recipe == RECIPE_SUB) && inputs == 1 << RSP;
 
-	if (recipe == RECIPE_NONE || may_fault_in_host(&c->in[from]) ||
-	    (uses_scratch(recipe) && flags_needs(&c->in[from])))
+	if (recipe == RECIPE_NONE || may_fault_in_host(&c->in[at]) ||
+	    (uses_scratch(recipe) && flags_needs(&c->in[at])))
 		return false;
-	for (unsigned i = from; i < c->n && c->in[i].live_in; i++) {
+	for (unsigned i = c->flags.producer + 1; i < c->n && c->in[i].live_in; i++) {
 		const struct decoded *d = &c->in[i];
 		bool moves_rsp = d->fx.class == JIT_PUSH || d->fx.class == JIT_PUSHF ||
 				 (d->fx.class == JIT_POP && d->insn.rm / 8 != RSP) ||

@@ -96,9 +96,14 @@ static void plan_operand(struct follow *f, unsigned i)
 	if (!is_memory(d) || d->fx.class == JIT_LEA || d->fx.class == JIT_NOP ||
 	    d->fx.class == JIT_STEP || d->fx.class == JIT_END)
 		return;
-	a->size = d->fx.class == JIT_COPY || d->fx.class == JIT_BT ? insn_mem_size(d->row, insn) : 8;
+	a->size = d->fx.class == JIT_COPY || d->fx.class == JIT_BT ? insn_mem_size(d->row, insn)
+								   : stack_size(f->c);
 	a->write = (d->fx.class == JIT_COPY || d->fx.class == JIT_BT) &&
 		   (insn_mem_written(d->row) || (d->row->flags & IF_RMW));
+	if (d->fx.class == JIT_ABSOLUTE) {
+		a->size = insn->opsize;
+		a->write = d->row->operand[0].kind == 'O';
+	}
 	if (f->c->plain || d->fx.class == JIT_BT || insn->base >= INSN_ZERO || is_displaced(insn->base) ||
 	    insn->seg != INSN_SEG_NONE || insn->addrsize != 8)
 		return;
@@ -142,7 +147,10 @@ static void plan_stack(struct follow *f, unsigned i)
 	default:
 		return;
 	}
-	a->size = 8;
+	a->size = stack_size(f->c);
+	/* What registers of 32-bit code hold may wrap. */
+	if (!f->c->wide)
+		return;
 	one.low = f->reg[reg].offset - (a->write ? 8 : 0);
 	one.high = one.low + 8;
 	one.write = a->write;

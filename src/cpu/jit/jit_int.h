@@ -35,6 +35,7 @@ enum jit_class {
 	JIT_COPY,     /* the same instruction, operands redirected */
 	JIT_NOP,
 	JIT_LEA,
+	JIT_ABSOLUTE, /* MOV between rAX and an address in the instruction; 32-bit code */
 	JIT_PUSH, JIT_POP, JIT_LEAVE, JIT_PUSHF,
 	JIT_SWAPGS, JIT_CLI, JIT_STI,
 	JIT_BT,	      /* a bit anywhere in memory */
@@ -51,8 +52,9 @@ struct jit_effects {
 	bool by_condition;   /* reads what the opcode's condition code does */
 	bool shift;	     /* flags depend on the count */
 	bool writes_second;  /* the second operand, too */
-	bool vector;
+	bool vector, x87;    /* uses the host's registers of that kind; may fault there */
 	bool wide;	     /* uses what AVX-512 adds to the vector registers */
+	bool x87_noted;	     /* is the x87's last instruction after it */
 	uint16_t regs;	     /* general registers written without being an operand, a bit each */
 };
 
@@ -140,6 +142,7 @@ struct jit_region {
 	const uint8_t *code, *code_end;
 	uint8_t flags_live; /* on entry */
 	bool dead;
+	bool uses_x87;
 	uint16_t n_insns;
 	ptrdiff_t to_rx;
 	struct jit_exit *exits, *incoming;
@@ -180,6 +183,7 @@ struct jit_cache {
 		const uint8_t *access, *group, *step, *page, *second;	 /* slow paths; site is set */
 		const uint8_t *store[TLB_USER_AC];	 /* as access, for writes */
 		const uint8_t *load_vectors, *load_wide; /* then to SCRATCH1 */
+		const uint8_t *load_x87;		 /* then to SCRATCH0 */
 		const uint8_t *fault;
 	} thunk;
 };
@@ -242,5 +246,6 @@ const void *jit_slow_step(struct cpu *cpu);
 const void *jit_slow_page(struct cpu *cpu);
 const void *jit_slow_second(struct cpu *cpu);
 const void *jit_host_fault(struct cpu *cpu);
+const void *jit_load_x87(struct cpu *cpu);
 
 #endif

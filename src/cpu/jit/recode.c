@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "cpu/jit/recode.h"
 
-static unsigned parse_prefixes(struct recode *r, const uint8_t *b)
+static unsigned parse_prefixes(struct recode *r, const uint8_t *b, bool wide)
 {
 	unsigned n = 0;
 
@@ -26,7 +26,7 @@ static unsigned parse_prefixes(struct recode *r, const uint8_t *b)
 		case 0x67:
 			break;
 		default:
-			if ((b[n] & 0xf0) != 0x40)
+			if (!wide || (b[n] & 0xf0) != 0x40)
 				return n;
 			r->has_rex = true;
 			r->rex = b[n] & 0xf;
@@ -70,12 +70,13 @@ static unsigned modrm_tail(const uint8_t *modrm)
 	return n + (mod == 1 ? 1 : mod == 2 ? 4 : 0);
 }
 
-void recode_parse(struct recode *r, const struct insn_row *row, const uint8_t *bytes, unsigned len)
+void recode_parse(struct recode *r, const struct insn_row *row, const uint8_t *bytes, unsigned len,
+		  bool wide)
 {
 	unsigned n;
 
 	*r = (struct recode){.row = row};
-	n = parse_prefixes(r, bytes);
+	n = parse_prefixes(r, bytes, wide);
 	if (row->evex) {
 		r->evex = bytes + n;
 		n += 4;

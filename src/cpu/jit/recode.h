@@ -22,8 +22,9 @@ struct recode {
 	struct host_mem mem;
 };
 
-/* Takes an instruction of 64-bit code apart that decodes to the row. */
-void recode_parse(struct recode *r, const struct insn_row *row, const uint8_t *bytes, unsigned len);
+/* Takes an instruction apart that decodes to the row: of 64-bit code (`wide`), or of 32-bit code. */
+void recode_parse(struct recode *r, const struct insn_row *row, const uint8_t *bytes, unsigned len,
+		  bool wide);
 void recode_emit(struct emit *e, const struct recode *r);
 
 #endif

@@ -3,6 +3,7 @@
  * Which instructions make a region: from its entry on, over branches that are not taken and along
  * jumps that go forward, in one page; and which flags each of them must leave intact.
  */
+#include "cpu/jit/recode.h"
 #include "cpu/jit/region.h"
 
 #include "cpu/x86/model.h"
@@ -22,8 +23,12 @@ static bool decode_at(struct jit_ctx *c, struct jit_source *source, unsigned off
 	memset(d->bytes, 0, sizeof(d->bytes));
 	memcpy(d->bytes, page + offset, n);
 	d->offset = offset;
-	if (insn_decode(d->bytes, n, INSN_MODE_64, c->cpu->model->has, offset, &d->insn) != INSN_OK)
+	if (insn_decode(d->bytes, n, c->wide ? INSN_MODE_64 : INSN_MODE_32, c->cpu->model->has, offset,
+			&d->insn) != INSN_OK)
 		return false;
+	/* MODE_FLAT */
+	if (d->insn.seg == X86_DS || d->insn.seg == X86_SS || d->insn.seg == X86_ES)
+		d->insn.seg = INSN_SEG_NONE;
 	d->row = insn_row_get(d->insn.row);
 	return true;
 }
@@ -63,7 +68,7 @@ static bool decode_crossing(struct jit_ctx *c, unsigned offset, struct decoded *
 	unsigned first = 4096 - offset;
 	struct jit_source *second;
 
-	if (c->compared || first >= INSN_MAX_LEN)
+	if (!c->wide || c->compared || first >= INSN_MAX_LEN)
 		return false;
 	second = source_of(c, c->page + 4096);
 	if (!second || second == &c->sources[0])
@@ -159,12 +164,16 @@ static bool is_special(const struct jit_ctx *c, const struct decoded *d)
 		/* What a mask leaves out is not to be accessed. */
 		if (is_memory(d) && (insn->evex & INSN_EVEX_MASK))
 			return true;
+		/* FWAIT is not the x87's by its row; whether TS stops it depends on MP. */
+		if (d->fx.x87 && (c->cpu->mode_key & MODE_TS))
+			return true;
 		if (is_memory(d) && (insn_mem_size(d->row, insn) == 0 || d->displaced > 1))
 			return true;
 		return insn->flags & (INSN_REP | INSN_REPNE) && d->row->prefix <= INSN_PREFIX_NFX &&
 		       d->row->vex == INSN_VEX_NONE && (d->row->flags & IF_REP);
 	case JIT_BT:
-		return insn->opsize == 2 || insn->seg != INSN_SEG_NONE || insn->addrsize != 8;
+		return insn->opsize == 2 || insn->seg != INSN_SEG_NONE ||
+		       insn->addrsize != stack_size(c);
 	case JIT_REP:
 		return !(insn->flags & INSN_REP) || insn->addrsize != 8 ||
 		       insn->seg != INSN_SEG_NONE;
@@ -172,7 +181,7 @@ static bool is_special(const struct jit_ctx *c, const struct decoded *d)
 	case JIT_POP:
 	case JIT_LEAVE:
 	case JIT_PUSHF:
-		return insn->opsize != 8;
+		return insn->opsize != stack_size(c);
 	case JIT_CLI:
 	case JIT_STI:
 	case JIT_AC:
@@ -195,6 +204,69 @@ static bool can_fetch(const struct decoded *d)
 				     (d->row->opcode < 0x40 && (d->row->opcode & 7) == 5)));
 }
 
+static bool has_kind(const struct decoded *d, const char *kinds)
+{
+	for (unsigned i = 0; i < INSN_MAX_OPERANDS; i++)
+		if (d->row->operand[i].kind && strchr(kinds, d->row->operand[i].kind))
+			return true;
+	return false;
+}
+
+/* 40 to 4F, which are prefixes in 64-bit code. */
+static bool is_short_inc(const struct decoded *d)
+{
+	return d->row->plus_r && d->row->map == 0 && (d->row->opcode & 0xf0) == 0x40;
+}
+
+/* Bits of a VEX encoding that 32-bit mode ignores and 64-bit mode does not, and VZEROUPPER, which
+ * leaves half the registers alone. */
+static bool is_odd_vex(const struct decoded *d)
+{
+	struct recode r;
+
+	if (d->row->vex == INSN_VEX_NONE)
+		return false;
+	recode_parse(&r, d->row, d->bytes, d->insn.len, false);
+	return (r.rex & 7) || r.vvvv > 7 || ((r.rex & 8) && (d->row->w == INSN_ANY || has_kind(d, "GERBM"))) ||
+	       (has_kind(d, "L") && (d->insn.imm & 0x80)) || !d->row->operand[0].kind;
+}
+
+/* Forms of 32-bit code that 64-bit code does not have, or not with the same bytes. */
+static bool is_odd32(const struct decoded *d)
+{
+	const struct insn *insn = &d->insn;
+
+	if (is_memory(d) && (insn->addrsize != 4 || insn->seg == X86_CS))
+		return true;
+	if (is_odd_vex(d))
+		return true;
+	return d->fx.class == JIT_COPY && (d->row->flags & IF_NO64) && !is_short_inc(d);
+}
+
+/* A0 to A3 get an operand like others'. */
+static bool make_absolute(struct decoded *d)
+{
+	struct insn *insn = &d->insn;
+
+	if (!has_kind(d, "O") || insn->addrsize != 4 || insn->seg == X86_CS)
+		return false;
+	insn->flags |= INSN_MEM;
+	insn->disp = insn->imm;
+	return true;
+}
+
+static void specialise32(struct decoded *d)
+{
+	bool branch = d->fx.class >= JIT_JCC && d->fx.class < JIT_END;
+
+	if (make_absolute(d))
+		d->fx = (struct jit_effects){JIT_ABSOLUTE};
+	else if (branch && (d->insn.opsize != 4 || is_odd32(d)))
+		d->fx = (struct jit_effects){JIT_END, .regs = 0xffff};
+	else if (d->fx.class != JIT_END && is_odd32(d))
+		d->fx = (struct jit_effects){JIT_STEP, .regs = 0xffff};
+}
+
 static void specialise(struct jit_ctx *c, struct decoded *d)
 {
 	d->fx = *effects_get(d->insn.row);
@@ -211,6 +283,8 @@ static void specialise(struct jit_ctx *c, struct decoded *d)
 	if (is_special(c, d))
 		d->fx = (struct jit_effects){d->row->flags & IF_END ? JIT_END : JIT_STEP,
 					     .regs = 0xffff};
+	if (!c->wide)
+		specialise32(d);
 	if (d->fx.class == JIT_STEP || d->fx.class == JIT_END)
 		d->fx.flags_read = FL_ALL;
 	d->written = registers_written(d);
@@ -219,7 +293,7 @@ static void specialise(struct jit_ctx *c, struct decoded *d)
 
 static uint64_t target_of(const struct jit_ctx *c, const struct decoded *d)
 {
-	return c->page + d->insn.imm;
+	return code_address(c, d->insn.imm);
 }
 
 /*
@@ -242,6 +316,8 @@ static uint8_t live_at(struct jit_ctx *c, uint64_t rip)
 		rip = (rip & ~4095ull) + d.insn.next;
 		if (d.fx.class == JIT_CALL || d.fx.class == JIT_JMP) {
 			rip += d.insn.imm - d.insn.next;
+			if (!c->wide)
+				rip = (uint32_t)rip;
 			source = source_of(c, rip);
 		} else if (d.fx.class >= JIT_JCC || d.fx.class == JIT_STEP || rip % 4096 == 0) {
 			break;
@@ -286,6 +362,7 @@ static void collect(struct jit_ctx *c, unsigned offset)
 		offset = d->insn.next;
 		c->uses_vectors |= d->fx.vector;
 		c->uses_wide |= d->fx.wide;
+		c->uses_x87 |= d->fx.x87;
 		if (d->fx.class == JIT_JCC && ++exits == JIT_MAX_EXITS - 1)
 			break;
 		if (follows(c, d)) {
@@ -298,7 +375,7 @@ static void collect(struct jit_ctx *c, unsigned offset)
 	/* What follows STI is to run before an interrupt is looked for. */
 	if (c->n && c->in[c->n - 1].fx.class == JIT_STI)
 		c->in[c->n - 1].fx = (struct jit_effects){JIT_END, FL_ALL, .regs = 0xffff};
-	c->end = c->page + offset;
+	c->end = code_address(c, offset);
 }
 
 static void find_live(struct jit_ctx *c)
@@ -309,7 +386,7 @@ static void find_live(struct jit_ctx *c)
 		struct decoded *d = &c->in[i];
 
 		if (d->fx.class == JIT_AC) {
-			live = d->live_target = live_at(c, c->page + d->insn.next);
+			live = d->live_target = live_at(c, code_address(c, d->insn.next));
 		} else if (d->fx.class == JIT_JCC || d->fx.class == JIT_JMP ||
 			   d->fx.class == JIT_CALL) {
 			d->live_target = live_at(c, target_of(c, d));

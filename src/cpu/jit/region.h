@@ -53,8 +53,8 @@ struct flags_now {
 };
 
 enum cold_kind {
-	COLD_ACCESS, COLD_GROUP, COLD_EXIT, COLD_INDIRECT, COLD_PAGE, COLD_SECOND, COLD_LEAVE, COLD_VECTORS,
-	COLD_WIDE, COLD_STALE,
+	COLD_ACCESS, COLD_GROUP, COLD_EXIT, COLD_INDIRECT, COLD_PAGE, COLD_SECOND, COLD_LEAVE,
+	COLD_VECTORS, COLD_WIDE, COLD_X87, COLD_STALE, COLD_STEP,
 };
 
 /* Code out of line, emitted when the region's own is complete. */
@@ -76,13 +76,14 @@ struct jit_ctx {
 	struct jit_cache *cache;
 	struct jit_region *region;
 	struct emit e;
+	bool wide;	/* 64-bit code */
 	uint64_t page;	/* linear address of the code page */
 	struct jit_source sources[JIT_MAX_SOURCES]; /* the first is that page */
 	unsigned n_sources;
 	uint64_t second_gpa; /* of the page that the last instruction ends in, where it crosses */
 	enum tlb_class class;
 	unsigned n;
-	bool uses_vectors, uses_wide;
+	bool uses_vectors, uses_wide, uses_x87;
 	struct decoded in[JIT_MAX_INSNS];
 	bool plain;    /* without groups */
 	bool compared; /* the bytes are compared with the memory at each entry (smc.h) */
@@ -95,6 +96,17 @@ struct jit_ctx {
 	unsigned n_cold;
 	struct cold cold[MAX_COLD];
 };
+
+/* The address of code `offset` bytes from the page's start. */
+static inline uint64_t code_address(const struct jit_ctx *c, int64_t offset)
+{
+	return c->wide ? c->page + offset : (uint32_t)(c->page + offset);
+}
+/* Bytes of what pushes and pops move. */
+static inline unsigned stack_size(const struct jit_ctx *c)
+{
+	return c->wide ? 8 : 4;
+}
 
 /* Decodes from cpu->state.rip on and finds out which flags matter. False: nothing to translate. */
 bool region_form(struct jit_ctx *c, uint64_t gpa);

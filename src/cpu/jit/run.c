@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What runs between regions, and what they call: the choice between T0 and T1, slow paths. */
 #include "cpu/jit/jit_int.h"
+#include "cpu/x86/vector.h"
 
 /* A block has to run so often before it is translated. */
 #define HOT 8
@@ -8,12 +9,27 @@
 /* A region whose groups fail so often does without. */
 #define GROUP_FAILURES 200
 
-/* Whether T1 takes code of this mode. */
+/* Whether T1 takes code of this mode. It takes CPL 0 for granted where it is not 3. */
 static bool suits(const struct cpu *cpu)
 {
-	return cpu->jit.cache && !cpu->state.smm &&
-	       (cpu->mode_key & (MODE_64 | MODE_STEP | MODE_DEBUG | MODE_REAL)) == MODE_64 &&
+	if (!(cpu->mode_key & MODE_USER) && cpu_cpl(cpu))
+		return false;
+	return cpu->jit.cache && !cpu->state.smm && (cpu->mode_key & (MODE_64 | MODE_FLAT)) &&
+	       !(cpu->mode_key & (MODE_STEP | MODE_DEBUG | MODE_REAL)) &&
 	       cpu->tlb != &cpu->tlbs[TLB_USER_AC];
+}
+
+/* Gives cpu->state the pointers of the x87 instruction that translated code ran last. */
+static void note_x87(struct cpu *cpu)
+{
+	const struct jit_insn *in;
+
+	if (G_LIKELY(!cpu->jit.x87_last))
+		return;
+	in = meta_at(cpu->jit.cache, cpu->jit.x87_last);
+	cpu->jit.x87_last = SITE_NONE;
+	cpu->state.fpu.fip = (in->region->rip & ~4095ull) + in->offset;
+	cpu->state.fpu.fop = x87_opcode(in->bytes);
 }
 
 /* Executions of one instruction on T0 */
@@ -41,11 +57,14 @@ static const void *step(struct cpu *cpu, struct jit_insn *in)
 	cpu->block = in->alone;
 	cpu->jit.site = SITE_NONE; /* a fault does not come back here */
 	cpu->stats.instructions++;
+	note_x87(cpu);
 	in->alone->insn[0].exec(cpu, in->alone->insn);
 	if (!in->next || region->dead || cpu->jit.mappings != mappings ||
 	    cpu->mode_key != region->mode_key || cpu->state.rip != page + in->offset + in->len ||
 	    atomic_load_explicit(&cpu->attention, memory_order_relaxed))
 		return NULL;
+	if (region->uses_x87)
+		cpu_x87_load(cpu);
 	return in->next;
 }
 
@@ -187,6 +206,14 @@ const void *jit_host_fault(struct cpu *cpu)
 	return step(cpu, &region->insns[i]);
 }
 
+/* At the entry of a region that uses the x87. */
+const void *jit_load_x87(struct cpu *cpu)
+{
+	take_flags(cpu, FLAGS_HOST);
+	cpu_x87_load(cpu);
+	return (const void *)cpu->jit.address;
+}
+
 /* What to run */
 
 static struct jit_region *find_region(struct cpu *cpu, struct block *block)
@@ -245,6 +272,7 @@ static void run_region(struct cpu *cpu, struct jit_region *region, bool global)
 	cpu->jit.page_ok[region->page_slot] = global ? JIT_PAGE_GLOBAL : 1;
 	cpu->jit.count.entries++;
 	cpu->jit.cache->thunk.enter(cpu, region->entry);
+	note_x87(cpu);
 	exit = exit_at(cpu, cpu->jit.site);
 	if (exit)
 		cpu->state.rip = exit->rip;

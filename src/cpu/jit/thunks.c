@@ -228,10 +228,18 @@ static void emit_miss(struct emit *e, const struct jit_cache *cache, unsigned cl
 	emit_rr(e, false, 0x33, SCRATCH1, SCRATCH0);
 	EMIT(e, 0x41, 0x81, 0xe3); /* and r11d, JIT_N_MORE_TARGETS - 1 */
 	emit32(e, JIT_N_MORE_TARGETS - 1);
-	EMIT(e, 0x49, 0xc1, 0xe3, 4); /* shl r11, 4 */
+	G_STATIC_ASSERT(sizeof(struct jit_target) == 32);
+	EMIT(e, 0x49, 0xc1, 0xe3, 5); /* shl r11, 5 */
 	emit_rm(e, true, 0x3b, SCRATCH0, MEM_GS_AT(SCRATCH1, table));
 	emit_jcc_to(e, CC_NE, cache->thunk.lost);
-	emit_rm(e, false, 0xff, 4, MEM_GS_AT(SCRATCH1, table + 8));
+	/* The same address in another mode is other code. */
+	emit_store64(e, JIT(address), SCRATCH0);
+	emit_rm(e, false, 0x8b, SCRATCH0, FIELD(mode_key));
+	emit_rm(e, false, 0x3b, SCRATCH0,
+		MEM_GS_AT(SCRATCH1, table + offsetof(struct jit_target, mode_key)));
+	emit_load64(e, SCRATCH0, JIT(address));
+	emit_jcc_to(e, CC_NE, cache->thunk.lost);
+	emit_rm(e, false, 0xff, 4, MEM_GS_AT(SCRATCH1, table + offsetof(struct jit_target, entry)));
 }
 
 /* Whether the line at RAX >> 6 of the page whose code map is in SCRATCH1 is clear; else jumps away. */
@@ -348,6 +356,7 @@ void thunks_emit(struct jit_cache *cache)
 	THUNK(fault, emit_call(&e, jit_host_fault));
 	THUNK(load_wide, emit_load_wide(&e)); /* where regions use it, the host has it */
 	THUNK(load_vectors, emit_load_vectors(&e, cache));
+	THUNK(load_x87, emit_call(&e, jit_load_x87));
 #undef THUNK
 	cache->code_start = (e.p - cache->rw + 63) & ~(size_t)63;
 }

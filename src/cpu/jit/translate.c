@@ -54,37 +54,29 @@ static uint64_t constant_address(const struct jit_ctx *c, const struct insn *ins
 	return insn->addrsize == 8 ? address : (uint32_t)address;
 }
 
-/* The effective address to SCRATCH0, without the segment's base. */
-static void emit_ea(struct jit_ctx *c, const struct insn *insn)
+/* The effective address, without the segment's base, to a scratch register. The other one may be needed
+ * for it, too. */
+static void emit_ea(struct jit_ctx *c, const struct insn *insn, unsigned to)
 {
+	unsigned other = to == SCRATCH0 ? SCRATCH1 : SCRATCH0;
 	struct host_mem m = {.base = NO_REG, .index = NO_REG, .scale = insn->scale};
 	bool wide = insn->addrsize == 8;
 
 	if (insn->base == INSN_PC) {
 		uint64_t address = c->page + insn->disp;
 
-		emit_mov_imm(&c->e, SCRATCH0, wide ? address : (uint32_t)address);
+		emit_mov_imm(&c->e, to, wide ? address : (uint32_t)address);
 		return;
 	}
 	m.disp = insn->disp;
 	if (insn->base != INSN_ZERO)
-		m.base = address_reg(c, insn->base, SCRATCH0);
+		m.base = address_reg(c, insn->base, to);
 	if (insn->index != INSN_ZERO)
-		m.index = address_reg(c, insn->index, SCRATCH1);
+		m.index = address_reg(c, insn->index, other);
 	if (m.base != NO_REG && m.index == NO_REG && !m.disp && wide)
-		emit_mov64(&c->e, SCRATCH0, m.base);
+		emit_mov64(&c->e, to, m.base);
 	else
-		emit_rm(&c->e, wide, 0x8d, SCRATCH0, m);
-}
-
-static void emit_segment(struct jit_ctx *c, const struct insn *insn)
-{
-	struct host_mem sum = {.base = SCRATCH0, .index = SCRATCH1};
-
-	if (insn->seg == INSN_SEG_NONE)
-		return;
-	emit_load64(&c->e, SCRATCH1, MEM_GS(GS(seg_base) + 8 * insn->seg));
-	emit_lea64(&c->e, SCRATCH0, sum);
+		emit_rm(&c->e, wide, 0x8d, to, m);
 }
 
 static struct jit_insn *insn_record(struct jit_ctx *c, unsigned i)
@@ -96,6 +88,40 @@ static struct jit_insn *insn_record(struct jit_ctx *c, unsigned i)
 static enum flags_place record_flags(const struct jit_ctx *c)
 {
 	return c->flags.place == FLAGS_RECIPE ? FLAGS_HOST : c->flags.place;
+}
+
+/*
+ * FS and GS of 32-bit code. Any base will do, but the segment must be whole, and the operand not wrap;
+ * else T0 runs the instruction.
+ */
+static void emit_segment32(struct jit_ctx *c, unsigned i, unsigned size)
+{
+	enum x86_seg seg = c->in[i].insn.seg;
+	struct emit *e = &c->e;
+
+	insn_record(c, i)->flags = record_flags(c);
+	emit_rm(e, false, 0xf6, 0, MEM_GS(GS(seg_partial))); /* test */
+	emit8(e, 1 << seg);
+	cold_new(c, COLD_STEP, emit_jcc(e, CC_NE))->record = insn_record(c, i);
+	EMIT(e, 0x41, 0x81, 0xfa); /* cmp r10d, -size */
+	emit32(e, -size);
+	cold_new(c, COLD_STEP, emit_jcc(e, CC_A))->record = insn_record(c, i);
+	emit_rm(e, false, 0x03, SCRATCH0, MEM_GS(GS(seg_base) + 8 * seg)); /* add */
+}
+
+static void emit_segment(struct jit_ctx *c, unsigned i, unsigned size)
+{
+	struct host_mem sum = {.base = SCRATCH0, .index = SCRATCH1};
+	const struct insn *insn = &c->in[i].insn;
+
+	if (insn->seg == INSN_SEG_NONE)
+		return;
+	if (!c->wide) {
+		emit_segment32(c, i, size);
+		return;
+	}
+	emit_load64(&c->e, SCRATCH1, MEM_GS(GS(seg_base) + 8 * insn->seg));
+	emit_lea64(&c->e, SCRATCH0, sum);
 }
 
 /* A second access of an instruction has a record of its own. */
@@ -287,8 +313,8 @@ static struct host_mem emit_operand(struct jit_ctx *c, unsigned i)
 	if (is_constant(insn) && constant_address(c, insn) % 4096 <= 4096 - a->size) {
 		emit_constant_check(c, i, a, constant_address(c, insn));
 	} else {
-		emit_ea(c, insn);
-		emit_segment(c, insn);
+		emit_ea(c, insn, SCRATCH0);
+		emit_segment(c, i, a->size);
 		emit_check(c, i, a, !simple, simple && m.base == RSP);
 	}
 	if (simple) {
@@ -303,7 +329,7 @@ static struct host_mem emit_operand(struct jit_ctx *c, unsigned i)
 	return m;
 }
 
-/* The 8 bytes at [reg + disp]; with a group SCRATCH1 is free, else SCRATCH0. */
+/* What is pushed to or popped from [reg + disp]; stack_scratch() says which register is free. */
 static struct host_mem emit_stack(struct jit_ctx *c, unsigned i, unsigned reg, int disp)
 {
 	const struct access_plan *a = &c->in[i].access[ACCESS_STACK];
@@ -316,9 +342,13 @@ static struct host_mem emit_stack(struct jit_ctx *c, unsigned i, unsigned reg, i
 		return m;
 	}
 	flags_clobber(c, i);
-	emit_lea64(&c->e, SCRATCH0, m);
-	emit_check(c, i, a, false, reg == RSP);
+	emit_rm(&c->e, c->wide, 0x8d, SCRATCH0, m); /* lea */
+	emit_check(c, i, a, !c->wide, c->wide && reg == RSP);
 	insn_record(c, i)->fault_flags = record_flags(c);
+	if (!c->wide) {
+		emit_rr(&c->e, true, 0x03, SCRATCH0, SCRATCH1); /* add */
+		return MEM_AT(SCRATCH0);
+	}
 	m.index = SCRATCH1;
 	return m;
 }
@@ -360,12 +390,13 @@ static void emit_goto(struct jit_ctx *c, uint8_t *jump, uint64_t rip, uint8_t li
 /* To the rip in SCRATCH0; the host's flags are free. */
 static void emit_indirect(struct jit_ctx *c)
 {
+	struct host_mem slot = {.base = SCRATCH0, .index = NO_REG, .disp = c->cpu->mode_key};
 	struct emit *e = &c->e;
 
 	c->delta_held = -1;
 	emit_store32_imm(e, JIT(flags_fix), 0);
 	cold_new(c, COLD_INDIRECT, e->p - 4);
-	emit_rr(e, false, 0x8b, SCRATCH1, SCRATCH0);
+	emit_rm(e, false, 0x8d, SCRATCH1, slot); /* lea */
 	EMIT(e, 0x41, 0x81, 0xe3); /* and r11d, JIT_N_TARGETS - 1 */
 	emit32(e, JIT_N_TARGETS - 1);
 	EMIT(e, 0x65, 0x42, 0xff, 0x24, 0xdd); /* jmp gs:[r11 * 8 + targets] */
@@ -459,6 +490,42 @@ static void emit_fetching(struct jit_ctx *c, unsigned i)
 	flags_ran(c, i);
 }
 
+/*
+ * The x87's pointers: the host's would be to our code. Instead each instruction that moves them
+ * leaves its record's reference, a store of a constant, and its operand's address; note_x87()
+ * makes them what T0 keeps before anything can see them. That is 3 % of the kit's x87 program.
+ * After the instruction, since it may raise what the one before left pending, whose pointers stay then.
+ */
+static void emit_x87_note(struct jit_ctx *c, unsigned i)
+{
+	emit_store32_imm(&c->e, JIT(x87_last), meta_ref(c->cache, insn_record(c, i)));
+	if (!(c->in[i].insn.flags & INSN_MEM))
+		return;
+	if (is_displaced(c->in[i].insn.index / 8))
+		c->delta_held = -1;
+	emit_ea(c, &c->in[i].insn, SCRATCH1);
+	emit_store64(&c->e, MEM_GS(GS(state.fpu.fdp)), SCRATCH1);
+}
+
+/* INC and DEC of 32-bit code with the register in the opcode. */
+static void emit_short_inc(struct jit_ctx *c, const struct recode *r)
+{
+	if (r->has_66)
+		emit8(&c->e, 0x66);
+	EMIT(&c->e, 0xff, 0xc0 | (r->opcode & 8) | r->rm);
+}
+
+static void emit_absolute(struct jit_ctx *c, unsigned i)
+{
+	const struct decoded *d = &c->in[i];
+	struct host_mem m = emit_operand(c, i);
+
+	if (d->insn.opsize == 2)
+		emit8(&c->e, 0x66);
+	/* A0 to A3 are in the order of 8A, 8B, 88, 89. */
+	emit_rm(&c->e, false, 0x88 | ((d->row->opcode & 3) ^ 2), RAX, m);
+}
+
 static void emit_copy(struct jit_ctx *c, unsigned i)
 {
 	const struct decoded *d = &c->in[i];
@@ -466,7 +533,7 @@ static void emit_copy(struct jit_ctx *c, unsigned i)
 	struct placed p = {.free = {SCRATCH0, SCRATCH1}, .n_free = 2};
 	struct recode r;
 
-	recode_parse(&r, d->row, d->bytes, d->insn.len);
+	recode_parse(&r, d->row, d->bytes, d->insn.len, c->wide);
 	flags_prepare(c, i);
 	if (memory) {
 		r.mem = emit_operand(c, i);
@@ -482,13 +549,17 @@ static void emit_copy(struct jit_ctx *c, unsigned i)
 		r.vvvv = place(c, &p, r.vvvv);
 	if (!memory && find_kind(d->row, "ERZ"))
 		r.rm = place(c, &p, r.rm);
-	if (!memory && !p.n)
+	if (!c->wide && !d->row->has_modrm && d->row->plus_r && (r.opcode & 0xf0) == 0x40)
+		emit_short_inc(c, &r);
+	else if (!memory && !p.n)
 		emit_bytes(&c->e, d->bytes, d->insn.len);
 	else if (memory && names_high_byte(&r))
 		emit_high_byte(c, &r);
 	else
 		recode_emit(&c->e, &r);
 	store_placed(c, &p);
+	if (d->fx.x87_noted)
+		emit_x87_note(c, i);
 	flags_ran(c, i);
 }
 
@@ -498,12 +569,12 @@ static void emit_lea(struct jit_ctx *c, unsigned i)
 	unsigned to = insn->reg / 8;
 
 	if (!is_displaced(to) && !is_displaced(insn->base / 8) && !is_displaced(insn->index / 8) &&
-	    insn->base != INSN_PC) {
+	    insn->base != INSN_PC && (c->wide || insn->base != INSN_ZERO)) {
 		emit_bytes(&c->e, c->in[i].bytes, insn->len);
 		return;
 	}
 	c->delta_held = -1;
-	emit_ea(c, insn);
+	emit_ea(c, insn, SCRATCH0);
 	if (is_displaced(to) && insn->opsize == 2) {
 		EMIT(&c->e, 0x65, 0x66, 0x44, 0x89, 0x14, 0x25); /* mov gs:[to], r10w */
 		emit32(&c->e, GS_GPR(to));
@@ -523,7 +594,7 @@ static void move_rsp(struct jit_ctx *c, int by)
 	struct host_mem m = MEM_AT(RSP);
 
 	m.disp = by;
-	emit_lea64(&c->e, RSP, m);
+	emit_rm(&c->e, c->wide, 0x8d, RSP, m); /* lea */
 	c->flags.rsp_moved += by;
 }
 
@@ -541,29 +612,32 @@ static unsigned emit_get(struct jit_ctx *c, unsigned reg, unsigned scratch)
 static void emit_push(struct jit_ctx *c, unsigned i)
 {
 	const struct decoded *d = &c->in[i];
+	int size = stack_size(c);
 	struct host_mem m;
 
 	if (d->row->operand[0].kind == 'E' && (d->insn.flags & INSN_MEM)) {
 		unsigned scratch;
 
-		emit_load64(&c->e, SCRATCH0, emit_operand(c, i));
+		emit_rm(&c->e, c->wide, 0x8b, SCRATCH0, emit_operand(c, i));
 		emit_store64(&c->e, JIT(target), SCRATCH0);
 		c->delta_held = -1;
-		m = emit_stack(c, i, RSP, -8);
+		m = emit_stack(c, i, RSP, -size);
 		scratch = stack_scratch(c, &m);
 		emit_load64(&c->e, scratch, JIT(target));
 		if (scratch == SCRATCH0)
 			c->delta_held = -1;
-		emit_store64(&c->e, m, scratch);
-		move_rsp(c, -8);
+		emit_rm(&c->e, c->wide, 0x89, scratch, m);
+		move_rsp(c, -size);
 		return;
 	}
-	m = emit_stack(c, i, RSP, -8);
-	if (d->row->operand[0].kind == 'I')
-		emit_store64_imm(&c->e, m, d->insn.imm);
-	else
-		emit_store64(&c->e, m, emit_get(c, d->insn.rm / 8, stack_scratch(c, &m)));
-	move_rsp(c, -8);
+	m = emit_stack(c, i, RSP, -size);
+	if (d->row->operand[0].kind == 'I') {
+		emit_rm(&c->e, c->wide, 0xc7, 0, m);
+		emit32(&c->e, d->insn.imm);
+	} else {
+		emit_rm(&c->e, c->wide, 0x89, emit_get(c, d->insn.rm / 8, stack_scratch(c, &m)), m);
+	}
+	move_rsp(c, -size);
 }
 
 static void emit_pop(struct jit_ctx *c, unsigned i)
@@ -579,28 +653,30 @@ static void emit_pop(struct jit_ctx *c, unsigned i)
 		if (scratch == SCRATCH0)
 			c->delta_held = -1;
 	} else {
-		emit_load64(&c->e, reg, m);
+		emit_rm(&c->e, c->wide, 0x8b, reg, m);
 	}
 	if (reg != RSP)
-		move_rsp(c, 8);
+		move_rsp(c, stack_size(c));
 }
 
 static void emit_leave_frame(struct jit_ctx *c, unsigned i)
 {
 	struct host_mem m = emit_stack(c, i, RBP, 0), above = MEM_AT(RBP);
 
-	above.disp = 8;
-	emit_lea64(&c->e, RSP, above);
-	emit_load64(&c->e, RBP, m);
+	above.disp = stack_size(c);
+	emit_rm(&c->e, c->wide, 0x8d, RSP, above); /* lea */
+	emit_rm(&c->e, c->wide, 0x8b, RBP, m);
 }
 
 static void emit_push_return(struct jit_ctx *c, unsigned i)
 {
-	uint64_t rip = c->page + c->in[i].insn.next;
-	struct host_mem m = emit_stack(c, i, RSP, -8);
+	uint64_t rip = code_address(c, c->in[i].insn.next);
+	int size = stack_size(c);
+	struct host_mem m = emit_stack(c, i, RSP, -size);
 
-	if (rip == (uint64_t)(int32_t)rip) {
-		emit_store64_imm(&c->e, m, rip);
+	if (!c->wide || rip == (uint64_t)(int32_t)rip) {
+		emit_rm(&c->e, c->wide, 0xc7, 0, m);
+		emit32(&c->e, rip);
 	} else {
 		unsigned scratch = stack_scratch(c, &m);
 
@@ -609,14 +685,14 @@ static void emit_push_return(struct jit_ctx *c, unsigned i)
 		if (scratch == SCRATCH0)
 			c->delta_held = -1;
 	}
-	move_rsp(c, -8);
+	move_rsp(c, -size);
 }
 
 static void emit_jump(struct jit_ctx *c, unsigned i)
 {
 	const struct decoded *d = &c->in[i];
 
-	emit_goto(c, emit_jmp(&c->e), c->page + d->insn.imm, d->live_target);
+	emit_goto(c, emit_jmp(&c->e), code_address(c, d->insn.imm), d->live_target);
 }
 
 /* The target of an indirect branch to SCRATCH0. */
@@ -627,7 +703,7 @@ static void emit_target(struct jit_ctx *c, unsigned i)
 	if (insn->flags & INSN_MEM) {
 		struct host_mem m = emit_operand(c, i);
 
-		emit_load64(&c->e, SCRATCH0, m);
+		emit_rm(&c->e, c->wide, 0x8b, SCRATCH0, m);
 		c->delta_held = -1;
 	} else {
 		flags_clobber(c, i);
@@ -635,7 +711,7 @@ static void emit_target(struct jit_ctx *c, unsigned i)
 		if (is_displaced(insn->rm / 8))
 			emit_load64(&c->e, SCRATCH0, GPR(insn->rm / 8));
 		else
-			emit_mov64(&c->e, SCRATCH0, insn->rm / 8);
+			emit_rr(&c->e, c->wide, 0x8b, SCRATCH0, insn->rm / 8);
 	}
 }
 
@@ -652,8 +728,8 @@ static void emit_return(struct jit_ctx *c, unsigned i)
 {
 	struct host_mem m = emit_stack(c, i, RSP, 0);
 
-	emit_load64(&c->e, SCRATCH0, m);
-	move_rsp(c, 8 + (uint16_t)c->in[i].insn.imm);
+	emit_rm(&c->e, c->wide, 0x8b, SCRATCH0, m);
+	move_rsp(c, stack_size(c) + (uint16_t)c->in[i].insn.imm);
 	emit_indirect(c);
 }
 
@@ -695,7 +771,7 @@ static void emit_sti(struct jit_ctx *c, unsigned i)
 	emit_patch_here(&c->e, none);
 }
 
-/* In 64-bit mode, whatever IOPL is. */
+/* Outside virtual-8086 mode, whatever IOPL is. */
 static void emit_pushf(struct jit_ctx *c, unsigned i)
 {
 	struct emit *e = &c->e;
@@ -718,13 +794,13 @@ static void emit_pushf(struct jit_ctx *c, unsigned i)
 	emit_store64(e, JIT(target), RAX);
 	emit_load64(e, RAX, JIT(scratch));
 	c->flags.place = FLAGS_MEMORY;
-	m = emit_stack(c, i, RSP, -8);
+	m = emit_stack(c, i, RSP, -(int)stack_size(c));
 	scratch = stack_scratch(c, &m);
 	emit_load64(e, scratch, JIT(target));
 	if (scratch == SCRATCH0)
 		c->delta_held = -1;
-	emit_store64(e, m, scratch);
-	move_rsp(c, -8);
+	emit_rm(e, c->wide, 0x89, scratch, m);
+	move_rsp(c, -(int)stack_size(c));
 }
 
 /* STAC and CLAC at CPL 0: what follows looks into another TLB, and so is another region. */
@@ -741,7 +817,7 @@ static void emit_ac(struct jit_ctx *c, unsigned i)
 	emit_store32_imm(e, MEM_GS(GS(mode_key)), key);
 	emit_mov_imm(e, SCRATCH0, (uint64_t)tlb);
 	emit_store64(e, MEM_GS(GS(tlb)), SCRATCH0);
-	emit_goto(c, emit_jmp(e), c->page + c->in[i].insn.next, c->in[i].live_target);
+	emit_goto(c, emit_jmp(e), code_address(c, c->in[i].insn.next), c->in[i].live_target);
 	c->region->exits->mode_key = key;
 }
 
@@ -758,12 +834,12 @@ static void emit_bit(struct jit_ctx *c, unsigned i)
 
 	flags_prepare(c, i);
 	flags_clobber(c, i);
-	emit_ea(c, &d->insn);
+	emit_ea(c, &d->insn, SCRATCH0);
 	if (is_displaced(bit))
 		emit_load64(e, SCRATCH1, GPR(bit));
 	emit_rr(e, true, wide ? 0x8b : 0x63, SCRATCH1, is_displaced(bit) ? SCRATCH1 : bit);
 	EMIT(e, 0x49, 0xc1, 0xfb, wide ? 6 : 5); /* sar r11, 6 */
-	emit_lea64(e, SCRATCH0, sum);
+	emit_rm(e, c->wide, 0x8d, SCRATCH0, sum); /* lea */
 	emit_check(c, i, a, true, false);
 	emit_rr(e, true, 0x03, SCRATCH0, SCRATCH1);
 	if (is_displaced(bit))
@@ -773,7 +849,7 @@ static void emit_bit(struct jit_ctx *c, unsigned i)
 	EMIT(e, 0x41, 0x83, 0xe3, wide ? 63 : 31); /* and r11d, 63 */
 	if (flags_needs(d))
 		flags_need(c);
-	recode_parse(&r, d->row, d->bytes, d->insn.len);
+	recode_parse(&r, d->row, d->bytes, d->insn.len, c->wide);
 	r.mem = MEM_AT(SCRATCH0);
 	r.reg = SCRATCH1;
 	recode_emit(e, &r);
@@ -904,6 +980,9 @@ static void emit_insn(struct jit_ctx *c, unsigned i)
 	case JIT_LEA:
 		emit_lea(c, i);
 		break;
+	case JIT_ABSOLUTE:
+		emit_absolute(c, i);
+		break;
 	case JIT_PUSH:
 		emit_push(c, i);
 		break;
@@ -937,7 +1016,7 @@ static void emit_insn(struct jit_ctx *c, unsigned i)
 	case JIT_JCC:
 		flags_need(c);
 		emit_goto(c, emit_jcc(&c->e, c->in[i].row->opcode & 0xf),
-			  c->page + c->in[i].insn.imm, c->in[i].live_target);
+			  code_address(c, c->in[i].insn.imm), c->in[i].live_target);
 		break;
 	case JIT_JMP:
 		emit_jump(c, i);
@@ -996,8 +1075,8 @@ static void emit_verify_target(struct jit_ctx *c)
 {
 	uint64_t rip = c->region->rip;
 
-	if (rip == (uint64_t)(int32_t)rip) {
-		EMIT(&c->e, 0x49, 0x81, 0xfa); /* cmp r10, rip */
+	if (!c->wide || rip == (uint64_t)(int32_t)rip) {
+		EMIT(&c->e, c->wide ? 0x49 : 0x41, 0x81, 0xfa); /* cmp r10, rip */
 		emit32(&c->e, rip);
 	} else {
 		emit_mov_imm(&c->e, SCRATCH1, rip);
@@ -1087,6 +1166,11 @@ static void emit_entries(struct jit_ctx *c)
 
 		cold->back = emit_here(&c->e);
 	}
+	if (c->uses_x87) {
+		struct cold *cold = cold_new(c, COLD_X87, emit_branch_on(c, GS(x87_live), true));
+
+		cold->back = emit_here(&c->e);
+	}
 	if (c->compared)
 		emit_compare(c);
 }
@@ -1135,6 +1219,14 @@ static void emit_cold_access(struct jit_ctx *c, const struct cold *cold)
 					 : c->cache->thunk.access);
 }
 
+static void emit_cold_step(struct jit_ctx *c, const struct cold *cold)
+{
+	if (cold->flags.place == FLAGS_RECIPE)
+		flags_restore(c, &cold->flags);
+	emit_store32_imm(&c->e, JIT(site), meta_ref(c->cache, cold->record));
+	emit_jmp_to(&c->e, c->cache->thunk.step);
+}
+
 static void emit_exit_stub(struct jit_ctx *c, const struct cold *cold, struct jit_exit *exit)
 {
 	exit->stub = emit_here(&c->e);
@@ -1177,6 +1269,9 @@ static void emit_cold(struct jit_ctx *c, const struct cold *cold)
 	case COLD_GROUP:
 		emit_cold_group(c, cold);
 		break;
+	case COLD_STEP:
+		emit_cold_step(c, cold);
+		break;
 	case COLD_EXIT:
 		emit_exit_stub(c, cold, cold->record);
 		break;
@@ -1208,6 +1303,11 @@ static void emit_cold(struct jit_ctx *c, const struct cold *cold)
 		emit32(&c->e, cold->back - (emit_here(&c->e) + 4));
 		emit_jmp_to(&c->e, cold->kind == COLD_WIDE ? c->cache->thunk.load_wide
 							   : c->cache->thunk.load_vectors);
+		break;
+	case COLD_X87:
+		EMIT(&c->e, 0x4c, 0x8d, 0x15); /* lea r10, [rip + back] */
+		emit32(&c->e, cold->back - (emit_here(&c->e) + 4));
+		emit_jmp_to(&c->e, c->cache->thunk.load_x87);
 		break;
 	}
 }
@@ -1260,13 +1360,14 @@ struct jit_region *region_translate(struct cpu *cpu, uint64_t gpa, bool plain)
 
 	c->cpu = cpu;
 	c->cache = cache;
+	c->wide = cpu->mode_key & MODE_64;
 	c->page = cpu->state.rip & ~4095ull;
 	c->compared = code_is_compared(cpu, gpa);
 	c->sources[0] = (struct jit_source){.gpa = gpa & ~4095ull};
 	c->n_sources = 1;
 	c->class = cpu->tlb - cpu->tlbs;
 	c->n = c->n_cold = 0;
-	c->uses_vectors = c->uses_wide = false;
+	c->uses_vectors = c->uses_wide = c->uses_x87 = false;
 	c->plain = plain || cache_is_ungrouped(cpu, cpu->state.rip);
 	c->delta_held = -1;
 	if (!region_form(c, gpa))
@@ -1281,6 +1382,7 @@ struct jit_region *region_translate(struct cpu *cpu, uint64_t gpa, bool plain)
 				      .plain = plain,
 				      .compared = c->compared,
 				      .flags_live = c->in[0].live_in,
+				      .uses_x87 = c->uses_x87,
 				      .n_insns = c->n,
 				      .to_rx = cache->rx - cache->rw};
 	memcpy(region->sources, c->sources, sizeof(c->sources));

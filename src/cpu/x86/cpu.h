@@ -79,6 +79,8 @@ enum {
 	MODE_DEBUG = 1 << 9,  /* a debugger wants something (debugger.h) */
 	MODE_AC = 1 << 10,    /* RFLAGS.AC: which TLB class translated code looks into */
 	MODE_NO_AVX512 = 1 << 11, /* as MODE_NO_AVX, for ZMM and opmask registers */
+	MODE_FLAT = 1 << 12,  /* 32-bit: CS, SS, DS and ES are 4 GiB from 0 on, the stack 32-bit */
+	MODE_ALL = (1 << 13) - 1,
 };
 
 /* What siglongjmp(*cpu->jump) says: deliver cpu->fault, or run the instruction again, alone. */
@@ -116,6 +118,7 @@ struct cpu_jit {
 	uint64_t deltas[JIT_N_DELTAS]; /* of groups of accesses, within a region */
 	uint64_t target, scratch;
 	uint32_t site;		/* what was left or called from; a reference or SITE_* */
+	uint32_t x87_last;	/* reference to the x87 instruction run last, if not in state.fpu yet */
 	uint32_t flags_fix;	/* offset in the cache of what brings the flags home */
 	const void *after_fix;	/* where that goes on */
 	const void *code;	/* the cache */
@@ -154,6 +157,7 @@ struct cpu_jit {
 	struct jit_target {
 		uint64_t rip;
 		const void *entry;
+		uint64_t mode_key, unused;
 	} more_targets[TLB_USER_AC][JIT_N_MORE_TARGETS];
 };
 
@@ -169,6 +173,8 @@ struct cpu {
 	struct tlb *tlb;   /* of the current class */
 	uint64_t seg_base[INSN_SEG_NONE + 1]; /* copies of state.seg[].base; the last is 0 */
 	uint8_t seg_checked; /* a bit each: accesses need mmu_check_segment(); never in 64-bit mode */
+
+	uint8_t seg_partial; /* a bit each: less than 4 GiB, or not of data to be written */
 
 	uint64_t cs_limit; /* the last rip that may be fetched from; all ones in 64-bit mode */
 

@@ -158,7 +158,9 @@ uint8_t *mmu_point(struct cpu *cpu, uint64_t address, unsigned size, bool write)
 	if (address % 4096 > 4096 - size || !is_canonical(address) || is_watched(cpu, address))
 		return NULL;
 	cpu->stats.tlb_misses++;
-	if (!tlb2_walk(cpu, address, access, accessor_of(cpu, class), &w))
+	w.gpa = address;
+	if ((cpu->state.cr0 & CR0_PG) &&
+	    !tlb2_walk(cpu, address, access, accessor_of(cpu, class), &w))
 		return NULL;
 	if (w.page_bits > 12)
 		note_large_page(cpu, address, w.page_bits);

@@ -130,6 +130,24 @@ void cpu_set_rflags(struct cpu *cpu, uint64_t rflags)
 	cpu->flags = (rflags & 0xd5) << 8 | (rflags >> 11 & 1);
 }
 
+/* 4 GiB of data that may be written. */
+static bool is_whole(const struct x86_segment *s)
+{
+	return s->limit == ~0u &&
+	       (s->attr & (SEG_P | SEG_S | SEG_TYPE_CODE | SEG_TYPE_CONF | SEG_TYPE_RW)) ==
+		       (SEG_P | SEG_S | SEG_TYPE_RW);
+}
+
+/* Whether offsets are linear addresses in all segments but FS and GS. */
+static bool all_flat(const struct x86_segment *seg)
+{
+	bool flat = !seg[X86_CS].base && seg[X86_CS].limit == ~0u && (seg[X86_SS].attr & SEG_DB);
+
+	for (enum x86_seg i = X86_ES; i <= X86_DS; i++)
+		flat &= i == X86_CS || (is_whole(&seg[i]) && !seg[i].base);
+	return flat;
+}
+
 static uint32_t mode_key(const struct cpu *cpu)
 {
 	const struct x86_state *s = &cpu->state;
@@ -143,6 +161,8 @@ static uint32_t mode_key(const struct cpu *cpu)
 		key |= MODE_32;
 	if (real || (s->rflags & RFLAGS_VM))
 		key |= MODE_REAL;
+	else if ((key & MODE_32) && all_flat(s->seg))
+		key |= MODE_FLAT;
 	if (!real && cpu_cpl(cpu) == 3)
 		key |= MODE_USER;
 	if (s->cr0 & CR0_EM)
@@ -168,9 +188,7 @@ static uint32_t mode_key(const struct cpu *cpu)
  * page does not count, so that string instructions see offsets wrap at pages' ends only. */
 static bool is_flat(const struct x86_segment *s)
 {
-	return s->limit == ~0u && s->base % 4096 == 0 &&
-	       (s->attr & (SEG_P | SEG_S | SEG_TYPE_CODE | SEG_TYPE_CONF | SEG_TYPE_RW)) ==
-		       (SEG_P | SEG_S | SEG_TYPE_RW);
+	return is_whole(s) && s->base % 4096 == 0;
 }
 
 void cpu_update_mode(struct cpu *cpu)
@@ -189,13 +207,15 @@ void cpu_update_mode(struct cpu *cpu)
 		cpu->tlb = &cpu->tlbs[TLB_SUPERVISOR_AC];
 	else
 		cpu->tlb = &cpu->tlbs[TLB_SUPERVISOR];
-	cpu->seg_checked = 0;
+	cpu->seg_checked = cpu->seg_partial = 0;
 	for (unsigned i = 0; i < X86_N_SEGS; i++) {
 		bool has_base = !(key & MODE_64) || i == X86_FS || i == X86_GS;
 
 		cpu->seg_base[i] = has_base ? cpu->state.seg[i].base : 0;
 		if (!(key & MODE_64) && !is_flat(&cpu->state.seg[i]))
 			cpu->seg_checked |= 1u << i;
+		if (!is_whole(&cpu->state.seg[i]))
+			cpu->seg_partial |= 1u << i;
 	}
 	if (cpu->seg_base[X86_CS] != cs_base || cpu->cs_limit != cs_limit)
 		code_forget_jumps(cpu);

@@ -354,8 +354,7 @@ bool vector_init(GError **error)
 	return stub_init(error);
 }
 
-/* What an x87 instruction leaves in FOP: opcode bits 2..0, then ModRM. */
-static uint16_t x87_opcode(const uint8_t *bytes)
+uint16_t x87_opcode(const uint8_t *bytes)
 {
 	while ((*bytes & 0xf8) != 0xd8)
 		bytes++;

@@ -23,6 +23,9 @@ bool vector_init(GError **error);
  */
 bool vector_prepare(const uint8_t *bytes, struct insn *insn);
 
+/* What an x87 instruction leaves in FOP: opcode bits 2..0, then ModRM. */
+uint16_t x87_opcode(const uint8_t *bytes);
+
 /* When the thread stops running guest code: brings the x87's registers into cpu->state. */
 void vector_leave(struct cpu *cpu);
 
