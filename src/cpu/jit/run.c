@@ -218,13 +218,19 @@ const void *jit_load_x87(struct cpu *cpu)
 
 static struct jit_region *find_region(struct cpu *cpu, struct block *block)
 {
-	struct jit_region *region = cache_find(cpu, block->gpa, false);
+	struct jit_region *region;
 
-	if (region || ++block->heat < HOT)
+	if (!block->translated && ++block->heat < HOT)
+		return NULL;
+	region = cache_find(cpu, block->gpa, false);
+	if (region)
 		return region;
+	block->translated = true;
 	region = region_translate(cpu, block->gpa, false);
-	if (!region)
+	if (!region) {
+		block->translated = false;
 		block->heat = INT_MIN;
+	}
 	return region;
 }
 

@@ -288,6 +288,7 @@ static struct block *build(struct cpu *cpu, uint64_t gpa)
 	block->mode_key = cpu->mode_key;
 	block->n = 0;
 	block->heat = 0;
+	block->translated = block->compared = false;
 	do {
 		struct insn *insn = &block->insn[block->n];
 
@@ -465,7 +466,6 @@ static void invalidate(struct cpu *cpu, uint64_t gpa, uint64_t len)
 	bool lost = jit_invalidate(cpu, gpa, lines);
 
 	cpu->stats.code_writes++;
-	code_forget_jumps(cpu);
 	while ((block = *link)) {
 		if (block->gpa / 4096 != gpa / 4096 || !(block_lines(block) & lines)) {
 			link = &block->page_next;
@@ -477,6 +477,8 @@ static void invalidate(struct cpu *cpu, uint64_t gpa, uint64_t len)
 			block->insn[i].exec = look_again;
 		lost = true;
 	}
+	if (lost)
+		code_forget_jumps(cpu);
 	/* All of the page's marks go, on every vCPU; ours do not come back. */
 	if (lost && smc_note(&cpu->code->smc, gpa))
 		mem_written(cpu->env.mem, gpa & ~4095ull, 4096);

@@ -20,7 +20,8 @@ struct block {
 	uint32_t mode_key;
 	uint16_t n; /* instructions, without the last one that leaves the block */
 	bool compared; /* one instruction of a page that is rewritten often (smc.h); not kept */
-	int heat;   /* runs, until it is translated */
+	bool translated; /* for one linear address at least */
+	int heat;	 /* runs, until it is */
 	struct block *hash_next, *page_next;
 	struct insn insn[];
 };
