@@ -66,6 +66,20 @@ static const struct {
 	{{7, 0, ECX, 9}, CODE("\xc4\xe2\x7d\xdc\xc0")},	     /* vaesenc ymm */
 	{{7, 0, ECX, 10}, CODE("\xc4\xe3\x7d\x44\xc0\x00")}, /* vpclmulqdq ymm */
 	{{7, 0, ECX, 22}, CODE("\xf3\x0f\xc7\xf8")},	     /* rdpid */
+	{{7, 0, EBX, 16}, CODE("\x62\xf1\x7c\x48\x58\xc0")}, /* vaddps zmm */
+	{{7, 0, EBX, 16}, CODE("\xc5\xf8\x90\xc0")},	     /* kmovw */
+	{{7, 0, EBX, 17}, CODE("\x62\xf1\x7c\x48\x54\xc0")}, /* vandps zmm */
+	{{7, 0, EBX, 17}, CODE("\xc5\xf9\x90\xc0")},	     /* kmovb */
+	{{7, 0, EBX, 21}, CODE("\x62\xf2\xfd\x48\xb4\xc0")}, /* vpmadd52luq */
+	{{7, 0, EBX, 28}, CODE("\x62\xf2\x7d\x48\x44\xc0")}, /* vplzcntd */
+	{{7, 0, EBX, 30}, CODE("\x62\xf1\x7d\x48\xfc\xc0")}, /* vpaddb zmm */
+	{{7, 0, EBX, 31}, CODE("\x62\xf1\x7c\x28\x58\xc0")}, /* vaddps ymm, EVEX */
+	{{7, 0, ECX, 1}, CODE("\x62\xf2\x7d\x48\x8d\xc0")},  /* vpermb */
+	{{7, 0, ECX, 6}, CODE("\x62\xf2\x7d\x48\x63\xc0")},  /* vpcompressb */
+	{{7, 0, ECX, 11}, CODE("\x62\xf2\x7d\x48\x50\xc0")}, /* vpdpbusd */
+	{{7, 0, ECX, 12}, CODE("\x62\xf2\x7d\x48\x54\xc0")}, /* vpopcntb */
+	{{7, 0, ECX, 14}, CODE("\x62\xf2\x7d\x48\x55\xc0")}, /* vpopcntd */
+	{{7, 1, EAX, 5}, CODE("\x62\xf2\x7e\x48\x52\xc0")},  /* vdpbf16ps */
 	{{0xd, 1, EAX, 0}, CODE("\x0f\xae\x30")},	     /* xsaveopt */
 	{{0xd, 1, EAX, 1}, CODE("\x0f\xc7\x20")},	     /* xsavec */
 	{{0x80000001, 0, EDX, 27}, CODE("\x0f\x01\xf9")},    /* rdtscp */
@@ -203,7 +217,9 @@ static void test_cr4(void)
 static void test_instructions(void)
 {
 	if (has((struct bit){1, 0, ECX, 28}))
-		asm volatile("xsetbv" : : "a"(7), "c"(0), "d"(0));
+		asm volatile("xsetbv"
+			     :
+			     : "a"(has((struct bit){7, 0, EBX, 16}) ? 0xe7 : 7), "c"(0), "d"(0));
 	asm volatile("fninit");
 	for (unsigned i = 0; i < sizeof(instructions) / sizeof(instructions[0]); i++) {
 		bool there = has(instructions[i].bit);

@@ -276,7 +276,7 @@ static const char *run_program(const struct engine *const engines[2], const stru
 
 static const struct engine *find_engine(const char *name)
 {
-	static const struct engine *const engines[] = {&engine_soft, &engine_kvm};
+	static const struct engine *const engines[] = {&engine_soft, &engine_interp, &engine_kvm};
 
 	for (size_t i = 0; i < G_N_ELEMENTS(engines); i++)
 		if (!strcmp(engines[i]->name, name))

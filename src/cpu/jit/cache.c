@@ -104,6 +104,7 @@ void jit_free(struct cpu *cpu)
 		munmap(cache->meta, JIT_META_SIZE);
 	if (cache->guard)
 		munmap(cache->guard, 2 * 4096);
+	g_free(cpu->jit.signal_stack);
 	g_ptr_array_unref(cache->regions);
 	g_free(cache->steps);
 	g_free(cache);

@@ -6,6 +6,7 @@
 #include "cpu/jit/recode.h"
 #include "cpu/jit/region.h"
 
+#include "cpu/x86/mmu.h"
 #include "cpu/x86/model.h"
 
 /* How far beyond a branch's target is looked for who reads flags. */

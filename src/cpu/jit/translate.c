@@ -4,6 +4,7 @@
  */
 #include "cpu/jit/recode.h"
 #include "cpu/jit/region.h"
+#include "cpu/x86/mmu.h"
 
 #define GPR(n) MEM_GS(GS_GPR(n))
 #define JIT(field) MEM_GS(GS(jit.field))

@@ -4,7 +4,6 @@
 #include "cpu/x86/cpuid.h"
 
 #include <errno.h>
-#include <string.h>
 #include <sys/ioctl.h>
 
 #include "base/error.h"
@@ -191,12 +190,6 @@ static bool has_leaf(const struct x86_model *m, uint32_t leaf)
 	       (leaf >> 28 == 8 && leaf <= m->max_extended_leaf);
 }
 
-/* Of what could be had here. */
-static bool lacks_something(const struct x86_model *m)
-{
-	return memcmp(m->has, x86_model_host()->has, sizeof(m->has)) != 0;
-}
-
 bool kvm_cpuid_set(struct kvm_vcpu *v, GError **error)
 {
 	g_autofree struct table *host = g_new0(struct table, 1), *guest = g_new0(struct table, 1);
@@ -212,7 +205,7 @@ bool kvm_cpuid_set(struct kvm_vcpu *v, GError **error)
 			     has_leaf(v->model, leaf) && sub < MAX(leaves[i].n_subleaves, 1); sub++)
 				add(v, host, leaf, sub, leaves[i].n_subleaves, guest);
 	if (ioctl(v->fd, KVM_SET_CPUID2, guest) == 0)
-		return !lacks_something(v->model) || check_shown(v, error);
+		return !v->model->hides || check_shown(v, error);
 fail:
 	g_set_error(error, VIV_ERROR, VIV_ERROR_HOST,
 		    "the host's KVM refuses the processor's CPUID: %s; use --engine soft",

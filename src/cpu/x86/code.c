@@ -25,7 +25,7 @@ struct code_cache {
 	struct {
 		uint64_t page; /* linear, with bit 0 for user mode; all ones: empty */
 		uint64_t gpa;
-		bool global;
+		bool global; /* nothing where empty */
 	} itlb[ITLB_SIZE];
 	/* What other threads ask of the vCPU; taken between blocks. */
 	GMutex requests_lock;
@@ -114,7 +114,7 @@ void code_forget_local(struct cpu *cpu)
 {
 	forget_jumps(cpu, false);
 	for (unsigned i = 0; i < ITLB_SIZE; i++)
-		if (!cpu->code->itlb[i].global)
+		if (cpu->code->itlb[i].page != ~0ull && !cpu->code->itlb[i].global)
 			cpu->code->itlb[i].page = ~0ull;
 	jit_forget_local(cpu);
 }

@@ -192,12 +192,13 @@ bool mmu_peek_code(struct cpu *cpu, uint64_t address, uint64_t *gpa, bool *globa
 		accessor_of(cpu, cpu->mode_key & MODE_USER ? TLB_USER : TLB_SUPERVISOR);
 	struct walk w = {.gpa = address};
 
+	who.peeks = true;
 	if ((cpu->state.cr0 & CR0_PG) &&
 	    (!is_canonical(address) || !tlb2_walk(cpu, address, ACCESS_FETCH, who, &w)))
 		return false;
 	*gpa = w.gpa;
 	*global = w.rights & PAGING_GLOBAL;
-	return mem_is_ram(cpu->env.mem, w.gpa);
+	return mmu_hva(cpu, w.gpa) != NULL;
 }
 
 uint64_t mmu_ea_slow(struct cpu *cpu, const struct insn *insn, int64_t displacement)

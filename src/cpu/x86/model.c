@@ -177,7 +177,7 @@ static bool init_named(struct x86_model *m, const char *name)
 	if (!row)
 		return false;
 	m->name = row->name;
-	m->exact = true;
+	m->exact = m->hides = true;
 	if (row->vendor) {
 		g_strlcpy(m->vendor, row->vendor, sizeof(m->vendor));
 		m->is_amd = !strcmp(m->vendor, AMD);
@@ -208,10 +208,12 @@ static bool change(struct x86_model *m, const char *word, GError **error)
 			    word + 1, word);
 		return false;
 	}
-	if (word[0] == '+')
+	if (word[0] == '+') {
 		feature_add(m->has, f);
-	else
+	} else {
 		feature_remove(m->has, f);
+		m->hides = true;
+	}
 	return true;
 }
 

@@ -21,6 +21,7 @@ struct x86_model {
 	uint32_t max_leaf, max_extended_leaf; /* the latter 0: no extended leaves */
 	bool exact; /* each feature was asked for; else an engine may leave out what its host lacks
 		     */
+	bool hides; /* by wish it lacks something that an engine may not show then */
 	bool has[F_N_FEATURES];
 	/* What software may set. */
 	uint64_t cr4_mask, xcr0_mask, efer_mask, rflags_mask;

@@ -163,6 +163,8 @@ again:
 	for (int i = mode->levels - 1; i >= level; i--) {
 		uint64_t bits = i == level && access == ACCESS_WRITE ? PTE_A | PTE_D : PTE_A;
 
+		if (G_UNLIKELY(who.peeks) && !(values[i] & PTE_A))
+			return false;
 		if (!mark_entry(cpu, mode, entries[i], gpas[i], values[i], bits))
 			goto again;
 	}

@@ -13,7 +13,8 @@ enum access { ACCESS_READ, ACCESS_WRITE, ACCESS_FETCH };
 /* Who accesses: what the permission checks depend on. */
 struct accessor {
 	bool user;
-	bool smap; /* supervisor accesses to user pages fault */
+	bool smap;  /* supervisor accesses to user pages fault */
+	bool peeks; /* sets no bit: the walk fails where one would have to be set */
 };
 
 struct walk {

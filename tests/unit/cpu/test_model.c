@@ -79,6 +79,9 @@ static void test_changes(void)
 	g_assert_false(m.exact);
 	g_assert_cmpmem(&m, sizeof(m), x86_model_host(), sizeof(m));
 	g_assert_true(parse("host,-avx").has[F_SSE42]);
+	/* What an engine may add, and what not. */
+	g_assert_false(parse("host").hides || parse("default,+avx").hides);
+	g_assert_true(parse("host,-avx").hides && parse("v1").hides);
 	g_assert_cmphex(parse("host,-avx").xcr0_mask, ==, XCR0_X87 | XCR0_SSE);
 }
 

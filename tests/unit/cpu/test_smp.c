@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Several vCPUs of the software engine on the same memory, each on its own thread, and dirty pages
+/* Several vCPUs of a software engine on the same memory, each on its own thread, and dirty pages
  * taken from under them. */
 #include <string.h>
 
@@ -9,7 +9,7 @@
 #include "cpu/x86/state.h"
 
 #define N_VCPUS 3
-#define LOOPS	50000u
+#define LOOPS	10000u
 
 enum {
 	PML4 = 0x1000,
@@ -24,6 +24,7 @@ enum {
 #define WINDOW 0x200000ull
 
 struct vm {
+	const struct engine *engine;
 	struct engine_env env;
 	struct vcpu *vcpus[N_VCPUS];
 	GMutex lock;
@@ -40,7 +41,7 @@ static void write_port(void *opaque, uint64_t offset, uint64_t value, unsigned s
 {
 	struct vm *vm = opaque;
 
-	engine_soft.kick(vm->vcpus[value % N_VCPUS]);
+	vm->engine->kick(vm->vcpus[value % N_VCPUS]);
 }
 
 static void put(struct vm *vm, uint64_t gpa, uint64_t entry)
@@ -48,11 +49,12 @@ static void put(struct vm *vm, uint64_t gpa, uint64_t entry)
 	g_assert_true(mem_write(vm->env.mem, gpa, &entry, 8));
 }
 
-static void vm_init(struct vm *vm)
+static void vm_init(struct vm *vm, gconstpointer engine)
 {
 	static const struct bus_ops ops = {read_port, write_port, 4, 4};
 
-	*vm = (struct vm){.env = {.mem = mem_new(MEM_MIN_SIZE, NULL),
+	*vm = (struct vm){.engine = engine,
+			  .env = {.mem = mem_new(MEM_MIN_SIZE, NULL),
 				  .bus = bus_new(),
 				  .clock = clock_new(),
 				  .n_vcpus = N_VCPUS}};
@@ -66,13 +68,13 @@ static void vm_init(struct vm *vm)
 	put(vm, TABLE, FIRST | 3);
 	put(vm, TABLE + 8, SECOND | 3);
 	for (unsigned i = 0; i < N_VCPUS; i++)
-		vm->vcpus[i] = engine_soft.vcpu_new(&vm->env, i, NULL);
+		vm->vcpus[i] = vm->engine->vcpu_new(&vm->env, i, NULL);
 }
 
 static void vm_fini(struct vm *vm)
 {
 	for (unsigned i = 0; i < N_VCPUS; i++)
-		engine_soft.vcpu_free(vm->vcpus[i]);
+		vm->engine->vcpu_free(vm->vcpus[i]);
 	lapic_set_free(vm->env.lapics);
 	clock_free(vm->env.clock);
 	bus_free(vm->env.bus);
@@ -89,7 +91,7 @@ static gpointer run_thread(gpointer opaque)
 {
 	const struct run *run = opaque;
 
-	g_assert_cmpint(engine_soft.run(run->vm->vcpus[run->id]), ==, ENGINE_EXIT_KICK);
+	g_assert_cmpint(run->vm->engine->run(run->vm->vcpus[run->id]), ==, ENGINE_EXIT_KICK);
 	atomic_fetch_add(&run->vm->n_done, 1);
 	return NULL;
 }
@@ -116,7 +118,7 @@ static void start(struct vm *vm, const uint8_t *code, size_t len, uint64_t rdi, 
 							.attr = SEG_P | SEG_S | SEG_TYPE_RW |
 								SEG_TYPE_ACC | SEG_G};
 		s.seg[X86_CS].attr |= SEG_TYPE_CODE | SEG_L;
-		engine_soft.set_state(vm->vcpus[i], &s);
+		vm->engine->set_state(vm->vcpus[i], &s);
 		runs[i] = (struct run){vm, i};
 		threads[i] = g_thread_new("vcpu", run_thread, &runs[i]);
 	}
@@ -133,7 +135,7 @@ static const uint8_t adding[] = {
 	0xf0, 0x48, 0xff, 0x07,		    /* 1: lock inc qword [rdi] */
 	0xba, 1,    0,	  0,	0,	    /* mov edx, 1 */
 	0xf0, 0x48, 0x0f, 0xc1, 0x17,	    /* lock xadd [rdi], rdx */
-	0x48, 0x8b, 0x07,		    /* mov rax, [rdi] */
+	0x31, 0xc0, 0x90,		    /* xor eax, eax; nop: CMPXCHG loads it */
 	0x48, 0x8d, 0x50, 0x01,		    /* 2: lea rdx, [rax + 1] */
 	0xf0, 0x48, 0x0f, 0xb1, 0x17,	    /* lock cmpxchg [rdi], rdx */
 	0x75, 0xf5,			    /* jnz 2b */
@@ -141,14 +143,14 @@ static const uint8_t adding[] = {
 	0x89, 0xd8, 0xe7, PORT, 0xeb, 0xfe, /* mov eax, ebx; out PORT, eax; jmp . */
 };
 
-static void add_at(unsigned offset)
+static void add_at(const struct engine *engine, unsigned offset)
 {
 	struct run runs[N_VCPUS];
 	GThread *threads[N_VCPUS];
 	uint8_t bytes[8192];
 	struct vm vm;
 
-	vm_init(&vm);
+	vm_init(&vm, engine);
 	start(&vm, adding, sizeof(adding), WINDOW + offset, LOOPS, runs, threads);
 	join(threads);
 	g_assert_true(mem_read(vm.env.mem, FIRST, bytes, 4096));
@@ -159,22 +161,22 @@ static void add_at(unsigned offset)
 	vm_fini(&vm);
 }
 
-static void test_locked(void)
+static void test_locked(gconstpointer engine)
 {
-	add_at(64);
-	add_at(60);
+	add_at(engine, 64);
+	add_at(engine, 60);
 }
 
 /* Over two pages that are not neighbours in RAM. */
-static void test_locked_over_pages(void)
+static void test_locked_over_pages(gconstpointer engine)
 {
-	add_at(4096 - 4);
-	add_at(4096 - 1);
-	add_at(4096 - 7);
+	add_at(engine, 4096 - 4);
+	add_at(engine, 4096 - 1);
+	add_at(engine, 4096 - 7);
 }
 
 /* XCHG is locked: what all hold together with what is in memory stays the same four words. */
-static void test_exchange_over_pages(void)
+static void test_exchange_over_pages(gconstpointer engine)
 {
 	static const uint8_t code[] = {
 		0x48, 0x8d, 0x04, 0x5b,		       /* lea rax, [rbx + 2 * rbx] */
@@ -192,15 +194,15 @@ static void test_exchange_over_pages(void)
 	uint8_t bytes[8];
 	struct vm vm;
 
-	vm_init(&vm);
+	vm_init(&vm, engine);
 	g_assert_true(mem_write(vm.env.mem, FIRST + 4096 - 2, "\xff\xff", 2));
 	g_assert_true(mem_write(vm.env.mem, SECOND, "\xff\xff\0\0\0\0", 6));
-	start(&vm, code, sizeof(code), WINDOW + 4096 - 2, 10 * LOOPS, runs, threads);
+	start(&vm, code, sizeof(code), WINDOW + 4096 - 2, 20 * LOOPS, runs, threads);
 	join(threads);
 	for (unsigned i = 0; i < N_VCPUS; i++) {
 		struct x86_state s;
 
-		engine_soft.get_state(vm.vcpus[i], &s);
+		vm.engine->get_state(vm.vcpus[i], &s);
 		held[i] = s.gpr[X86_RSI];
 	}
 	g_assert_true(mem_read(vm.env.mem, FIRST + 4096 - 2, bytes, 2));
@@ -221,7 +223,7 @@ static uint64_t word_at(struct vm *vm, uint64_t gpa)
 
 /* Each vCPU counts up in its own page for ever, and never leaves it: what is stored after one fetch
  * is in the next. */
-static void test_dirty(void)
+static void test_dirty(gconstpointer engine)
 {
 	static const uint8_t code[] = {
 		0x48, 0x69, 0xc3, 0, 0x10, 0, 0, /* imul rax, rbx, 4096 */
@@ -235,7 +237,7 @@ static void test_dirty(void)
 	GThread *threads[N_VCPUS];
 	struct vm vm;
 
-	vm_init(&vm);
+	vm_init(&vm, engine);
 	start(&vm, code, sizeof(code), PAGES, 0, runs, threads);
 	for (unsigned round = 0; round < ROUNDS; round++) {
 		for (unsigned i = 0; i < N_VCPUS; i++)
@@ -248,17 +250,31 @@ static void test_dirty(void)
 		}
 	}
 	for (unsigned i = 0; i < N_VCPUS; i++)
-		engine_soft.kick(vm.vcpus[i]);
+		vm.engine->kick(vm.vcpus[i]);
 	join(threads);
 	vm_fini(&vm);
 }
 
 int main(int argc, char **argv)
 {
+	static const struct engine *const engines[] = {&engine_soft, &engine_interp};
+	static const struct {
+		const char *name;
+		GTestDataFunc test;
+	} tests[] = {
+		{"locked", test_locked},
+		{"locked-over-pages", test_locked_over_pages},
+		{"exchange-over-pages", test_exchange_over_pages},
+		{"dirty", test_dirty},
+	};
+
 	g_test_init(&argc, &argv, NULL);
-	g_test_add_func("/smp/locked", test_locked);
-	g_test_add_func("/smp/locked-over-pages", test_locked_over_pages);
-	g_test_add_func("/smp/exchange-over-pages", test_exchange_over_pages);
-	g_test_add_func("/smp/dirty", test_dirty);
+	for (size_t i = 0; i < G_N_ELEMENTS(engines); i++)
+		for (size_t n = 0; n < G_N_ELEMENTS(tests); n++) {
+			g_autofree char *path =
+				g_strdup_printf("/smp/%s/%s", engines[i]->name, tests[n].name);
+
+			g_test_add_data_func(path, engines[i], tests[n].test);
+		}
 	return g_test_run();
 }

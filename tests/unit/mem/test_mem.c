@@ -142,7 +142,7 @@ static void test_pair(void)
 	uint64_t low = 0x5000, high = MEM_HOLE_END + 0x3000, last = MEM_HOLE_START - MEM_PAGE_SIZE;
 	uint8_t *pair = mem_map_pair(mem, NULL, (uint64_t[]){low, high}), *again;
 
-	*(uint64_t *)(pair + MEM_PAGE_SIZE - 4) = 0x1122334455667788;
+	memcpy(pair + MEM_PAGE_SIZE - 4, "\x88\x77\x66\x55\x44\x33\x22\x11", 8);
 	g_assert_cmphex(*(uint32_t *)mem_hva(mem, low + MEM_PAGE_SIZE - 4), ==, 0x55667788);
 	g_assert_cmphex(*(uint32_t *)mem_hva(mem, high), ==, 0x11223344);
 	again = mem_map_pair(mem, pair, (uint64_t[]){high, last});
