@@ -218,16 +218,17 @@ static bool is_short_inc(const struct decoded *d)
 	return d->row->plus_r && d->row->map == 0 && (d->row->opcode & 0xf0) == 0x40;
 }
 
-/* Bits of a VEX encoding that 32-bit mode ignores and 64-bit mode does not, and VZEROUPPER, which
- * leaves half the registers alone. */
+/* Bits of a VEX encoding that 32-bit mode ignores and 64-bit mode does not, any EVEX one, and
+ * VZEROUPPER, which leaves half the registers alone. */
 static bool is_odd_vex(const struct decoded *d)
 {
 	struct recode r;
 
-	if (d->row->vex == INSN_VEX_NONE)
-		return false;
+	if (d->row->vex == INSN_VEX_NONE || d->row->evex)
+		return d->row->evex;
 	recode_parse(&r, d->row, d->bytes, d->insn.len, false);
-	return (r.rex & 7) || r.vvvv > 7 || ((r.rex & 8) && (d->row->w == INSN_ANY || has_kind(d, "GERBM"))) ||
+	return (r.rex & 7) || r.vvvv > 7 ||
+	       ((r.rex & 8) && (d->row->w == INSN_ANY || has_kind(d, "GERBM"))) ||
 	       (has_kind(d, "L") && (d->insn.imm & 0x80)) || !d->row->operand[0].kind;
 }
 

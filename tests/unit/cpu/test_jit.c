@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cpu/jit/jit_int.h"
+#include "cpu/x86/model.h"
 #include "guest.h"
 #include "host_run.h"
 
@@ -126,6 +127,12 @@ PROGRAM32(vectors32, "movdqu 0x104(%ebx), %xmm1; paddd 0x110(%ebx), %xmm1; movd 
 		     "paddw %mm1, %mm1; movq %mm1, %fs:0x30; popcnt 0x100(%ebx), %edi\n"
 		     "ucomisd %xmm3, %xmm2; adc $0, %edi; emms")
 
+/* From the last page of 4 GiB to the first one. */
+PROGRAM32(wrapping32, "mov $0xfffffffe, %esi; mov (%esi), %eax; add %eax, %edx; xor %fs:-2(%esi,%ecx), %eax")
+
+/* VPADDD with a bit that is ignored and in 64-bit mode would name ZMM17. */
+PROGRAM32(evex32, ".byte 0x62, 0xe1, 0x75, 0x08, 0xfe, 0xca; vmovd %xmm1, %edx")
+
 struct outcome {
 	struct x86_state state;
 	uint8_t data[HOST_DATA_SIZE];
@@ -175,11 +182,33 @@ struct program {
 	const char *name;
 	const uint8_t *code, *end;
 	bool is32;
+	bool avx512;
 	bool faults;	   /* before its UD2 */
 	uint32_t gs_limit; /* less than 4 GiB, or 0 */
 	uint64_t ds_base;
 	unsigned steps; /* instructions of a round that T0 runs */
 };
+
+/* Linear addresses around 4 GiB and 0. */
+static void map_ends(void)
+{
+	enum { PDPT = 0x2000, DIRECTORY = 0x3000, PTE = 0x67 };
+	static const struct {
+		uint32_t gpa;
+		uint64_t entry;
+	} entries[] = {
+		{PDPT + 8 * 3, 0x100000},	{0x100000 + 8 * 511, 0x101000},
+		{0x101000 + 8 * 511, 0x110000}, {PDPT + 8 * 4, 0x102000},
+		{0x102000, 0x103000},		{0x103000, 0x111000},
+		{DIRECTORY, 0x104000},		{0x104000, 0x112000},
+	};
+	uint8_t *ram = guest.env.mem->base;
+
+	for (size_t i = 0; i < G_N_ELEMENTS(entries); i++)
+		*(uint64_t *)(ram + entries[i].gpa) = entries[i].entry | PTE;
+	for (unsigned i = 0; i < 0x3000; i++)
+		ram[0x110000 + i] = i * 5 + i / 4096;
+}
 
 /* Runs to an exception, for which there is no IDT. */
 static void run(const struct program *p, bool translate, struct outcome *out)
@@ -236,6 +265,10 @@ static void test_program(gconstpointer opaque)
 	struct outcome t0, t1;
 	uint64_t before, translated;
 
+	if (p->avx512 && !cpu->model->has[F_AVX512F]) {
+		g_test_skip("this host has no AVX-512");
+		return;
+	}
 	run(p, false, &t0);
 	g_assert_cmpint(t0.state.rip != HOST_CODE + 0x100 + (p->end - p->code) - 2, ==, p->faults);
 	if (!cpu->jit.cache)
@@ -318,11 +351,14 @@ int main(int argc, char **argv)
 		P32(segments, .steps = 1), /* POP to memory */
 		P32(limited, .steps = 2, .faults = true, .gs_limit = 0x1000),
 		P32(vectors),
+		P32(evex, .avx512 = true, .steps = 1),
+		P32(wrapping, .steps = 1),
 		{"/jit/32/based", registers32, registers32_end, true, .ds_base = 0x1000},
 	};
 
 	g_test_init(&argc, &argv, NULL);
 	guest_init(&guest);
+	map_ends();
 	for (size_t i = 0; i < G_N_ELEMENTS(programs); i++)
 		g_test_add_data_func(programs[i].name, &programs[i], test_program);
 	g_test_add_func("/jit/not-available", test_not_available);
