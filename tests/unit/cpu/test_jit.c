@@ -211,7 +211,7 @@ static void map_ends(void)
 }
 
 /* Runs to an exception, for which there is no IDT. */
-static void run(const struct program *p, bool translate, struct outcome *out)
+static void run(const struct program *p, unsigned offset, bool translate, struct outcome *out)
 {
 	struct cpu *cpu = guest.cpu;
 	struct jit_cache *cache = cpu->jit.cache;
@@ -220,7 +220,7 @@ static void run(const struct program *p, bool translate, struct outcome *out)
 	cpu->state.seg[X86_GS].limit = p->gs_limit - 1;
 	cpu->state.seg[X86_DS].base = p->ds_base;
 	cpu_update_mode(cpu);
-	guest_set_code(&guest, 0x100, p->code, p->end - p->code);
+	guest_set_code(&guest, offset, p->code, p->end - p->code);
 	if (!translate)
 		cpu->jit.cache = NULL;
 	g_assert_cmpint(engine_soft.run((struct vcpu *)cpu), ==, ENGINE_EXIT_SHUTDOWN);
@@ -258,27 +258,38 @@ static void compare(const struct outcome *t0, const struct outcome *t1)
 	g_assert_cmpmem(&t1->state, sizeof(t1->state), &t0->state, sizeof(t0->state));
 }
 
-static void test_program(gconstpointer opaque)
+static void try(const struct program *p, unsigned offset)
 {
-	const struct program *p = opaque;
 	struct cpu *cpu = guest.cpu;
 	struct outcome t0, t1;
 	uint64_t before, translated;
 
-	if (p->avx512 && !cpu->model->has[F_AVX512F]) {
-		g_test_skip("this host has no AVX-512");
-		return;
-	}
-	run(p, false, &t0);
-	g_assert_cmpint(t0.state.rip != HOST_CODE + 0x100 + (p->end - p->code) - 2, ==, p->faults);
+	run(p, offset, false, &t0);
+	g_assert_cmpint(t0.state.rip != HOST_CODE + offset + (p->end - p->code) - 2, ==,
+			p->faults);
 	if (!cpu->jit.cache)
 		return;
 	before = steps();
 	translated = cpu->jit.count.insns;
-	run(p, true, &t1);
+	run(p, offset, true, &t1);
 	g_assert_cmpint(cpu->jit.count.insns > translated, ==, !p->ds_base);
 	g_assert_cmpuint(steps() - before, <=, p->steps * ROUNDS + 2);
 	compare(&t0, &t1);
+}
+
+static void test_program(gconstpointer opaque)
+{
+	const struct program *p = opaque;
+	unsigned n = p->end - p->code;
+
+	if (p->avx512 && !guest.cpu->model->has[F_AVX512F]) {
+		g_test_skip("this host has no AVX-512");
+		return;
+	}
+	try(p, 0x100);
+	/* On two pages, the border between two bytes of an instruction at some of the times. */
+	for (unsigned i = 1; i < 8; i++)
+		try(p, 4096 - n / 2 + i);
 }
 
 /* A function that ends with RET to an x87 instruction. */
@@ -291,7 +302,7 @@ static void test_not_available(void)
 	struct cpu *cpu = guest.cpu;
 	struct outcome out;
 
-	run(&p, true, &out);
+	run(&p, 0x100, true, &out);
 	g_assert_cmphex(out.state.rip, ==, HOST_CODE + 0x100 + (returns_end - returns) - 2);
 	for (unsigned i = 0; i < ROUNDS; i++) {
 		set_up(false);
