@@ -12,6 +12,19 @@
 /* How far beyond a branch's target is looked for who reads flags. */
 #define PEEK_MAX 8
 
+/* Decodes what is in d->bytes. */
+static bool decode(const struct jit_ctx *c, unsigned n, unsigned offset, struct decoded *d)
+{
+	if (insn_decode(d->bytes, n, c->wide ? INSN_MODE_64 : INSN_MODE_32, c->cpu->model->has, offset,
+			&d->insn) != INSN_OK)
+		return false;
+	/* MODE_FLAT */
+	if (d->insn.seg == X86_DS || d->insn.seg == X86_SS || d->insn.seg == X86_ES)
+		d->insn.seg = INSN_SEG_NONE;
+	d->row = insn_row_get(d->insn.row);
+	return true;
+}
+
 /* Decodes at `offset` of a page. False: the instruction does not lie in it, or is none. */
 static bool decode_at(struct jit_ctx *c, struct jit_source *source, unsigned offset,
 		      struct decoded *d)
@@ -24,14 +37,7 @@ static bool decode_at(struct jit_ctx *c, struct jit_source *source, unsigned off
 	memset(d->bytes, 0, sizeof(d->bytes));
 	memcpy(d->bytes, page + offset, n);
 	d->offset = offset;
-	if (insn_decode(d->bytes, n, c->wide ? INSN_MODE_64 : INSN_MODE_32, c->cpu->model->has, offset,
-			&d->insn) != INSN_OK)
-		return false;
-	/* MODE_FLAT */
-	if (d->insn.seg == X86_DS || d->insn.seg == X86_SS || d->insn.seg == X86_ES)
-		d->insn.seg = INSN_SEG_NONE;
-	d->row = insn_row_get(d->insn.row);
-	return true;
+	return decode(c, n, offset, d);
 }
 
 static bool in_page(const struct jit_ctx *c, uint64_t rip)
@@ -69,7 +75,7 @@ static bool decode_crossing(struct jit_ctx *c, unsigned offset, struct decoded *
 	unsigned first = 4096 - offset;
 	struct jit_source *second;
 
-	if (!c->wide || c->compared || first >= INSN_MAX_LEN)
+	if (c->compared || first >= INSN_MAX_LEN || !code_address(c, 4096))
 		return false;
 	second = source_of(c, c->page + 4096);
 	if (!second || second == &c->sources[0])
@@ -77,10 +83,8 @@ static bool decode_crossing(struct jit_ctx *c, unsigned offset, struct decoded *
 	memcpy(d->bytes, mmu_hva(c->cpu, c->sources[0].gpa) + offset, first);
 	code_mark_lines(c->cpu, second->gpa, &second->lines);
 	memcpy(d->bytes + first, mmu_hva(c->cpu, second->gpa), INSN_MAX_LEN - first);
-	if (insn_decode(d->bytes, INSN_MAX_LEN, INSN_MODE_64, c->cpu->model->has, offset,
-			&d->insn) != INSN_OK || d->insn.next <= 4096)
+	if (!decode(c, INSN_MAX_LEN, offset, d) || d->insn.next <= 4096)
 		return false;
-	d->row = insn_row_get(d->insn.row);
 	d->crosses = true;
 	c->second_gpa = second->gpa;
 	return true;
@@ -219,16 +223,17 @@ static bool is_short_inc(const struct decoded *d)
 	return d->row->plus_r && d->row->map == 0 && (d->row->opcode & 0xf0) == 0x40;
 }
 
-/* Bits of a VEX encoding that 32-bit mode ignores and 64-bit mode does not, and VZEROUPPER, which
- * leaves half the registers alone. */
+/* Bits of a VEX encoding that 32-bit mode ignores and 64-bit mode does not, any EVEX one, and
+ * VZEROUPPER, which leaves half the registers alone. */
 static bool is_odd_vex(const struct decoded *d)
 {
 	struct recode r;
 
-	if (d->row->vex == INSN_VEX_NONE)
-		return false;
+	if (d->row->vex == INSN_VEX_NONE || d->row->evex)
+		return d->row->evex;
 	recode_parse(&r, d->row, d->bytes, d->insn.len, false);
-	return (r.rex & 7) || r.vvvv > 7 || ((r.rex & 8) && (d->row->w == INSN_ANY || has_kind(d, "GERBM"))) ||
+	return (r.rex & 7) || r.vvvv > 7 ||
+	       ((r.rex & 8) && (d->row->w == INSN_ANY || has_kind(d, "GERBM"))) ||
 	       (has_kind(d, "L") && (d->insn.imm & 0x80)) || !d->row->operand[0].kind;
 }
 

@@ -91,12 +91,15 @@ static uint8_t *gather(struct cpu *cpu, uint64_t address, unsigned size)
 {
 	unsigned first = 4096 - address % 4096;
 	uint8_t *to = cpu->jit.bounce + address % 64;
+	uint64_t next = address + first;
 	const uint8_t *low, *high;
 
 	if (first >= size)
 		return NULL;
+	if (!(cpu->mode_key & MODE_64))
+		next = (uint32_t)next;
 	low = mmu_point(cpu, address, first, false);
-	high = low ? mmu_point(cpu, address + first, size - first, false) : NULL;
+	high = low ? mmu_point(cpu, next, size - first, false) : NULL;
 	if (!high)
 		return NULL;
 	memcpy(to, low, first);

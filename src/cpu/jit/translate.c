@@ -344,9 +344,10 @@ static struct host_mem emit_stack(struct jit_ctx *c, unsigned i, unsigned reg, i
 	}
 	flags_clobber(c, i);
 	emit_rm(&c->e, c->wide, 0x8d, SCRATCH0, m); /* lea */
-	emit_check(c, i, a, !c->wide, c->wide && reg == RSP);
+	emit_check(c, i, a, false, reg == RSP);
 	insn_record(c, i)->fault_flags = record_flags(c);
 	if (!c->wide) {
+		emit_rm(&c->e, false, 0x8d, SCRATCH0, m); /* lea */
 		emit_rr(&c->e, true, 0x03, SCRATCH0, SCRATCH1); /* add */
 		return MEM_AT(SCRATCH0);
 	}

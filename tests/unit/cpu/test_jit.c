@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cpu/jit/jit_int.h"
+#include "cpu/x86/model.h"
 #include "guest.h"
 #include "host_run.h"
 
@@ -126,6 +127,12 @@ PROGRAM32(vectors32, "movdqu 0x104(%ebx), %xmm1; paddd 0x110(%ebx), %xmm1; movd 
 		     "paddw %mm1, %mm1; movq %mm1, %fs:0x30; popcnt 0x100(%ebx), %edi\n"
 		     "ucomisd %xmm3, %xmm2; adc $0, %edi; emms")
 
+/* From the last page of 4 GiB to the first one. */
+PROGRAM32(wrapping32, "mov $0xfffffffe, %esi; mov (%esi), %eax; add %eax, %edx; xor %fs:-2(%esi,%ecx), %eax")
+
+/* VPADDD with a bit that is ignored and in 64-bit mode would name ZMM17. */
+PROGRAM32(evex32, ".byte 0x62, 0xe1, 0x75, 0x08, 0xfe, 0xca; vmovd %xmm1, %edx")
+
 struct outcome {
 	struct x86_state state;
 	uint8_t data[HOST_DATA_SIZE];
@@ -175,14 +182,36 @@ struct program {
 	const char *name;
 	const uint8_t *code, *end;
 	bool is32;
+	bool avx512;
 	bool faults;	   /* before its UD2 */
 	uint32_t gs_limit; /* less than 4 GiB, or 0 */
 	uint64_t ds_base;
 	unsigned steps; /* instructions of a round that T0 runs */
 };
 
+/* Linear addresses around 4 GiB and 0. */
+static void map_ends(void)
+{
+	enum { PDPT = 0x2000, DIRECTORY = 0x3000, PTE = 0x67 };
+	static const struct {
+		uint32_t gpa;
+		uint64_t entry;
+	} entries[] = {
+		{PDPT + 8 * 3, 0x100000},	{0x100000 + 8 * 511, 0x101000},
+		{0x101000 + 8 * 511, 0x110000}, {PDPT + 8 * 4, 0x102000},
+		{0x102000, 0x103000},		{0x103000, 0x111000},
+		{DIRECTORY, 0x104000},		{0x104000, 0x112000},
+	};
+	uint8_t *ram = guest.env.mem->base;
+
+	for (size_t i = 0; i < G_N_ELEMENTS(entries); i++)
+		*(uint64_t *)(ram + entries[i].gpa) = entries[i].entry | PTE;
+	for (unsigned i = 0; i < 0x3000; i++)
+		ram[0x110000 + i] = i * 5 + i / 4096;
+}
+
 /* Runs to an exception, for which there is no IDT. */
-static void run(const struct program *p, bool translate, struct outcome *out)
+static void run(const struct program *p, unsigned offset, bool translate, struct outcome *out)
 {
 	struct cpu *cpu = guest.cpu;
 	struct jit_cache *cache = cpu->jit.cache;
@@ -191,7 +220,7 @@ static void run(const struct program *p, bool translate, struct outcome *out)
 	cpu->state.seg[X86_GS].limit = p->gs_limit - 1;
 	cpu->state.seg[X86_DS].base = p->ds_base;
 	cpu_update_mode(cpu);
-	guest_set_code(&guest, 0x100, p->code, p->end - p->code);
+	guest_set_code(&guest, offset, p->code, p->end - p->code);
 	if (!translate)
 		cpu->jit.cache = NULL;
 	g_assert_cmpint(engine_soft.run((struct vcpu *)cpu), ==, ENGINE_EXIT_SHUTDOWN);
@@ -229,23 +258,38 @@ static void compare(const struct outcome *t0, const struct outcome *t1)
 	g_assert_cmpmem(&t1->state, sizeof(t1->state), &t0->state, sizeof(t0->state));
 }
 
-static void test_program(gconstpointer opaque)
+static void try(const struct program *p, unsigned offset)
 {
-	const struct program *p = opaque;
 	struct cpu *cpu = guest.cpu;
 	struct outcome t0, t1;
 	uint64_t before, translated;
 
-	run(p, false, &t0);
-	g_assert_cmpint(t0.state.rip != HOST_CODE + 0x100 + (p->end - p->code) - 2, ==, p->faults);
+	run(p, offset, false, &t0);
+	g_assert_cmpint(t0.state.rip != HOST_CODE + offset + (p->end - p->code) - 2, ==,
+			p->faults);
 	if (!cpu->jit.cache)
 		return;
 	before = steps();
 	translated = cpu->jit.count.insns;
-	run(p, true, &t1);
+	run(p, offset, true, &t1);
 	g_assert_cmpint(cpu->jit.count.insns > translated, ==, !p->ds_base);
 	g_assert_cmpuint(steps() - before, <=, p->steps * ROUNDS + 2);
 	compare(&t0, &t1);
+}
+
+static void test_program(gconstpointer opaque)
+{
+	const struct program *p = opaque;
+	unsigned n = p->end - p->code;
+
+	if (p->avx512 && !guest.cpu->model->has[F_AVX512F]) {
+		g_test_skip("this host has no AVX-512");
+		return;
+	}
+	try(p, 0x100);
+	/* On two pages, the border between two bytes of an instruction at some of the times. */
+	for (unsigned i = 1; i < 8; i++)
+		try(p, 4096 - n / 2 + i);
 }
 
 /* A function that ends with RET to an x87 instruction. */
@@ -258,7 +302,7 @@ static void test_not_available(void)
 	struct cpu *cpu = guest.cpu;
 	struct outcome out;
 
-	run(&p, true, &out);
+	run(&p, 0x100, true, &out);
 	g_assert_cmphex(out.state.rip, ==, HOST_CODE + 0x100 + (returns_end - returns) - 2);
 	for (unsigned i = 0; i < ROUNDS; i++) {
 		set_up(false);
@@ -318,11 +362,14 @@ int main(int argc, char **argv)
 		P32(segments, .steps = 1), /* POP to memory */
 		P32(limited, .steps = 2, .faults = true, .gs_limit = 0x1000),
 		P32(vectors),
+		P32(evex, .avx512 = true, .steps = 1),
+		P32(wrapping, .steps = 1),
 		{"/jit/32/based", registers32, registers32_end, true, .ds_base = 0x1000},
 	};
 
 	g_test_init(&argc, &argv, NULL);
 	guest_init(&guest);
+	map_ends();
 	for (size_t i = 0; i < G_N_ELEMENTS(programs); i++)
 		g_test_add_data_func(programs[i].name, &programs[i], test_program);
 	g_test_add_func("/jit/not-available", test_not_available);
