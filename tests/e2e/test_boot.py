@@ -79,6 +79,24 @@ def test_model(viv, cpu, wanted, unwanted):
         assert guest.finish()[0] == 0
 
 
+def test_all_that_the_host_has(viv):
+    """AVX-512, where the host has it, is not offered without --cpu."""
+    with open("/proc/cpuinfo") as cpuinfo:
+        host = re.search(r"^flags\s*: (.*)$", cpuinfo.read(), re.MULTILINE).group(1).split()
+    wanted = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
+    if not wanted <= set(host):
+        pytest.skip("this host has no AVX-512")
+    with start(viv, "cloud", "--engine", "soft", "--cpu", "host") as guest:
+        flags = guest.run("grep -m1 ^flags /proc/cpuinfo")
+        assert wanted <= set(flags.split())
+        log = guest.run("dmesg")
+        assert "Enabled xstate features 0xe7" in log
+        assert [line for line in log.splitlines() if BAD_NEWS.search(line)] == []
+        guest.send("poweroff\n")
+        status, _, errors = guest.finish()
+        assert status == 0, errors
+
+
 def test_reset_is_told_apart(viv):
     with start(viv, "cloud") as guest:
         guest.send("reboot -f\n")

@@ -182,7 +182,7 @@ struct jit_cache {
 		const uint8_t *lost;			 /* and of both */
 		const uint8_t *access, *group, *step, *page, *second;	 /* slow paths; site is set */
 		const uint8_t *store[TLB_USER_AC];	 /* as access, for writes */
-		const uint8_t *load_vectors, *load_wide; /* then to SCRATCH1 */
+		const uint8_t *load_vectors, *load_wide, *load_high; /* then to SCRATCH1 */
 		const uint8_t *load_x87;		 /* then to SCRATCH0 */
 		const uint8_t *fault;
 	} thunk;

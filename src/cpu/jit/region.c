@@ -166,6 +166,9 @@ static bool is_special(const struct jit_ctx *c, const struct decoded *d)
 
 	switch (d->fx.class) {
 	case JIT_COPY:
+		/* Bits that 32-bit code may set at will would name other registers. */
+		if (!c->wide && (d->row->flags & IF_AVX512))
+			return true;
 		/* What a mask leaves out is not to be accessed. */
 		if (is_memory(d) && (insn->evex & INSN_EVEX_MASK))
 			return true;
@@ -369,6 +372,7 @@ static void collect(struct jit_ctx *c, unsigned offset)
 		c->uses_vectors |= d->fx.vector;
 		c->uses_wide |= d->fx.wide;
 		c->uses_x87 |= d->fx.x87;
+		c->uses_high |= d->fx.wide && insn_vector_size(&d->insn) == 64;
 		if (d->fx.class == JIT_JCC && ++exits == JIT_MAX_EXITS - 1)
 			break;
 		if (follows(c, d)) {

@@ -83,7 +83,7 @@ struct jit_ctx {
 	uint64_t second_gpa; /* of the page that the last instruction ends in, where it crosses */
 	enum tlb_class class;
 	unsigned n;
-	bool uses_vectors, uses_wide, uses_x87;
+	bool uses_vectors, uses_wide, uses_high, uses_x87;
 	struct decoded in[JIT_MAX_INSNS];
 	bool plain;    /* without groups */
 	bool compared; /* the bytes are compared with the memory at each entry (smc.h) */

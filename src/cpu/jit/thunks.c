@@ -49,21 +49,27 @@ static void emit_half_move(struct emit *e, bool store, unsigned reg, bool high)
 }
 
 /*
- * What AVX-512 adds to YMM registers and MXCSR. It is carried where a region uses it, and where the
- * upper halves of ZMM0 to ZMM15 are in use, since VEX instructions zero those. Flags stay.
+ * What AVX-512 adds, carried where a region uses it: the lower halves of ZMM16 to ZMM31 and the
+ * opmasks; and the upper halves of all, which are 0 unless zmm_used is set, and then carried always,
+ * since VEX instructions zero them. Flags stay.
  */
 static void emit_wide(struct emit *e, bool store)
 {
-	for (unsigned i = 0; i < 32; i++) {
-		if (i > 15)
-			emit_half_move(e, store, i, false);
-		emit_half_move(e, store, i, true);
-	}
+	for (unsigned i = 16; i < 32; i++)
+		emit_half_move(e, store, i, false);
 	for (unsigned i = 0; i < 8; i++) { /* kmovq */
 		EMIT(e, 0x65, 0xc4, 0xe1, 0xf8, store ? 0x91 : 0x90, 0x04 | i << 3, 0x25);
 		emit32(e, GS(state.k) + 8 * i);
 	}
 	emit_store8_imm(e, JIT(wide_live), !store);
+}
+
+/* After emit_wide() where it loads: the lower halves' loads zero the upper ones. */
+static void emit_high(struct emit *e, bool store)
+{
+	for (unsigned i = 0; i < 32; i++)
+		emit_half_move(e, store, i, true);
+	emit_store8_imm(e, JIT(high_live), !store);
 }
 
 void thunks_emit_vectors(struct emit *e, bool store)
@@ -97,20 +103,33 @@ static void emit_wide_spill(struct emit *e)
 	emit_wide(e, true);
 	emit_store8_imm(e, JIT(wide_wanted), 1);
 	emit_patch_here(e, skip);
+	emit_cmp8_imm(e, JIT(high_live), 0);
+	skip = emit_jcc(e, CC_E);
+	emit_high(e, true);
+	emit_store8_imm(e, JIT(high_wanted), 1);
+	emit_patch_here(e, skip);
 }
 
 static void emit_wide_resume(struct emit *e)
 {
-	uint8_t *load, *skip;
+	uint8_t *all, *all_too, *skip, *skip_high;
 
 	emit_cmp8_imm(e, FIELD(zmm_used), 0);
-	load = emit_jcc(e, CC_NE);
+	all = emit_jcc(e, CC_NE);
+	emit_cmp8_imm(e, JIT(high_wanted), 0);
+	all_too = emit_jcc(e, CC_NE);
 	emit_cmp8_imm(e, JIT(wide_wanted), 0);
 	skip = emit_jcc(e, CC_E);
-	emit_patch_here(e, load);
 	emit_wide(e, false);
-	emit_store8_imm(e, JIT(wide_wanted), 0);
+	skip_high = emit_jmp(e);
+	emit_patch_here(e, all);
+	emit_patch_here(e, all_too);
+	emit_wide(e, false);
+	emit_high(e, false);
+	emit_patch_here(e, skip_high);
 	emit_patch_here(e, skip);
+	emit_store8_imm(e, JIT(wide_wanted), 0);
+	emit_store8_imm(e, JIT(high_wanted), 0);
 }
 
 /* All registers to struct cpu, and onto the host's stack. */
@@ -177,6 +196,7 @@ static void emit_enter(struct emit *e)
 	emit_store64(e, JIT(resume), RSI);
 	emit_store8_imm(e, JIT(vectors_wanted), 0);
 	emit_store8_imm(e, JIT(wide_wanted), 0);
+	emit_store8_imm(e, JIT(high_wanted), 0);
 	emit_resume(e);
 }
 
@@ -294,10 +314,11 @@ static void emit_store_beside_code(struct emit *e, struct jit_cache *cache, unsi
 }
 
 /* The guest's flags and registers may be live in these two. */
-static void emit_load_wide(struct emit *e)
+static void emit_load_wide(struct emit *e, bool high)
 {
 	emit_wide(e, false);
-	emit_store8_imm(e, FIELD(zmm_used), 1);
+	if (high)
+		emit_high(e, false);
 	EMIT(e, 0x41, 0xff, 0xe3); /* jmp r11 */
 }
 
@@ -311,7 +332,7 @@ static void emit_load_vectors(struct emit *e, const struct jit_cache *cache)
 		emit32(e, GS(zmm_used));
 		EMIT(e, 0xe3, 14); /* jrcxz over the next two */
 		emit_load64(e, RCX, JIT(scratch));
-		emit_jmp_to(e, cache->thunk.load_wide);
+		emit_jmp_to(e, cache->thunk.load_high);
 		emit_load64(e, RCX, JIT(scratch));
 	}
 	EMIT(e, 0x41, 0xff, 0xe3); /* jmp r11 */
@@ -354,7 +375,9 @@ void thunks_emit(struct jit_cache *cache)
 	THUNK(second, emit_call(&e, jit_slow_second));
 	THUNK(step, emit_call(&e, jit_slow_step));
 	THUNK(fault, emit_call(&e, jit_host_fault));
-	THUNK(load_wide, emit_load_wide(&e)); /* where regions use it, the host has it */
+	/* Where regions use these, the host has the registers. */
+	THUNK(load_wide, emit_load_wide(&e, false));
+	THUNK(load_high, emit_load_wide(&e, true));
 	THUNK(load_vectors, emit_load_vectors(&e, cache));
 	THUNK(load_x87, emit_call(&e, jit_load_x87));
 #undef THUNK

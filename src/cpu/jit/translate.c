@@ -1168,6 +1168,10 @@ static void emit_entries(struct jit_ctx *c)
 
 		cold->back = emit_here(&c->e);
 	}
+	if (c->uses_high) { /* if they were not live, they are 0, here and there */
+		emit_store8_imm(&c->e, JIT(high_live), 1);
+		emit_store8_imm(&c->e, MEM_GS(GS(zmm_used)), 1);
+	}
 	if (c->uses_x87) {
 		struct cold *cold = cold_new(c, COLD_X87, emit_branch_on(c, GS(x87_live), true));
 
@@ -1369,7 +1373,7 @@ struct jit_region *region_translate(struct cpu *cpu, uint64_t gpa, bool plain)
 	c->n_sources = 1;
 	c->class = cpu->tlb - cpu->tlbs;
 	c->n = c->n_cold = 0;
-	c->uses_vectors = c->uses_wide = c->uses_x87 = false;
+	c->uses_vectors = c->uses_wide = c->uses_high = c->uses_x87 = false;
 	c->plain = plain || cache_is_ungrouped(cpu, cpu->state.rip);
 	c->delta_held = -1;
 	if (!region_form(c, gpa))

@@ -126,7 +126,8 @@ struct cpu_jit {
 	uint16_t host_flags;
 	bool vectors_live;	/* the guest's vector registers and MXCSR are in the host's */
 	bool vectors_wanted;	/* and are to be again */
-	bool wide_live, wide_wanted; /* the same of AVX-512's, besides */
+	bool wide_live, wide_wanted; /* the same of ZMM16 to ZMM31 and the opmasks, besides */
+	bool high_live, high_wanted; /* and of what is above YMM */
 	/* The page that the stack pointer was last found in, by TLB class, for reads and for writes: its
 	 * entry of the TLB once more, but found without computing where. */
 	struct tlb_entry stack[TLB_USER_AC][2];
@@ -189,7 +190,7 @@ struct cpu {
 
 	struct x86_state state; /* gpr, rflags' arithmetic bits and the x87 are kept elsewhere while it runs */
 	bool x87_live;          /* the guest's x87/MMX registers are in the host's */
-	bool zmm_used;          /* some of state.zmm_high[0..15] may not be 0 */
+	bool zmm_used;          /* some of state.zmm_high may not be 0 */
 
 	uint64_t pdpte[4];      /* with PAE paging: loaded from memory with CR3 (paging.h) */
 

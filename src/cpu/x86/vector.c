@@ -136,7 +136,7 @@ static void zero_upper(struct cpu *cpu, unsigned from)
 
 void vector_note_zmm(struct cpu *cpu)
 {
-	static const uint8_t zero[16 * 32];
+	static const uint8_t zero[sizeof(cpu->state.zmm_high)];
 
 	cpu->zmm_used = memcmp(cpu->state.zmm_high, zero, sizeof(zero)) != 0;
 }

@@ -391,7 +391,7 @@ static void xrstor(struct cpu *cpu, const struct insn *insn)
 		if (rfbm >> i & 1)
 			unpack(cpu, i, load >> i & 1 ? from : NULL);
 	}
-	if (rfbm & XCR0_ZMM_HIGH)
+	if (rfbm & (XCR0_ZMM_HIGH | XCR0_ZMM_16_31))
 		vector_note_zmm(cpu);
 	NEXT();
 }
