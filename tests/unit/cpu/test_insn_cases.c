@@ -8,9 +8,11 @@
 #include "cpu/x86/model.h"
 #include "insn_compare.h"
 
+static struct guest interpreted, translated;
 static const struct guest_engine engines[] = {
-	{"T0, one by one", guest_run_steps},
-	{"T0, in blocks", guest_run_blocks},
+	{"T0, one by one", &interpreted, 1, false, false, guest_run_steps},
+	{"T0, in blocks", &interpreted, 1, false, false, guest_run_blocks},
+	{"T1", &translated, 12, true, true, guest_run_blocks},
 };
 
 static const struct insn_case {
@@ -67,8 +69,6 @@ static const struct insn_case {
 				     "f366a5"},
 };
 
-static struct guest guest;
-
 static unsigned parse(const char *hex, uint8_t *bytes)
 {
 	unsigned n = 0;
@@ -122,7 +122,7 @@ static void test_case(gconstpointer opaque)
 	code.registers.gpr[X86_RCX] = HOST_DATA + HOST_READ_ONLY + 0x1000;
 	code.registers.gpr[X86_RBP] = HOST_DATA + 0x2000;
 	memset(host_data, 0, HOST_DATA_SIZE);
-	if (insn_compare(&guest, engines, G_N_ELEMENTS(engines), &code, why) <= COMPARISON_FAULT)
+	if (insn_compare(engines, G_N_ELEMENTS(engines), &code, why) <= COMPARISON_FAULT)
 		return;
 	g_test_message("%s", why->str);
 	g_test_fail();
@@ -132,7 +132,8 @@ int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
 	host_init();
-	guest_init(&guest);
+	guest_init(&interpreted, &engine_interp);
+	guest_init(&translated, &engine_soft);
 	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
 		g_autofree char *path = g_strdup_printf("/insn/case/%s", cases[i].what);
 
