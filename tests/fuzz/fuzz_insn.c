@@ -64,15 +64,43 @@ static enum comparison try_sample(GString *why)
 	return result;
 }
 
+static bool differs(const struct insn_block *block, const uint8_t *data)
+{
+	g_autoptr(GString) why = g_string_new(NULL);
+
+	memcpy(host_data, data, HOST_DATA_SIZE);
+	return insn_compare(engines, G_N_ELEMENTS(engines), &block->code, why) ==
+	       COMPARISON_DIFFERENT;
+}
+
+/* Makes NOPs of the instructions without which there is still a difference. */
+static void reduce(struct insn_block *block, const uint8_t *data)
+{
+	for (unsigned n = block->n; n-- > 0;) {
+		struct block_insn *insn = &block->insn[n];
+		uint8_t bytes[BLOCK_MAX_BYTES];
+
+		memcpy(bytes, block->bytes, sizeof(bytes));
+		memset(block->bytes + insn->start, 0x90, insn->len);
+		insn->gone = differs(block, data);
+		if (!insn->gone)
+			memcpy(block->bytes, bytes, sizeof(bytes));
+	}
+}
+
 static enum comparison try_block(GString *why)
 {
 	static struct insn_block block;
 	enum comparison result;
+	g_autofree uint8_t *data = NULL;
 
 	insn_block_make(&block);
+	data = g_memdup2(host_data, HOST_DATA_SIZE);
 	if (one_in(8))
 		mmu_flush(interpreted.cpu);
 	result = insn_compare(engines, G_N_ELEMENTS(engines), &block.code, why);
+	if (result == COMPARISON_DIFFERENT)
+		reduce(&block, data);
 	if (result == COMPARISON_DIFFERENT || option_show)
 		insn_block_describe(&block, why);
 	return result;

@@ -134,6 +134,7 @@ static void append_insn(struct insn_block *b)
 	while (!sample_make_encoding(&i->sample) || !is_usable(&i->sample));
 	i->start = b->code.len;
 	i->patch = 0;
+	i->gone = false;
 	append_registers(b, i);
 	if (sample_is_branch(i->sample.row))
 		append_target(b, i);
@@ -197,6 +198,8 @@ void insn_block_describe(const struct insn_block *b, GString *text)
 	for (unsigned n = 0; n < b->n; n++) {
 		const struct block_insn *i = &b->insn[n];
 
+		if (i->gone)
+			continue;
 		g_string_append_printf(text, "\n  %+5d %-12s", i->start, i->sample.row->name);
 		for (unsigned k = i->start; k < i->start + i->len; k++)
 			g_string_append_printf(text, "%s%02x",

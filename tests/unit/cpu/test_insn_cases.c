@@ -54,6 +54,8 @@ static const struct insn_case {
 						"48ba0000000000000080"
 						"8f02"},
 	{"PREFETCHW of a register", "0f0dca"},
+	{"flags whose operand is gone when they are wanted", "3c55 b88f040010 66d05071"},
+	{"flags whose operand was exchanged", "3c55 86e0 48bb0000001000000000 1103"},
 	{"SHA of misaligned memory", "0f38c94801", false, F_SHA},
 	{"VCVTPS2PH, invalid, to read-only memory",
 	 "c745fc00000000"
