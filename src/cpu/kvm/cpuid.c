@@ -191,10 +191,11 @@ static bool has_leaf(const struct x86_model *m, uint32_t leaf)
 	       (leaf >> 28 == 8 && leaf <= m->max_extended_leaf);
 }
 
-/* Of what could be had here. */
+/* Of what could be had here, because the user said so: what the default goes without is no promise. */
 static bool lacks_something(const struct x86_model *m)
 {
-	return memcmp(m->has, x86_model_host()->has, sizeof(m->has)) != 0;
+	return memcmp(m->has, x86_model_host()->has, sizeof(m->has)) &&
+	       memcmp(m->has, x86_model_default()->has, sizeof(m->has));
 }
 
 bool kvm_cpuid_set(struct kvm_vcpu *v, GError **error)
