@@ -56,7 +56,7 @@ static enum comparison try_sample(GString *why)
 	if (one_in(8))
 		mmu_flush(interpreted.cpu);
 	result = insn_compare_sample(engines, G_N_ELEMENTS(engines), &s, &r, why);
-	if (result != COMPARISON_DIFFERENT)
+	if (result != COMPARISON_DIFFERENT && !option_show)
 		return result;
 	g_string_append_printf(why, "\n  %s (%s)", s.row->name, s.row->encoding);
 	for (unsigned i = 0; i < s.insn.len; i++)
