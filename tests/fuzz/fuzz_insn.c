@@ -13,10 +13,13 @@
 #include "cpu/x86/mmu.h"
 #include "insn_block.h"
 
+static struct guest interpreted, translated;
+
 /* A new way to run guest code is a row. */
 static const struct guest_engine engines[] = {
-	{"T0, one by one", guest_run_steps},
-	{"T0, in blocks", guest_run_blocks},
+	{"T0, one by one", &interpreted, 1, false, false, guest_run_steps},
+	{"T0, in blocks", &interpreted, 1, false, false, guest_run_blocks},
+	{"T1", &translated, 12, true, true, guest_run_blocks},
 };
 
 #define CASE_SECONDS 60 /* one that takes longer hangs */
@@ -39,7 +42,7 @@ struct totals {
 	uint64_t result[COMPARISON_DIFFERENT + 1];
 };
 
-static enum comparison try_sample(struct guest *guest, GString *why)
+static enum comparison try_sample(GString *why)
 {
 	struct host_registers r;
 	struct sample s;
@@ -51,9 +54,9 @@ static enum comparison try_sample(struct guest *guest, GString *why)
 	if (!sample_make(&s, &r))
 		return COMPARISON_NOTHING;
 	if (one_in(8))
-		mmu_flush(guest->cpu);
-	result = insn_compare_sample(guest, engines, G_N_ELEMENTS(engines), &s, &r, why);
-	if (result != COMPARISON_DIFFERENT)
+		mmu_flush(interpreted.cpu);
+	result = insn_compare_sample(engines, G_N_ELEMENTS(engines), &s, &r, why);
+	if (result != COMPARISON_DIFFERENT && !option_show)
 		return result;
 	g_string_append_printf(why, "\n  %s (%s)", s.row->name, s.row->encoding);
 	for (unsigned i = 0; i < s.insn.len; i++)
@@ -61,21 +64,49 @@ static enum comparison try_sample(struct guest *guest, GString *why)
 	return result;
 }
 
-static enum comparison try_block(struct guest *guest, GString *why)
+static bool differs(const struct insn_block *block, const uint8_t *data)
+{
+	g_autoptr(GString) why = g_string_new(NULL);
+
+	memcpy(host_data, data, HOST_DATA_SIZE);
+	return insn_compare(engines, G_N_ELEMENTS(engines), &block->code, why) ==
+	       COMPARISON_DIFFERENT;
+}
+
+/* Makes NOPs of the instructions without which there is still a difference. */
+static void reduce(struct insn_block *block, const uint8_t *data)
+{
+	for (unsigned n = block->n; n-- > 0;) {
+		struct block_insn *insn = &block->insn[n];
+		uint8_t bytes[BLOCK_MAX_BYTES];
+
+		memcpy(bytes, block->bytes, sizeof(bytes));
+		memset(block->bytes + insn->start, 0x90, insn->len);
+		insn->gone = differs(block, data);
+		if (!insn->gone)
+			memcpy(block->bytes, bytes, sizeof(bytes));
+	}
+}
+
+static enum comparison try_block(GString *why)
 {
 	static struct insn_block block;
 	enum comparison result;
+	g_autofree uint8_t *data = NULL;
 
 	insn_block_make(&block);
+	data = g_memdup2(host_data, HOST_DATA_SIZE);
 	if (one_in(8))
-		mmu_flush(guest->cpu);
-	result = insn_compare(guest, engines, G_N_ELEMENTS(engines), &block.code, why);
+		mmu_flush(interpreted.cpu);
+	result = insn_compare(engines, G_N_ELEMENTS(engines), &block.code, why);
+	if (result == COMPARISON_DIFFERENT)
+		reduce(&block, data);
 	if (result == COMPARISON_DIFFERENT || option_show)
 		insn_block_describe(&block, why);
 	return result;
 }
 
-static void run_case(struct guest *guest, uint32_t seed, uint64_t number, struct totals *totals)
+static void run_case(uint32_t seed, uint64_t number, struct totals *totals)
 {
 	g_autoptr(GString) why = g_string_new(NULL);
 	enum comparison result;
@@ -83,7 +114,7 @@ static void run_case(struct guest *guest, uint32_t seed, uint64_t number, struct
 	memset(host_data, 0, HOST_DATA_SIZE);
 	sample_seed(seed, number >> 32, number);
 	sample_set_mode(one_in(3) ? INSN_MODE_32 : INSN_MODE_64);
-	result = one_in(2) ? try_sample(guest, why) : try_block(guest, why);
+	result = one_in(2) ? try_sample(why) : try_block(why);
 	totals->result[result]++;
 	if (result == COMPARISON_DIFFERENT || option_show)
 		printf("case %" G_GUINT64_FORMAT " of seed %u, %d-bit: %s\n", number, seed,
@@ -106,7 +137,6 @@ int main(int argc, char **argv)
 	g_autoptr(GOptionContext) context = g_option_context_new(NULL);
 	g_autoptr(GError) error = NULL;
 	struct totals totals = {0};
-	struct guest guest = {0};
 	gint64 start = g_get_monotonic_time();
 	char epitaph[80];
 	uint64_t number;
@@ -120,7 +150,8 @@ int main(int argc, char **argv)
 	seed = option_seed >= 0 ? (uint32_t)option_seed : (uint32_t)g_get_real_time();
 	host_init();
 	host_set_epitaph(epitaph);
-	guest_init(&guest);
+	guest_init(&interpreted, &engine_interp);
+	guest_init(&translated, &engine_soft);
 	for (number = option_first; !option_count || number - option_first < (uint64_t)option_count;
 	     number++) {
 		if (number % 4096 == 0) {
@@ -131,7 +162,7 @@ int main(int argc, char **argv)
 		}
 		g_snprintf(epitaph, sizeof(epitaph),
 			   "died in case %" G_GUINT64_FORMAT " of seed %u\n", number, seed);
-		run_case(&guest, seed, number, &totals);
+		run_case(seed, number, &totals);
 		if (totals.result[COMPARISON_DIFFERENT] >= MAX_REPORTS) {
 			number++;
 			break;

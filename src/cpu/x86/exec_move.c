@@ -251,7 +251,6 @@ ROUTINE(nop)
 }
 EXEC_ONE(nop)
 
-/* A processor that spins waits for another one, which may wait for this host processor. */
 /* Of a register Intel's processors make a NOP of it, AMD's an error (APM volume 3, PREFETCH). */
 ROUTINE(prefetch_register)
 {
@@ -259,9 +258,9 @@ ROUTINE(prefetch_register)
 		cpu_fault(cpu, insn, EXC_UD);
 	NEXT();
 }
-const struct exec_set exec_prefetch = {
-	{{NULL, prefetch_register, prefetch_register, prefetch_register}, {NULL, nop, nop, nop}}};
+EXEC_ONE(prefetch_register)
 
+/* A processor that spins waits for another one, which may wait for this host processor. */
 ROUTINE(spin_pause)
 {
 	enum { PATIENCE = 32 };

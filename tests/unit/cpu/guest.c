@@ -2,6 +2,7 @@
 #include "guest.h"
 
 #include "cpu/x86/code.h"
+#include "cpu/x86/mmu.h"
 #include "host_run.h"
 
 /* Guest-physical places. */
@@ -13,8 +14,9 @@ enum {
 	CODE_TABLE = 0x5000,
 	SYSTEM_TABLE = 0x6000,
 	DATA = 0x10000,
-	CODE = 0x20000,
 	SYSTEM = 0x30000,
+	CODE = 0x100000, /* CODE_SLOTS times the code pages */
+	CODE_SLOTS = 1024,
 };
 #define PTE	 (7 | 0x60) /* present, writable, user, accessed, dirty */
 #define PTE_USER 4
@@ -152,7 +154,7 @@ static void set_user_mode(struct x86_state *s)
 	s->seg[X86_CS].attr = attr | SEG_TYPE_CODE | SEG_L;
 }
 
-void guest_init(struct guest *guest)
+void guest_init(struct guest *guest, const struct engine *engine)
 {
 	g_autoptr(GError) error = NULL;
 	struct x86_state state;
@@ -164,7 +166,8 @@ void guest_init(struct guest *guest)
 					 .n_vcpus = 1};
 	g_assert_no_error(error);
 	guest->env.lapics = lapic_set_new(guest->env.bus, guest->env.clock, 1);
-	guest->engine = &engine_soft;
+	guest->engine = engine;
+	guest->code_gpa = CODE;
 	vcpu = guest->engine->vcpu_new(&guest->env, 0, &error);
 	g_assert_no_error(error);
 	set_entry(guest, PML4, 0, PDPT);
@@ -196,10 +199,21 @@ void guest_set_mode(struct guest *guest, enum insn_mode mode)
 	cpu_update_mode(guest->cpu);
 }
 
+void guest_turn_code_page(struct guest *guest)
+{
+	guest->code_gpa += HOST_CODE_SIZE;
+	if (guest->code_gpa == CODE + CODE_SLOTS * HOST_CODE_SIZE)
+		guest->code_gpa = CODE;
+	map(guest, CODE_TABLE, HOST_CODE, HOST_CODE_SIZE, guest->code_gpa);
+	mmu_flush(guest->cpu);
+}
+
 void guest_set_code(struct guest *guest, unsigned offset, const uint8_t *bytes, unsigned n)
 {
-	g_assert_true(mem_write(guest->env.mem, CODE + offset, bytes, n));
+	code_set_running(guest->cpu);
+	g_assert_true(mem_write(guest->env.mem, guest->code_gpa + offset, bytes, n));
 	code_take_written(guest->cpu);
+	code_set_running(NULL);
 	guest->cpu->state.rip = HOST_CODE + offset;
 }
 

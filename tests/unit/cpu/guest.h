@@ -12,13 +12,18 @@ struct guest {
 	struct engine_env env;
 	const struct engine *engine;
 	struct cpu *cpu;
-	uint8_t *data; /* host addresses of what lies at HOST_DATA in the guest */
+	uint8_t *data;	   /* host addresses of what lies at HOST_DATA in the guest */
+	uint64_t code_gpa; /* what is mapped at HOST_CODE */
 	struct x86_segment user[X86_N_SEGS];
 };
 
-void guest_init(struct guest *guest);
+/* On one of the engines with a struct cpu. */
+void guest_init(struct guest *guest, const struct engine *engine);
 /* Goes to user mode, 64-bit or 32-bit (compatibility). */
 void guest_set_mode(struct guest *guest, enum insn_mode mode);
+/* Maps other RAM at HOST_CODE, where nothing was written for long: the engine has no reason to
+ * think of code that modifies itself. */
+void guest_turn_code_page(struct guest *guest);
 /* Writes an instruction's bytes at HOST_CODE + offset and sets rip to it. */
 void guest_set_code(struct guest *guest, unsigned offset, const uint8_t *bytes, unsigned n);
 
@@ -36,6 +41,11 @@ struct guest_outcome {
  */
 struct guest_engine {
 	const char *name;
+	struct guest *guest;
+	unsigned times; /* more than one: as often before the comparison, so that the code is hot */
+	bool only64;	/* does nothing of its own in other modes */
+	bool loose_flags; /* those that the SDM leaves undefined, and at a fault those that nothing
+			     reads */
 	void (*run)(struct guest *guest, unsigned end, unsigned landing, unsigned max,
 		    struct guest_outcome *outcome);
 };

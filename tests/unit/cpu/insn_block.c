@@ -108,7 +108,8 @@ static void append_sample(struct insn_block *b, struct block_insn *i)
 
 		set_patch(i, b->code.len - size, size, true);
 	}
-	if (insn_compared_flags(s->row) != (RFLAGS_ARITH | RFLAGS_DF))
+	if (insn_compared_flags(s->row) != (RFLAGS_ARITH | RFLAGS_DF) ||
+	    (!b->code.undefined_flags && insn_leaves_flags_undefined(s->row)))
 		append(b, define_flags, sizeof(define_flags));
 }
 
@@ -117,8 +118,10 @@ static bool is_usable(const struct sample *s)
 	const struct insn *insn = &s->insn;
 	bool memory = insn->flags & INSN_MEM;
 
-	if (sample_is_branch(s->row) && memory)
-		return false; /* what is stored there may be anything */
+	/* What is stored there may be anything; and a stack in the code would overwrite it. */
+	if (sample_is_branch(s->row) && s->row->operand[0].kind == 'E' &&
+	    (memory || insn->rm == 8 * X86_RSP))
+		return false;
 	return insn->addrsize != 2;
 }
 
@@ -131,6 +134,7 @@ static void append_insn(struct insn_block *b)
 	while (!sample_make_encoding(&i->sample) || !is_usable(&i->sample));
 	i->start = b->code.len;
 	i->patch = 0;
+	i->gone = false;
 	append_registers(b, i);
 	if (sample_is_branch(i->sample.row))
 		append_target(b, i);
@@ -177,6 +181,7 @@ void insn_block_make(struct insn_block *b)
 		/* At times over the border of two pages. */
 		.offset = one_in(4) ? 4096 - 1 - below(300) : below(2000),
 		.is32 = sample_mode() == INSN_MODE_32,
+		.undefined_flags = one_in(3),
 		.max = 100 * BLOCK_MAX_INSNS,
 		.row_at = row_at,
 		.opaque = b,
@@ -193,6 +198,8 @@ void insn_block_describe(const struct insn_block *b, GString *text)
 	for (unsigned n = 0; n < b->n; n++) {
 		const struct block_insn *i = &b->insn[n];
 
+		if (i->gone)
+			continue;
 		g_string_append_printf(text, "\n  %+5d %-12s", i->start, i->sample.row->name);
 		for (unsigned k = i->start; k < i->start + i->len; k++)
 			g_string_append_printf(text, "%s%02x",

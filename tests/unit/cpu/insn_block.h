@@ -19,6 +19,7 @@ struct block_insn {
 	unsigned patch;	     /* place of what names the target of a branch, or 0 */
 	unsigned patch_size;
 	bool patch_relative;
+	bool gone; /* not to be described */
 };
 
 struct insn_block {

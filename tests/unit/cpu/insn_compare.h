@@ -18,6 +18,7 @@ struct compared_code {
 	unsigned landing; /* where else than at its end it may come out, or 0 */
 	unsigned max;	  /* instructions it may take, rounds of repeated ones included */
 	bool is32;
+	bool undefined_flags; /* what the SDM leaves undefined may show */
 	struct host_registers registers;
 	/* The row of the instruction at this place, to know what of it is not defined. */
 	const struct insn_row *(*row_at)(const void *opaque, unsigned offset);
@@ -39,16 +40,18 @@ enum comparison {
  * that is not the data, by accident or by an engine's fault, is not run natively. A difference
  * is described in `why`.
  */
-enum comparison insn_compare(struct guest *guest, const struct guest_engine *engines, unsigned n,
+enum comparison insn_compare(const struct guest_engine *engines, unsigned n,
 			     const struct compared_code *code, GString *why);
 
 /* Of a single sample. */
-enum comparison insn_compare_sample(struct guest *guest, const struct guest_engine *engines,
-				    unsigned n, const struct sample *s,
-				    const struct host_registers *r, GString *why);
+enum comparison insn_compare_sample(const struct guest_engine *engines, unsigned n,
+				    const struct sample *s, const struct host_registers *r,
+				    GString *why);
 
 /* Whether its memory operand is an image of the x87's or the vectors' state. */
 bool insn_is_image(const struct insn_row *row);
+/* Whether the SDM leaves flags of the row undefined that the processor may leave as they were. */
+bool insn_leaves_flags_undefined(const struct insn_row *row);
 /* The flags that must agree after the row; the others models leave differently. */
 uint64_t insn_compared_flags(const struct insn_row *row);
 

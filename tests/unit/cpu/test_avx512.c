@@ -268,7 +268,7 @@ static void test_stream(void)
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
-	guest_init(&guest);
+	guest_init(&guest, &engine_soft);
 	host = x86_model_host();
 	state = &guest.cpu->state;
 	g_test_add_func("/avx512/not-available", test_not_available);

@@ -188,7 +188,8 @@ static bool same_name(const char *ours, const char *zydis)
 		{"endbr64", "nop"},	{"jmp far", "jmp"},
 		{"kmovd", "kmovq"},	{"movd", "movq"},
 		{"pextrd", "pextrq"},	{"vpbroadcastd", "vpbroadcastq"},
-		{"pinsrd", "pinsrq"},	{"prefetch", "nop"}, /* with a register */
+		{"pinsrd", "pinsrq"},	{"prefetch", "nop"},
+		{"prefetchw", "nop"}, /* with a register */
 		{"ret far", "ret"},	{"vmovd", "vmovq"},
 		{"vpextrd", "vpextrq"}, {"vpinsrd", "vpinsrq"},
 		{"wbnoinvd", "wbinvd"}, {"xchg", "nop"},

@@ -31,7 +31,8 @@ static void report(const struct sample *s, const char *why)
 /* True if the instruction ran without an exception. */
 static bool run_sample(struct sample *s)
 {
-	static const struct guest_engine steps = {"cpu_step", guest_run_steps};
+	static const struct guest_engine steps = {"cpu_step", &guest, 1,
+						  false,      false,  guest_run_steps};
 	g_autoptr(GString) why = g_string_new(NULL);
 	struct host_registers r;
 	enum comparison result;
@@ -40,7 +41,7 @@ static bool run_sample(struct sample *s)
 		return false;
 	if (one_in(8))
 		mmu_flush(guest.cpu);
-	result = insn_compare_sample(&guest, &steps, 1, s, &r, why);
+	result = insn_compare_sample(&steps, 1, s, &r, why);
 	if (result == COMPARISON_DIFFERENT)
 		report(s, why->str);
 	return result == COMPARISON_SAME;
@@ -55,6 +56,8 @@ static void check_all_ran(const unsigned *ran)
 		/* #GP and #UD at CPL 3. */
 		if ((row->flags & IF_CPL0) || !strcmp(row->name, "clac") ||
 		    !strcmp(row->name, "stac"))
+			continue;
+		if (!strcmp(row->name, "prefetchw") && guest.cpu->model->is_amd)
 			continue;
 		if (sample_is_testable(row) && !ran[i])
 			g_error("%s (%s) has never run without an exception", row->name,
@@ -102,7 +105,7 @@ int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
 	host_init();
-	guest_init(&guest);
+	guest_init(&guest, &engine_interp);
 	g_test_add_func("/insn/host/64", test_rows64);
 	g_test_add_func("/insn/host/32", test_rows32);
 	return g_test_run();

@@ -368,7 +368,7 @@ int main(int argc, char **argv)
 	};
 
 	g_test_init(&argc, &argv, NULL);
-	guest_init(&guest);
+	guest_init(&guest, &engine_soft);
 	map_ends();
 	for (size_t i = 0; i < G_N_ELEMENTS(programs); i++)
 		g_test_add_data_func(programs[i].name, &programs[i], test_program);

@@ -136,7 +136,7 @@ static void test_not_available(void)
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
-	guest_init(&guest);
+	guest_init(&guest, &engine_interp);
 	g_test_add_func("/vector/pointers", test_pointers);
 	g_test_add_func("/vector/environment16", test_environment16);
 	g_test_add_func("/vector/simd-exception", test_simd_exception);
