@@ -197,17 +197,17 @@ static void map_ends(void)
 		uint32_t gpa;
 		uint64_t entry;
 	} entries[] = {
-		{PDPT + 8 * 3, 0x100000},	{0x100000 + 8 * 511, 0x101000},
-		{0x101000 + 8 * 511, 0x110000}, {PDPT + 8 * 4, 0x102000},
-		{0x102000, 0x103000},		{0x103000, 0x111000},
-		{DIRECTORY, 0x104000},		{0x104000, 0x112000},
+		{PDPT + 8 * 3, 0xa00000},	{0xa00000 + 8 * 511, 0xa01000},
+		{0xa01000 + 8 * 511, 0xa10000}, {PDPT + 8 * 4, 0xa02000},
+		{0xa02000, 0xa03000},		{0xa03000, 0xa11000},
+		{DIRECTORY, 0xa04000},		{0xa04000, 0xa12000},
 	};
 	uint8_t *ram = guest.env.mem->base;
 
 	for (size_t i = 0; i < G_N_ELEMENTS(entries); i++)
 		*(uint64_t *)(ram + entries[i].gpa) = entries[i].entry | PTE;
 	for (unsigned i = 0; i < 0x3000; i++)
-		ram[0x110000 + i] = i * 5 + i / 4096;
+		ram[0xa10000 + i] = i * 5 + i / 4096;
 }
 
 /* Runs to an exception, for which there is no IDT. */
