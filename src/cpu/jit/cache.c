@@ -270,7 +270,8 @@ void cache_link(struct jit_exit *exit, struct jit_region *to)
 			       : exit->forward	? to->forward_entry
 						: to->entry;
 
-	if (exit->plain || (to->flags_live && !exit->flags_in_host))
+	/* The other page may be mapped anew, with code there that does read them. */
+	if (exit->plain || (!exit->flags_in_host && (to->flags_live || exit->other_page)))
 		emit_patch(exit->fixed, exit->from->to_rx, entry);
 	else
 		emit_patch(exit->jump, exit->from->to_rx, entry);

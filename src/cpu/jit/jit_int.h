@@ -180,7 +180,7 @@ struct jit_cache {
 		const uint8_t *stale;			 /* the same, where code is not what it was */
 		const uint8_t *miss[TLB_USER_AC];	 /* of the first target table, */
 		const uint8_t *lost;			 /* and of both */
-		const uint8_t *access, *group, *step, *page, *second;	 /* slow paths; site is set */
+		const uint8_t *access, *group, *step, *page, *page_indirect, *second;	 /* slow paths; site is set */
 		const uint8_t *store[TLB_USER_AC];	 /* as access, for writes */
 		const uint8_t *load_vectors, *load_wide, *load_high; /* then to SCRATCH1 */
 		const uint8_t *load_x87;		 /* then to SCRATCH0 */
@@ -244,6 +244,7 @@ const void *jit_slow_access(struct cpu *cpu);
 const void *jit_slow_group(struct cpu *cpu);
 const void *jit_slow_step(struct cpu *cpu);
 const void *jit_slow_page(struct cpu *cpu);
+const void *jit_slow_page_indirect(struct cpu *cpu);
 const void *jit_slow_second(struct cpu *cpu);
 const void *jit_host_fault(struct cpu *cpu);
 const void *jit_load_x87(struct cpu *cpu);

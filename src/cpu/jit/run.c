@@ -164,20 +164,36 @@ const void *jit_slow_step(struct cpu *cpu)
 	return next ? next : go_on(cpu);
 }
 
-/* A region was entered from another page: is its page still mapped there? */
+/* Whether a region's page is still mapped where it was; notes it. */
+static bool is_mapped(struct cpu *cpu, const struct jit_region *region)
+{
+	uint64_t gpa;
+	bool global;
+
+	if (!mmu_peek_code(cpu, region->rip, &gpa, &global) || gpa != region->gpa)
+		return false;
+	cpu->jit.page_ok[region->page_slot] = global ? JIT_PAGE_GLOBAL : 1;
+	return true;
+}
+
+/* A region was entered from another page, with the flags in the host's or with none that matter. */
 const void *jit_slow_page(struct cpu *cpu)
 {
 	struct jit_region *region = meta_at(cpu->jit.cache, cpu->jit.site);
-	uint64_t gpa;
-	bool global;
 
 	cpu->jit.site = SITE_NONE;
 	cpu->flags = cpu->jit.host_flags;
 	cpu->state.rip = region->rip;
-	if (!mmu_peek_code(cpu, region->rip, &gpa, &global) || gpa != region->gpa)
-		return NULL;
-	cpu->jit.page_ok[region->page_slot] = global ? JIT_PAGE_GLOBAL : 1;
-	return region->entry;
+	return is_mapped(cpu, region) ? region->entry : NULL;
+}
+
+/* The same by an indirect branch, which has them where its stub finds them. */
+const void *jit_slow_page_indirect(struct cpu *cpu)
+{
+	struct jit_region *region = meta_at(cpu->jit.cache, cpu->jit.site);
+
+	cpu->jit.site = SITE_NONE;
+	return is_mapped(cpu, region) ? region->verified_entry : cpu->jit.cache->thunk.lost;
 }
 
 /* The same for the page that a region's last instruction ends in. */

@@ -372,6 +372,7 @@ void thunks_emit(struct jit_cache *cache)
 	}
 	THUNK(group, emit_call(&e, jit_slow_group));
 	THUNK(page, emit_call(&e, jit_slow_page));
+	THUNK(page_indirect, emit_call(&e, jit_slow_page_indirect));
 	THUNK(second, emit_call(&e, jit_slow_second));
 	THUNK(step, emit_call(&e, jit_slow_step));
 	THUNK(fault, emit_call(&e, jit_host_fault));

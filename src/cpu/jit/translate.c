@@ -389,12 +389,13 @@ static void emit_goto(struct jit_ctx *c, uint8_t *jump, uint64_t rip, uint8_t li
 	cold->record = exit;
 }
 
-/* To the rip in SCRATCH0; the host's flags are free. */
-static void emit_indirect(struct jit_ctx *c)
+/* To the rip in SCRATCH0. */
+static void emit_indirect(struct jit_ctx *c, unsigned i)
 {
 	struct host_mem slot = {.base = SCRATCH0, .index = NO_REG, .disp = c->cpu->mode_key};
 	struct emit *e = &c->e;
 
+	flags_clobber(c, i);
 	c->delta_held = -1;
 	emit_store32_imm(e, JIT(flags_fix), 0);
 	cold_new(c, COLD_INDIRECT, e->p - 4);
@@ -723,7 +724,7 @@ static void emit_call_indirect(struct jit_ctx *c, unsigned i)
 	emit_store64(&c->e, JIT(target), SCRATCH0);
 	emit_push_return(c, i);
 	emit_load64(&c->e, SCRATCH0, JIT(target));
-	emit_indirect(c);
+	emit_indirect(c, i);
 }
 
 static void emit_return(struct jit_ctx *c, unsigned i)
@@ -732,7 +733,7 @@ static void emit_return(struct jit_ctx *c, unsigned i)
 
 	emit_rm(&c->e, c->wide, 0x8b, SCRATCH0, m);
 	move_rsp(c, stack_size(c) + (uint16_t)c->in[i].insn.imm);
-	emit_indirect(c);
+	emit_indirect(c, i);
 }
 
 /* SWAPGS, at CPL 0. */
@@ -1032,7 +1033,7 @@ static void emit_insn(struct jit_ctx *c, unsigned i)
 		break;
 	case JIT_JMP_IND:
 		emit_target(c, i);
-		emit_indirect(c);
+		emit_indirect(c, i);
 		break;
 	case JIT_CALL_IND:
 		emit_call_indirect(c, i);
@@ -1143,6 +1144,8 @@ static void emit_entries(struct jit_ctx *c)
 	region->indirect_entry = emit_here(&c->e);
 	emit_verify_target(c);
 	region->verified_entry = emit_here(&c->e);
+	emit_cmp8_imm(&c->e, MEM_GS(GS(jit.page_ok) + region->page_slot), 0);
+	cold_new(c, COLD_PAGE_INDIRECT, emit_jcc(&c->e, CC_E));
 	if (region->flags_live) {
 		EMIT(&c->e, 0x4c, 0x8d, 0x1d); /* lea r11, [rip + behind the fix] */
 		fix = c->e.p;
@@ -1288,6 +1291,10 @@ static void emit_cold(struct jit_ctx *c, const struct cold *cold)
 		emit_store32_imm(&c->e, JIT(site), meta_ref(c->cache, c->region));
 		emit_jmp_to(&c->e, c->cache->thunk.page);
 		break;
+	case COLD_PAGE_INDIRECT:
+		emit_store32_imm(&c->e, JIT(site), meta_ref(c->cache, c->region));
+		emit_jmp_to(&c->e, c->cache->thunk.page_indirect);
+		break;
 	case COLD_SECOND:
 		if (cold->flags.place == FLAGS_RECIPE)
 			flags_restore(c, &cold->flags);
@@ -1379,6 +1386,9 @@ struct jit_region *region_translate(struct cpu *cpu, uint64_t gpa, bool plain)
 	if (!region_form(c, gpa))
 		return NULL;
 	cache_make_room(cpu);
+	/* What is there when it is entered may read flags that this code does not. */
+	if (c->compared)
+		c->in[0].live_in = FL_ALL;
 	region = meta_alloc(cache, sizeof(*region));
 	*region = (struct jit_region){.gpa = gpa,
 				      .rip = cpu->state.rip,
