@@ -934,6 +934,11 @@ static void emit_rep(struct jit_ctx *c, unsigned i)
 	emit_rr(e, true, 0x2b, RDI, SCRATCH1);
 	if (movs)
 		emit_rr(e, true, 0x2b, RSI, SCRATCH0);
+	/* Behind the last page of 4 GiB is the first. */
+	if (!c->wide)
+		emit_rr(e, false, 0x8b, RDI, RDI);
+	if (!c->wide && movs)
+		emit_rr(e, false, 0x8b, RSI, RSI);
 	done = emit_jmp(e);
 	for (unsigned k = 0; k < n_slow; k++)
 		emit_patch_here(e, slow[k]);

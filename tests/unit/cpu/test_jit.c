@@ -130,6 +130,14 @@ PROGRAM32(vectors32, "movdqu 0x104(%ebx), %xmm1; paddd 0x110(%ebx), %xmm1; movd 
 /* From the last page of 4 GiB to the first one. */
 PROGRAM32(wrapping32, "mov $0xfffffffe, %esi; mov (%esi), %eax; add %eax, %edx; xor %fs:-2(%esi,%ecx), %eax")
 
+PROGRAM32(strings32, "mov %ecx, %ebp; mov $3, %ecx; mov $0x10000400, %esi; rep movsl\n"
+		     "mov $0x10000500, %edi; mov $100, %ecx; rep movsb; mov $9, %ecx; rep movsw\n"
+		     "mov $0x10000ff8, %edi; mov $5, %ecx; rep stosl; mov $0, %ecx; rep stosb\n"
+		     "mov $0x14, %esi; mov $4, %ecx; rep movsl %gs:(%esi), (%edi)\n"
+		     "std; mov $7, %ecx; rep movsb; cld; addr16 rep movsb; movsl; lodsl; scasb\n"
+		     "mov $0xfffffff1, %esi; mov (%esi), %eax; mov $0x10000600, %edi; mov %ecx, (%edi); mov $15, %ecx\n"
+		     "rep movsb; mov $0xfffffff0, %edi; mov $4, %ecx; rep stosl; mov %ebp, %ecx")
+
 /* VPADDD with a bit that is ignored and in 64-bit mode would name ZMM17. */
 PROGRAM32(evex32, ".byte 0x62, 0xe1, 0x75, 0x08, 0xfe, 0xca; vmovd %xmm1, %edx")
 
@@ -363,6 +371,7 @@ int main(int argc, char **argv)
 		P32(limited, .steps = 2, .faults = true, .gs_limit = 0x1000),
 		P32(vectors),
 		P32(evex, .avx512 = true, .steps = 1),
+		P32(strings, .steps = 10),
 		P32(wrapping, .steps = 1),
 		{"/jit/32/based", registers32, registers32_end, true, .ds_base = 0x1000},
 	};
