@@ -4,9 +4,10 @@
  * fails by check(), which names its line. It starts in 64-bit mode at CPL 0 with interrupts off,
  * the low 1 GiB mapped by 2 MiB pages, and an IDT whose handlers end in on_exception().
  *
- * The runner answers on three ports: 0xf4 ends the run (0: passed), 0x402 prints a character, and a
+ * The runner answers on ports: 0xf4 ends the run (0: passed), 0x402 prints a character, and a
  * write to 0xf8 hands over to the other engine, if there are two. 0xfa and 0xfb are a chipset's part in
- * system-management mode (smm.c).
+ * system-management mode (smm.c). Written with an address, 0xe0 starts the second processor there, and
+ * 0xe4 has a device increment the 4 bytes there; read, 0xe0 tells how many processors there are.
  */
 #ifndef GUEST_H
 #define GUEST_H
@@ -112,6 +113,12 @@ static inline uint64_t rdtsc(void)
 static inline void outl(uint16_t port, uint32_t v)
 {
 	asm volatile("outl %0, %1" : : "a"(v), "Nd"(port));
+}
+static inline uint32_t inl(uint16_t port)
+{
+	uint32_t v;
+	asm volatile("inl %1, %0" : "=a"(v) : "Nd"(port));
+	return v;
 }
 static inline void outb(uint16_t port, uint8_t v)
 {

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Runs guest programs (guest.h) on an engine: a machine of RAM, local APICs and a few ports.
- *   runner [--cpu=MODEL] ENGINE[,ENGINE] PROGRAM...      TAP; a program is an ELF file
+ *   runner [--cpu=MODEL] [--vcpus=2] ENGINE[,ENGINE] PROGRAM...      TAP; a program is an ELF file
  * An ELF64 program starts in 64-bit mode, an ELF32 one in 32-bit protected mode without paging.
  * With two engines a program starts on the first and changes to the other one wherever it asks for
- * it. Without a model the processor is the host's.
+ * it. Without a model the processor is the host's. Besides the engines there is "translated": soft,
+ * with every block translated before it runs first.
  */
 #include <stdio.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include "base/le.h"
 #include "cpu/engine.h"
 #include "cpu/engine_choose.h"
+#include "cpu/jit/jit.h"
 #include "cpu/x86/lapic.h"
 #include "cpu/x86/model.h"
 #include "cpu/x86/state.h"
@@ -27,6 +29,10 @@ struct run {
 	struct engine_env env;
 	GMutex vcpu_lock; /* of `engine` and `vcpu`, which the watchdog kicks */
 	struct vcpu *vcpu;
+	struct vcpu *second; /* NULL: there is one */
+	GThread *second_thread;
+	uint64_t second_rip;
+	unsigned n_vcpus;
 	int ended; /* atomic */
 	bool hand_over;
 	bool emulated;
@@ -34,13 +40,23 @@ struct run {
 	struct timer smi;
 };
 
+static void kick_all(struct run *run)
+{
+	run->engine->kick(run->vcpu);
+	if (run->second)
+		run->engine->kick(run->second);
+}
+
+static void end(struct run *run, uint32_t result)
+{
+	run->result = result;
+	g_atomic_int_set(&run->ended, true);
+	kick_all(run);
+}
+
 static void exit_port_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
 {
-	struct run *run = opaque;
-
-	g_atomic_int_set(&run->ended, true);
-	run->result = value;
-	run->engine->kick(run->vcpu);
+	end(opaque, value);
 }
 
 /* The next instruction is the other engine's. */
@@ -129,13 +145,13 @@ static void build_tables(struct mem *mem)
 	}
 }
 
-static void set_entry_state(struct run *run, bool is_64bit)
+static void set_entry_state(struct run *run, struct vcpu *vcpu, bool is_64bit, uint64_t rip)
 {
 	struct x86_state s;
 
 	x86_state_reset(&s, true);
 	s.cr0 = CR0_PE | CR0_ET | CR0_NE;
-	s.rip = 0x100000;
+	s.rip = rip;
 	for (unsigned i = 0; i < X86_N_SEGS; i++)
 		s.seg[i] = (struct x86_segment){.limit = ~0u,
 						.attr = SEG_P | SEG_S | SEG_TYPE_RW | SEG_TYPE_ACC |
@@ -148,7 +164,59 @@ static void set_entry_state(struct run *run, bool is_64bit)
 		s.efer = EFER_LME | EFER_LMA | EFER_NXE | EFER_SCE;
 		s.seg[X86_CS].attr ^= SEG_L | SEG_DB;
 	}
-	run->engine->set_state(run->vcpu, &s);
+	run->engine->set_state(vcpu, &s);
+}
+
+static gpointer second_thread(gpointer opaque)
+{
+	struct run *run = opaque;
+
+	set_entry_state(run, run->second, true, run->second_rip);
+	while (!g_atomic_int_get(&run->ended))
+		if (run->engine->run(run->second) != ENGINE_EXIT_KICK)
+			end(run, 2);
+	return NULL;
+}
+
+/* The second processor starts at this address, as the first one has. */
+static void start_port_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
+{
+	struct run *run = opaque;
+
+	if (!run->second || run->second_thread)
+		return;
+	run->second_rip = value;
+	run->second_thread = g_thread_new("second", second_thread, run);
+}
+
+/* How many processors there are. */
+static uint64_t start_port_read(void *opaque, uint64_t offset, unsigned size)
+{
+	return ((const struct run *)opaque)->n_vcpus;
+}
+
+struct dma {
+	struct mem *mem;
+	uint64_t gpa;
+};
+
+static gpointer dma_thread(gpointer opaque)
+{
+	const struct dma *dma = opaque;
+	uint32_t v;
+
+	g_assert_true(mem_read(dma->mem, dma->gpa, &v, 4));
+	v++;
+	g_assert_true(mem_write(dma->mem, dma->gpa, &v, 4));
+	return NULL;
+}
+
+/* A device's thread increments what is there. */
+static void dma_port_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
+{
+	struct dma dma = {((struct run *)opaque)->env.mem, value};
+
+	g_thread_join(g_thread_new("dma", dma_thread, &dma));
 }
 
 /* The clock's timers, on a thread of their own as in a VM. */
@@ -170,7 +238,7 @@ static gpointer watchdog_thread(gpointer opaque)
 	for (unsigned i = 0; i < TIME_LIMIT * 20 && !g_atomic_int_get(&run->ended); i++)
 		g_usleep(50000);
 	g_mutex_lock(&run->vcpu_lock);
-	run->engine->kick(run->vcpu);
+	kick_all(run);
 	g_mutex_unlock(&run->vcpu_lock);
 	return NULL;
 }
@@ -212,18 +280,22 @@ static void build_machine(struct run *run, GMutex *lock)
 	static const struct bus_ops print_port = {port_read, print_port_write, 1, 1};
 	static const struct bus_ops smi_port = {port_read, smi_port_write, 1, 1};
 	static const struct bus_ops smram_port = {port_read, smram_port_write, 1, 1};
+	static const struct bus_ops start_port = {start_port_read, start_port_write, 4, 4};
+	static const struct bus_ops dma_port = {port_read, dma_port_write, 4, 4};
 
 	run->env = (struct engine_env){.mem = mem_new(RAM_SIZE, NULL),
 				       .bus = bus_new(),
 				       .clock = clock_new(),
 				       .model = run->model,
-				       .n_vcpus = 1};
-	run->env.lapics = lapic_set_new(run->env.bus, run->env.clock, 1);
+				       .n_vcpus = run->n_vcpus};
+	run->env.lapics = lapic_set_new(run->env.bus, run->env.clock, run->n_vcpus);
 	bus_map(run->env.bus, BUS_PIO, 0xf4, 4, &exit_port, run, lock);
 	bus_map(run->env.bus, BUS_PIO, 0xf8, 1, &hand_over_port, run, lock);
 	bus_map(run->env.bus, BUS_PIO, 0x402, 1, &print_port, run, lock);
 	bus_map(run->env.bus, BUS_PIO, 0xfa, 1, &smi_port, run, lock);
 	bus_map(run->env.bus, BUS_PIO, 0xfb, 1, &smram_port, run, lock);
+	bus_map(run->env.bus, BUS_PIO, 0xe0, 4, &start_port, run, lock);
+	bus_map(run->env.bus, BUS_PIO, 0xe4, 4, &dma_port, run, lock);
 	timer_init(&run->smi, run->env.clock, NULL, raise_smi, run);
 }
 
@@ -237,10 +309,13 @@ static void free_machine(struct run *run)
 }
 
 static const char *run_program(const struct engine *const engines[2], const struct x86_model *model,
-			       bool emulated, const char *path)
+			       unsigned n_vcpus, bool emulated, const char *path)
 {
-	struct run run = {
-		.engines = engines, .engine = engines[0], .model = model, .emulated = emulated};
+	struct run run = {.engines = engines,
+			  .engine = engines[0],
+			  .model = model,
+			  .n_vcpus = n_vcpus,
+			  .emulated = emulated};
 	const char *problem = NULL;
 	enum engine_exit exit;
 	GThread *threads[2];
@@ -253,7 +328,9 @@ static const char *run_program(const struct engine *const engines[2], const stru
 	build_tables(run.env.mem);
 	is_64bit = load_program(&run, path);
 	run.vcpu = run.engine->vcpu_new(&run.env, 0, NULL);
-	set_entry_state(&run, is_64bit);
+	if (n_vcpus > 1)
+		run.second = run.engine->vcpu_new(&run.env, 1, NULL);
+	set_entry_state(&run, run.vcpu, is_64bit, 0x100000);
 	clock_start(run.env.clock);
 	threads[0] = g_thread_new("clock", clock_thread, &run);
 	threads[1] = g_thread_new("watchdog", watchdog_thread, &run);
@@ -269,14 +346,34 @@ static const char *run_program(const struct engine *const engines[2], const stru
 	g_atomic_int_set(&run.ended, true);
 	g_thread_join(threads[0]);
 	g_thread_join(threads[1]);
+	kick_all(&run);
+	if (run.second_thread)
+		g_thread_join(run.second_thread);
+	if (run.second)
+		run.engine->vcpu_free(run.second);
 	run.engine->vcpu_free(run.vcpu);
 	free_machine(&run);
 	return problem;
 }
 
+static struct vcpu *translated_new(struct engine_env *env, unsigned id, GError **error)
+{
+	struct vcpu *vcpu = engine_soft.vcpu_new(env, id, error);
+
+	if (vcpu)
+		jit_set_threshold((struct cpu *)vcpu, 1);
+	return vcpu;
+}
+
 static const struct engine *find_engine(const char *name)
 {
-	static const struct engine *const engines[] = {&engine_soft, &engine_interp, &engine_kvm};
+	static struct engine translated;
+	static const struct engine *const engines[] = {&engine_soft, &engine_interp, &engine_kvm,
+						       &translated};
+
+	translated = engine_soft;
+	translated.name = "translated";
+	translated.vcpu_new = translated_new;
 
 	for (size_t i = 0; i < G_N_ELEMENTS(engines); i++)
 		if (!strcmp(engines[i]->name, name))
@@ -297,6 +394,7 @@ int main(int argc, char **argv)
 	struct x86_model model = *x86_model_host();
 	const struct engine *engines[2];
 	bool emulated = false;
+	unsigned n_vcpus = 1;
 	int failed = 0;
 
 	if (g_str_has_prefix(argv[1], "--cpu=")) {
@@ -306,6 +404,11 @@ int main(int argc, char **argv)
 			printf("1..0 # SKIP %s\n", error->message);
 			return 0;
 		}
+		argv++;
+		argc--;
+	}
+	if (!strcmp(argv[1], "--vcpus=2")) {
+		n_vcpus = 2;
 		argv++;
 		argc--;
 	}
@@ -334,7 +437,7 @@ int main(int argc, char **argv)
 			       i - 1, name);
 			continue;
 		}
-		problem = run_program(engines, &model, emulated, argv[i]);
+		problem = run_program(engines, &model, n_vcpus, emulated, argv[i]);
 		printf("%s %d - %s on %s%s%s\n", problem ? "not ok" : "ok", i - 1, name, argv[1],
 		       problem ? ": " : "", problem ? problem : "");
 		failed += problem != NULL;

@@ -74,6 +74,8 @@ bool jit_new(struct cpu *cpu, GError **error)
 	cpu->jit.cache = cache = g_new0(struct jit_cache, 1);
 	cache->regions = g_ptr_array_new();
 	cache->steps = g_new0(uint64_t, insn_table_size());
+	cache->threshold = JIT_HOT;
+	cache->alone = g_malloc0(JIT_ALONE_SIZE);
 	if (!map_code(cache)) {
 		g_set_error(error, VIV_ERROR, VIV_ERROR_HOST,
 			    "cannot map %u MiB for translated code: %s; does the host allow "
@@ -88,6 +90,12 @@ bool jit_new(struct cpu *cpu, GError **error)
 	cpu->jit.host_mxcsr = 0x1f80;
 	jit_flush(cpu);
 	return true;
+}
+
+void jit_set_threshold(struct cpu *cpu, unsigned runs)
+{
+	if (cpu->jit.cache)
+		cpu->jit.cache->threshold = runs;
 }
 
 void jit_free(struct cpu *cpu)
@@ -106,6 +114,7 @@ void jit_free(struct cpu *cpu)
 		munmap(cache->guard, 2 * 4096);
 	g_free(cpu->jit.signal_stack);
 	g_ptr_array_unref(cache->regions);
+	g_free(cache->alone);
 	g_free(cache->steps);
 	g_free(cache);
 	cpu->jit.cache = NULL;

@@ -19,6 +19,8 @@ struct cpu;
  * processor cannot run it, cpu->jit.cache stays NULL and T0 does everything. */
 bool jit_new(struct cpu *cpu, GError **error);
 void jit_free(struct cpu *cpu);
+/* How often a block runs on T0 before it is translated; for tests, which want it at once, or never: 0. */
+void jit_set_threshold(struct cpu *cpu, unsigned runs);
 
 /* Around the use of the vCPU by a thread: what translated code needs of it. */
 void jit_enter_thread(struct cpu *cpu);

@@ -9,6 +9,8 @@
 #include "cpu/x86/cpu.h"
 #include "cpu/x86/mmu.h"
 
+/* A block has to run so often before it is translated. */
+#define JIT_HOT		8
 #define JIT_MAX_INSNS	64
 #define JIT_MAX_EXITS	12
 #define JIT_CODE_SIZE	(64u << 20) /* half of it for what is out of line */
@@ -17,6 +19,8 @@
 /* Room that one region may take. */
 #define JIT_CODE_WORST	(JIT_MAX_INSNS * 800u)
 #define JIT_META_WORST	(64u << 10)
+/* A block of one instruction, rounded up as meta_alloc() does. */
+#define JIT_ALONE_SIZE	((sizeof(struct block) + 2 * sizeof(struct insn) + 15) & ~(size_t)15)
 
 /* Arithmetic flags as a set. */
 enum { FL_CF = 1, FL_PF = 2, FL_AF = 4, FL_ZF = 8, FL_SF = 16, FL_OF = 32, FL_ALL = 63 };
@@ -74,6 +78,7 @@ struct jit_insn {
 	uint8_t flags; /* enum flags_place, when the slow path is entered */
 	uint16_t row;
 	uint8_t fault_flags; /* and where the host may fault */
+	int32_t rsp_moved;   /* by an indirect branch, before it is known where it goes */
 	struct jit_region *region;
 	struct block *alone; /* the instruction for T0, made when first needed */
 	const uint8_t *resume;	 /* after the check: the address in SCRATCH0, the distance to the host's in SCRATCH1 */
@@ -172,6 +177,8 @@ struct jit_cache {
 	uint64_t ungrouped[JIT_N_UNGROUPED / 64]; /* a bit for each hash of a rip */
 	uint32_t page_hash[JIT_N_PAGES], n_pages;
 	unsigned generation;
+	struct block *alone; /* for instructions that the records have no room for */
+	int threshold; /* JIT_HOT, or what jit_set_threshold() was given */
 	struct {
 		void (*enter)(struct cpu *cpu, const void *target);
 		const uint8_t *exit;	/* site is set */

@@ -132,7 +132,7 @@ static uint16_t register_bit(const struct decoded *d, const struct insn_operand 
 	return 0;
 }
 
-static uint16_t registers_written(const struct decoded *d)
+uint16_t region_registers_written(const struct decoded *d)
 {
 	uint16_t written = d->fx.regs;
 
@@ -165,6 +165,9 @@ static bool is_special(const struct jit_ctx *c, const struct decoded *d)
 	const struct insn *insn = &d->insn;
 
 	switch (d->fx.class) {
+	case JIT_NOP:
+		/* Some processors refuse it of a register. */
+		return !is_memory(d) && d->row->name[0] == 'p';
 	case JIT_COPY:
 		/* Bits that 32-bit code may set at will would name other registers. */
 		if (!c->wide && (d->row->flags & IF_AVX512))
@@ -296,7 +299,7 @@ static void specialise(struct jit_ctx *c, struct decoded *d)
 		specialise32(d);
 	if (d->fx.class == JIT_STEP || d->fx.class == JIT_END)
 		d->fx.flags_read = FL_ALL;
-	d->written = registers_written(d);
+	d->written = region_registers_written(d);
 	d->fetches = c->compared && can_fetch(d);
 }
 
@@ -356,6 +359,11 @@ static bool may_rewrite(const struct decoded *d)
 	       (is_memory(d) && (d->fx.class == JIT_COPY || d->fx.class == JIT_BT) && insn_mem_written(d->row));
 }
 
+bool region_follows_sti(const struct jit_ctx *c)
+{
+	return c->n > 1 && c->in[c->n - 2].fx.class == JIT_STI;
+}
+
 static void collect(struct jit_ctx *c, unsigned offset)
 {
 	unsigned exits = 0;
@@ -374,6 +382,9 @@ static void collect(struct jit_ctx *c, unsigned offset)
 		c->uses_x87 |= d->fx.x87;
 		c->uses_high |= d->fx.wide && insn_vector_size(&d->insn) == 64;
 		if (d->fx.class == JIT_JCC && ++exits == JIT_MAX_EXITS - 1)
+			break;
+		/* Now interrupts are looked for. */
+		if (region_follows_sti(c))
 			break;
 		if (follows(c, d)) {
 			d->fx.class = JIT_NOP;
@@ -408,6 +419,9 @@ static void find_live(struct jit_ctx *c)
 		live = (live & ~d->fx.flags_killed) | d->fx.flags_read;
 		d->live_in = live;
 	}
+	/* The bytes may turn out to be others, which read them. */
+	if (c->compared && c->n)
+		c->in[0].live_in = FL_ALL;
 }
 
 bool region_form(struct jit_ctx *c, uint64_t gpa)

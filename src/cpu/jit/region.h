@@ -110,6 +110,11 @@ static inline unsigned stack_size(const struct jit_ctx *c)
 
 /* Decodes from cpu->state.rip on and finds out which flags matter. False: nothing to translate. */
 bool region_form(struct jit_ctx *c, uint64_t gpa);
+/* Whether its last instruction is the one after STI: behind it interrupts are to be looked for. */
+bool region_follows_sti(const struct jit_ctx *c);
+
+/* General registers that an instruction writes, a bit each; insn, row and fx are set. */
+uint16_t region_registers_written(const struct decoded *d);
 
 /* group.c: plans the accesses of all instructions. */
 void group_accesses(struct jit_ctx *c);

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What runs between regions, and what they call: the choice between T0 and T1, slow paths. */
 #include "cpu/jit/jit_int.h"
+#include "cpu/x86/exec.h"
 #include "cpu/x86/vector.h"
-
-/* A block has to run so often before it is translated. */
-#define HOT 8
 
 /* A region whose groups fail so often does without. */
 #define GROUP_FAILURES 200
@@ -14,7 +12,8 @@ static bool suits(const struct cpu *cpu)
 {
 	if (!(cpu->mode_key & MODE_USER) && cpu_cpl(cpu))
 		return false;
-	return cpu->jit.cache && !cpu->state.smm && (cpu->mode_key & (MODE_64 | MODE_FLAT)) &&
+	return cpu->jit.cache && cpu->jit.cache->threshold && !cpu->state.smm &&
+	       (cpu->mode_key & (MODE_64 | MODE_FLAT)) &&
 	       !(cpu->mode_key & (MODE_STEP | MODE_DEBUG | MODE_REAL)) &&
 	       cpu->tlb != &cpu->tlbs[TLB_USER_AC];
 }
@@ -34,11 +33,17 @@ static void note_x87(struct cpu *cpu)
 
 /* Executions of one instruction on T0 */
 
-static struct block *alone_new(struct cpu *cpu, struct jit_insn *in)
+/* The instruction as T0 runs it: kept with the region, or only for now where there is no room. */
+static struct block *alone_of(struct cpu *cpu, struct jit_insn *in)
 {
-	struct block *block =
-		meta_alloc(cpu->jit.cache, sizeof(*block) + 2 * sizeof(block->insn[0]));
+	struct jit_cache *cache = cpu->jit.cache;
+	struct block *block = in->alone;
 
+	if (block)
+		return block;
+	block = cache->alone;
+	if (cache->meta_used + JIT_ALONE_SIZE <= JIT_META_SIZE)
+		block = in->alone = meta_alloc(cache, JIT_ALONE_SIZE);
 	code_decode_alone(cpu, block, in->bytes, in->len, in->offset,
 			  (in->region->gpa & ~4095ull) + in->offset);
 	return block;
@@ -51,14 +56,12 @@ static const void *step(struct cpu *cpu, struct jit_insn *in)
 	uint64_t mappings = cpu->jit.mappings;
 	uint64_t page = region->rip & ~4095ull;
 
-	if (!in->alone)
-		in->alone = alone_new(cpu, in);
 	cpu->pc_base = page;
-	cpu->block = in->alone;
+	cpu->block = alone_of(cpu, in);
 	cpu->jit.site = SITE_NONE; /* a fault does not come back here */
 	cpu->stats.instructions++;
 	note_x87(cpu);
-	in->alone->insn[0].exec(cpu, in->alone->insn);
+	cpu->block->insn[0].exec(cpu, cpu->block->insn);
 	if (!in->next || region->dead || cpu->jit.mappings != mappings ||
 	    cpu->mode_key != region->mode_key || cpu->state.rip != page + in->offset + in->len ||
 	    atomic_load_explicit(&cpu->attention, memory_order_relaxed))
@@ -239,7 +242,7 @@ static struct jit_region *find_region(struct cpu *cpu, struct block *block)
 {
 	struct jit_region *region;
 
-	if (!block->translated && ++block->heat < HOT)
+	if (!block->translated && ++block->heat < cpu->jit.cache->threshold)
 		return NULL;
 	region = cache_find(cpu, block->gpa, false);
 	if (region)
@@ -261,16 +264,27 @@ static struct jit_region *find_plain(struct cpu *cpu, struct block *block)
 	return region ? region : region_translate(cpu, block->gpa, true);
 }
 
-/* Of a page whose code is compared; `stale`: what was there has changed. */
-static struct jit_region *find_compared(struct cpu *cpu, struct block *block, bool stale)
+/* Of a page whose code is compared. */
+static struct jit_region *find_compared(struct cpu *cpu, struct block *block)
 {
 	struct jit_region *region = cache_find(cpu, block->gpa, false);
 
-	if (region && (stale || !region->compared)) {
+	if (region && !region->compared) {
 		cache_drop(cpu, region);
 		region = NULL;
 	}
 	return region ? region : region_translate(cpu, block->gpa, false);
+}
+
+/* What is compared at gpa was found to have changed. */
+static void drop_stale(struct cpu *cpu, uint64_t gpa)
+{
+	for (unsigned plain = 0; plain < 2; plain++) {
+		struct jit_region *region = cache_find(cpu, gpa, plain);
+
+		if (region && region->compared)
+			cache_drop(cpu, region);
+	}
 }
 
 static struct jit_exit *exit_at(struct cpu *cpu, uint32_t site)
@@ -303,6 +317,25 @@ static void run_region(struct cpu *cpu, struct jit_region *region, bool global)
 		cpu->state.rip = exit->rip;
 }
 
+static void run_on_t0(struct cpu *cpu, struct block *block)
+{
+	cpu->block = block;
+	cpu->stats.instructions += block->n;
+	block->insn[0].exec(cpu, block->insn);
+}
+
+/* An indirect branch led to an address that is not canonical: it is the branch that raises #GP. What
+ * a call has pushed by then stays below the stack pointer. */
+static void refuse_target(struct cpu *cpu)
+{
+	const struct jit_insn *branch = meta_at(cpu->jit.cache, cpu->jit.branch);
+
+	cpu->gpr[RSP] -= branch->rsp_moved;
+	cpu->state.rip = (branch->region->rip & ~4095ull) + branch->offset;
+	cpu->jit.site = SITE_NONE;
+	run_on_t0(cpu, code_find(cpu));
+}
+
 void jit_run_block(struct cpu *cpu)
 {
 	struct jit_exit *exit = exit_at(cpu, cpu->jit.site);
@@ -312,16 +345,22 @@ void jit_run_block(struct cpu *cpu)
 	struct block *block;
 	bool known;
 
+	if (site == SITE_INDIRECT && !is_canonical(cpu->state.rip)) {
+		refuse_target(cpu);
+		return;
+	}
 	cpu->jit.site = SITE_NONE;
 	block = code_find(cpu);
+	if (site == SITE_STALE)
+		drop_stale(cpu, block->gpa);
 	/* Not so for blocks that lie on two pages. */
 	known = suits(cpu) && e->rip == cpu->state.rip && e->stamp == jump_stamp(cpu, e->global);
 	if (block->compared && suits(cpu)) {
-		region = find_compared(cpu, block, site == SITE_STALE);
+		region = find_compared(cpu, block);
 	} else if (known && exit && exit->plain && exit->rip == cpu->state.rip) {
 		region = find_plain(cpu, block);
 	} else if (known) {
-		region = e->region ? e->region : find_region(cpu, block);
+		region = e->region && !e->region->dead ? e->region : find_region(cpu, block);
 		/* Translation may have made all entries stale. */
 		if (e->stamp == jump_stamp(cpu, e->global))
 			e->region = region;
@@ -332,7 +371,5 @@ void jit_run_block(struct cpu *cpu)
 		return;
 	}
 	cpu->jit.count.blocks++;
-	cpu->block = block;
-	cpu->stats.instructions += block->n;
-	block->insn[0].exec(cpu, block->insn);
+	run_on_t0(cpu, block);
 }

@@ -382,23 +382,27 @@ static void emit_goto(struct jit_ctx *c, uint8_t *jump, uint64_t rip, uint8_t li
 	struct cold *cold = cold_new(c, COLD_EXIT, jump);
 
 	exit->jump = jump;
-	exit->forward = rip > c->page + c->in[c->n - 1].offset;
+	exit->forward =
+		rip > c->page + c->in[c->n - 1].offset && !region_follows_sti(c);
 	if (!live)
 		cold->flags.place = FLAGS_DEAD;
 	exit->flags_in_host = cold->flags.place == FLAGS_HOST || cold->flags.place == FLAGS_DEAD;
 	cold->record = exit;
 }
 
-/* To the rip in SCRATCH0. */
-static void emit_indirect(struct jit_ctx *c, unsigned i)
+/* To the rip in SCRATCH0; the host's flags are free. */
+static void emit_indirect(struct jit_ctx *c, unsigned i, int32_t rsp_moved)
 {
 	struct host_mem slot = {.base = SCRATCH0, .index = NO_REG, .disp = c->cpu->mode_key};
+	struct jit_insn *record = insn_record(c, i);
 	struct emit *e = &c->e;
 
+	/* A group's access has left them where they were. */
 	flags_clobber(c, i);
 	c->delta_held = -1;
 	emit_store32_imm(e, JIT(flags_fix), 0);
-	cold_new(c, COLD_INDIRECT, e->p - 4);
+	record->rsp_moved = rsp_moved;
+	cold_new(c, COLD_INDIRECT, e->p - 4)->record = record;
 	emit_rm(e, false, 0x8d, SCRATCH1, slot); /* lea */
 	EMIT(e, 0x41, 0x81, 0xe3); /* and r11d, JIT_N_TARGETS - 1 */
 	emit32(e, JIT_N_TARGETS - 1);
@@ -724,16 +728,17 @@ static void emit_call_indirect(struct jit_ctx *c, unsigned i)
 	emit_store64(&c->e, JIT(target), SCRATCH0);
 	emit_push_return(c, i);
 	emit_load64(&c->e, SCRATCH0, JIT(target));
-	emit_indirect(c, i);
+	emit_indirect(c, i, -(int)stack_size(c));
 }
 
 static void emit_return(struct jit_ctx *c, unsigned i)
 {
+	int moved = stack_size(c) + (uint16_t)c->in[i].insn.imm;
 	struct host_mem m = emit_stack(c, i, RSP, 0);
 
 	emit_rm(&c->e, c->wide, 0x8b, SCRATCH0, m);
-	move_rsp(c, stack_size(c) + (uint16_t)c->in[i].insn.imm);
-	emit_indirect(c, i);
+	move_rsp(c, moved);
+	emit_indirect(c, i, moved);
 }
 
 /* SWAPGS, at CPL 0. */
@@ -1038,7 +1043,7 @@ static void emit_insn(struct jit_ctx *c, unsigned i)
 		break;
 	case JIT_JMP_IND:
 		emit_target(c, i);
-		emit_indirect(c, i);
+		emit_indirect(c, i, 0);
 		break;
 	case JIT_CALL_IND:
 		emit_call_indirect(c, i);
@@ -1144,11 +1149,12 @@ static void emit_compare(struct jit_ctx *c)
 static void emit_entries(struct jit_ctx *c)
 {
 	struct jit_region *region = c->region;
-	uint8_t *fix;
+	uint8_t *fix, *enter;
 
 	region->indirect_entry = emit_here(&c->e);
 	emit_verify_target(c);
 	region->verified_entry = emit_here(&c->e);
+	/* Another page may be there now, whose code reads flags: they are brought home then, too. */
 	emit_cmp8_imm(&c->e, MEM_GS(GS(jit.page_ok) + region->page_slot), 0);
 	cold_new(c, COLD_PAGE_INDIRECT, emit_jcc(&c->e, CC_E));
 	if (region->flags_live) {
@@ -1158,9 +1164,11 @@ static void emit_entries(struct jit_ctx *c)
 		thunks_emit_fix(&c->e);
 		emit_patch_here(&c->e, fix);
 	}
+	enter = emit_jmp(&c->e);
 	region->cross_entry = emit_here(&c->e);
 	cold_new(c, COLD_PAGE,
 		 emit_branch_on(c, GS(jit.page_ok) + region->page_slot, true));
+	emit_patch_here(&c->e, enter);
 	region->entry = emit_here(&c->e);
 	cold_new(c, COLD_LEAVE, emit_branch_on(c, GS(attention), false));
 	region->forward_entry = emit_here(&c->e);
@@ -1268,6 +1276,7 @@ static void emit_cold_indirect(struct jit_ctx *c, const struct cold *cold)
 	uint32_t offset = emit_here(&c->e) - c->cache->rx;
 
 	memcpy(cold->jump, &offset, 4);
+	emit_store32_imm(&c->e, JIT(branch), meta_ref(c->cache, cold->record));
 	flags_restore(c, &cold->flags);
 	emit_rm(&c->e, false, 0xff, 4, JIT(after_fix)); /* jmp */
 }

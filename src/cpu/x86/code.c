@@ -363,7 +363,7 @@ static struct block *build_nowhere(struct cpu *cpu, uint64_t gpa)
 {
 	struct block *block = cpu->code->crossing;
 
-	block->n = 1;
+	*block = (struct block){.gpa = gpa, .mode_key = cpu->mode_key, .n = 1};
 	block->insn[0] = (struct insn){.exec = raise_ud, .next = gpa % 4096};
 	terminate(block, gpa % 4096);
 	return block;

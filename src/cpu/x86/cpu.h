@@ -119,6 +119,7 @@ struct cpu_jit {
 	uint64_t target, scratch;
 	uint32_t site;		/* what was left or called from; a reference or SITE_* */
 	uint32_t x87_last;	/* reference to the x87 instruction run last, if not in state.fpu yet */
+	uint32_t branch;	/* an indirect branch whose target is not translated; a reference */
 	uint32_t flags_fix;	/* offset in the cache of what brings the flags home */
 	const void *after_fix;	/* where that goes on */
 	const void *code;	/* the cache */

@@ -126,7 +126,8 @@ uint64_t cpu_rflags(const struct cpu *cpu)
 
 void cpu_set_rflags(struct cpu *cpu, uint64_t rflags)
 {
-	cpu->state.rflags = (rflags & cpu->model->rflags_mask) | RFLAGS_FIXED;
+	cpu->state.rflags =
+		(rflags & cpu->model->rflags_mask & ~(uint64_t)RFLAGS_ARITH) | RFLAGS_FIXED;
 	cpu->flags = (rflags & 0xd5) << 8 | (rflags >> 11 & 1);
 }
 

@@ -3,6 +3,7 @@
 
 #include "cpu/x86/code.h"
 #include "cpu/x86/mmu.h"
+#include "cpu/x86/vector.h"
 #include "host_run.h"
 
 /* Guest-physical places. */
@@ -27,6 +28,7 @@ enum {
 enum {
 	GDT = 0,
 	TSS = 0x100,
+	TSS_IST1 = 0x24,
 	IDT = 0x1000,
 	HANDLERS = 0x2000,
 	STACK_TOP = 0x4000,
@@ -54,11 +56,32 @@ static void map(struct guest *guest, uint64_t table, uint64_t address, uint64_t 
 		*entry_of(guest, table, address + at) = (gpa + at) | PTE;
 }
 
+static bool has_error_code(unsigned vector)
+{
+	return vector == EXC_DF || (vector >= EXC_TS && vector <= EXC_PF) || vector == EXC_AC;
+}
+
+/* In the handler, rsp at what it has pushed. */
+static uint64_t *handler_stack(struct guest *guest, uint64_t rsp)
+{
+	return (uint64_t *)(guest->env.mem->base + SYSTEM + (rsp - SYSTEM_LINEAR));
+}
+
 static void stop_port_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
 {
 	struct guest *guest = opaque;
+	struct guest_frame *frame = &guest->frame;
+	uint64_t *stack = handler_stack(guest, guest->cpu->gpr[X86_RSP]);
 
-	guest->engine->kick((struct vcpu *)guest->cpu);
+	frame->vector = *stack++;
+	frame->error_code = has_error_code(frame->vector) ? *stack++ : 0;
+	memcpy(&frame->rip, stack, 5 * sizeof(*stack));
+	if (!guest->on_exception) {
+		guest->engine->kick((struct vcpu *)guest->cpu);
+		return;
+	}
+	guest->on_exception(guest, frame);
+	memcpy(stack, &frame->rip, 5 * sizeof(*stack));
 }
 
 static uint64_t stop_port_read(void *opaque, uint64_t offset, unsigned size)
@@ -66,16 +89,17 @@ static uint64_t stop_port_read(void *opaque, uint64_t offset, unsigned size)
 	return 0;
 }
 
-/* Interrupt gates (SDM volume 3, 6.14.1) to one handler each: OUT to the stop port, then JMP to
- * itself. */
+/* Interrupt gates (SDM volume 3, 6.14.1) to one handler each, on the stack of IST1: PUSH of the
+ * vector, OUT to the stop port, ADD over what was pushed, IRETQ. */
 static void build_handlers(struct guest *guest)
 {
-	static const uint8_t handler[] = {0xe6, STOP_PORT, 0xeb, 0xfe};
 	uint8_t *system = guest->env.mem->base + SYSTEM;
 
 	for (unsigned i = 0; i < 256; i++) {
+		uint8_t handler[] = {0x68, i, 0, 0, 0, 0xe6, STOP_PORT, 0x48, 0x83, 0xc4,
+				     has_error_code(i) ? 16 : 8, 0x48, 0xcf};
 		uint64_t to = SYSTEM_LINEAR + HANDLERS + HANDLER_SIZE * i;
-		uint64_t gate[2] = {(to & 0xffff) | KERNEL_CS << 16 |
+		uint64_t gate[2] = {(to & 0xffff) | KERNEL_CS << 16 | 1ull << 32 |
 					    (i == END_VECTOR ? 0xeeull : 0x8eull) << 40 |
 					    (to >> 16 & 0xffff) << 48,
 				    to >> 32};
@@ -88,14 +112,14 @@ static void build_handlers(struct guest *guest)
 static void build_system(struct guest *guest)
 {
 	static const struct bus_ops stop_port = {stop_port_read, stop_port_write, 1, 1};
-	uint64_t gdt[] = {0, 0x00af9b000000ffff}, rsp0 = SYSTEM_LINEAR + STACK_TOP;
+	uint64_t gdt[] = {0, 0x00af9b000000ffff}, stack = SYSTEM_LINEAR + STACK_TOP;
 	uint8_t *system = guest->env.mem->base + SYSTEM;
 
 	map(guest, SYSTEM_TABLE, SYSTEM_LINEAR, SYSTEM_SIZE, SYSTEM);
 	for (uint64_t at = 0; at < SYSTEM_SIZE; at += 4096)
 		*entry_of(guest, SYSTEM_TABLE, SYSTEM_LINEAR + at) &= ~(uint64_t)PTE_USER;
 	memcpy(system + GDT, gdt, sizeof(gdt));
-	memcpy(system + TSS + 4, &rsp0, sizeof(rsp0));
+	memcpy(system + TSS + TSS_IST1, &stack, sizeof(stack));
 	build_handlers(guest);
 	bus_map(guest->env.bus, BUS_PIO, STOP_PORT, 4, &stop_port, guest, NULL);
 }
@@ -154,6 +178,11 @@ static void set_user_mode(struct x86_state *s)
 	s->seg[X86_CS].attr = attr | SEG_TYPE_CODE | SEG_L;
 }
 
+uint64_t *guest_page(struct guest *guest, uint64_t address)
+{
+	return entry_of(guest, address >= HOST_CODE ? CODE_TABLE : DATA_TABLE, address);
+}
+
 void guest_init(struct guest *guest, const struct engine *engine)
 {
 	g_autoptr(GError) error = NULL;
@@ -199,13 +228,33 @@ void guest_set_mode(struct guest *guest, enum insn_mode mode)
 	cpu_update_mode(guest->cpu);
 }
 
+void guest_set_registers(struct guest *guest, const struct host_registers *r)
+{
+	struct cpu *cpu = guest->cpu;
+
+	memcpy(cpu->gpr, r->gpr, sizeof(cpu->gpr));
+	cpu_set_rflags(cpu, r->rflags);
+	cpu->state.mxcsr = r->mxcsr;
+	memcpy(cpu->state.ymm, r->ymm, sizeof(cpu->state.ymm));
+	memcpy(cpu->state.zmm_high, r->zmm_high, sizeof(cpu->state.zmm_high));
+	memcpy(cpu->state.k, r->k, sizeof(cpu->state.k));
+	vector_note_zmm(cpu);
+	cpu->state.fpu = (struct x86_fpu){.fcw = r->x87.fcw, .fsw = r->x87.fsw, .ftw = r->x87.ftw};
+	memcpy(cpu->state.fpu.st, r->x87.st, sizeof(r->x87.st));
+}
+
+void guest_move_code(struct guest *guest, uint64_t gpa)
+{
+	guest->code_gpa = gpa;
+	map(guest, CODE_TABLE, HOST_CODE, HOST_CODE_SIZE, gpa);
+	mmu_flush(guest->cpu);
+}
+
 void guest_turn_code_page(struct guest *guest)
 {
-	guest->code_gpa += HOST_CODE_SIZE;
-	if (guest->code_gpa == CODE + CODE_SLOTS * HOST_CODE_SIZE)
-		guest->code_gpa = CODE;
-	map(guest, CODE_TABLE, HOST_CODE, HOST_CODE_SIZE, guest->code_gpa);
-	mmu_flush(guest->cpu);
+	uint64_t next = guest->code_gpa + HOST_CODE_SIZE;
+
+	guest_move_code(guest, next == CODE + CODE_SLOTS * HOST_CODE_SIZE ? CODE : next);
 }
 
 void guest_set_code(struct guest *guest, unsigned offset, const uint8_t *bytes, unsigned n)
@@ -230,27 +279,19 @@ void guest_run_steps(struct guest *guest, unsigned end, unsigned landing, unsign
 	guest->engine->get_state((struct vcpu *)guest->cpu, &outcome->state);
 }
 
-static bool has_error_code(unsigned vector)
-{
-	return vector == EXC_DF || (vector >= EXC_TS && vector <= EXC_PF) || vector == EXC_AC;
-}
-
 void guest_run_blocks(struct guest *guest, unsigned end, unsigned landing, unsigned max,
 		      struct guest_outcome *outcome)
 {
+	const struct guest_frame *frame = &guest->frame;
 	struct x86_state *s = &outcome->state;
-	const uint64_t *frame;
-	unsigned vector;
+	bool ended;
 
 	g_assert_cmpint(guest->engine->run((struct vcpu *)guest->cpu), ==, ENGINE_EXIT_KICK);
 	guest->engine->get_state((struct vcpu *)guest->cpu, s);
-	vector = (s->rip - SYSTEM_LINEAR - HANDLERS) / HANDLER_SIZE;
-	g_assert_cmpuint(vector, <, 256);
-	frame = (const uint64_t *)(guest->env.mem->base + SYSTEM +
-				   (s->gpr[X86_RSP] - SYSTEM_LINEAR));
-	outcome->error_code = has_error_code(vector) ? *frame++ : 0;
-	outcome->vector = vector == END_VECTOR ? -1 : (int)vector;
-	s->rip = frame[0] - (vector == END_VECTOR ? GUEST_END_SIZE : 0);
-	s->rflags = frame[2];
-	s->gpr[X86_RSP] = frame[3];
+	ended = frame->vector == END_VECTOR;
+	outcome->error_code = frame->error_code;
+	outcome->vector = ended ? -1 : (int)frame->vector;
+	s->rip = frame->rip - (ended ? GUEST_END_SIZE : 0);
+	s->rflags = frame->rflags;
+	s->gpr[X86_RSP] = frame->rsp;
 }

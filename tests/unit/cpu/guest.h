@@ -7,6 +7,13 @@
 #define VIV_TESTS_CPU_GUEST_H
 
 #include "cpu/x86/cpu.h"
+#include "host_run.h"
+
+/* An interrupt's stack frame, and below it what the handler has pushed. */
+struct guest_frame {
+	uint64_t vector, error_code; /* 0 where the exception has none */
+	uint64_t rip, cs, rflags, rsp, ss;
+};
 
 struct guest {
 	struct engine_env env;
@@ -15,15 +22,28 @@ struct guest {
 	uint8_t *data;	   /* host addresses of what lies at HOST_DATA in the guest */
 	uint64_t code_gpa; /* what is mapped at HOST_CODE */
 	struct x86_segment user[X86_N_SEGS];
+	/* Called from within an exception's handler, which goes on by what `frame` then says; NULL:
+	 * run() returns. */
+	void (*on_exception)(struct guest *guest, struct guest_frame *frame);
+	void *opaque;
+	struct guest_frame frame; /* of the last exception */
 };
 
 /* On one of the engines with a struct cpu. */
 void guest_init(struct guest *guest, const struct engine *engine);
+/* The page table entry of a page within 2 MiB from HOST_DATA or HOST_CODE. */
+uint64_t *guest_page(struct guest *guest, uint64_t address);
 /* Goes to user mode, 64-bit or 32-bit (compatibility). */
 void guest_set_mode(struct guest *guest, enum insn_mode mode);
-/* Maps other RAM at HOST_CODE, where nothing was written for long: the engine has no reason to
- * think of code that modifies itself. */
+void guest_set_registers(struct guest *guest, const struct host_registers *registers);
+/* Maps other RAM at HOST_CODE, from a guest-physical page on; or RAM where nothing was written for
+ * long: the engine has no reason to think of code that modifies itself. */
+void guest_move_code(struct guest *guest, uint64_t gpa);
 void guest_turn_code_page(struct guest *guest);
+static inline uint8_t *guest_code(const struct guest *guest)
+{
+	return guest->env.mem->base + guest->code_gpa;
+}
 /* Writes an instruction's bytes at HOST_CODE + offset and sets rip to it. */
 void guest_set_code(struct guest *guest, unsigned offset, const uint8_t *bytes, unsigned n);
 

@@ -3,8 +3,6 @@
 
 #include <string.h>
 
-#include "cpu/x86/vector.h"
-
 struct attempt {
 	const struct compared_code *code;
 	const struct insn_row *faulted; /* the row that raised the exception, or NULL */
@@ -115,21 +113,6 @@ static void compare_registers(struct attempt *a, const struct host_registers *h,
 		compare_x87(a, h, &g->fpu);
 }
 
-static void load_guest(struct guest *guest, const struct host_registers *r)
-{
-	struct cpu *cpu = guest->cpu;
-
-	memcpy(cpu->gpr, r->gpr, sizeof(cpu->gpr));
-	cpu_set_rflags(cpu, r->rflags);
-	cpu->state.mxcsr = r->mxcsr;
-	memcpy(cpu->state.ymm, r->ymm, sizeof(cpu->state.ymm));
-	memcpy(cpu->state.zmm_high, r->zmm_high, sizeof(cpu->state.zmm_high));
-	memcpy(cpu->state.k, r->k, sizeof(cpu->state.k));
-	vector_note_zmm(cpu);
-	cpu->state.fpu = (struct x86_fpu){.fcw = r->x87.fcw, .fsw = r->x87.fsw, .ftw = r->x87.ftw};
-	memcpy(cpu->state.fpu.st, r->x87.st, sizeof(r->x87.st));
-}
-
 static void write_code(struct guest *guest, const struct compared_code *code)
 {
 	guest_set_code(guest, code->offset + code->len, GUEST_END, GUEST_END_SIZE);
@@ -149,7 +132,7 @@ static void run_guest(const struct guest_engine *engine, const struct compared_c
 	for (unsigned i = 0; i < engine->times; i++) {
 		memcpy(guest->data, data, HOST_DATA_SIZE);
 		guest_set_mode(guest, code->is32 ? INSN_MODE_32 : INSN_MODE_64);
-		load_guest(guest, &code->registers);
+		guest_set_registers(guest, &code->registers);
 		guest->cpu->state.rip = HOST_CODE + code->offset;
 		engine->run(guest, code->offset + code->len, code->landing, code->max, outcome);
 	}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Programs that T1 once ran differently from T0: what fuzz_jit finds becomes a row here. The steps
+ * of a row run one after another on the same pair, all at HOST_CODE + 0x100. rdx is the first data
+ * page, rsp another, rax and rbx are equal.
+ */
+#include <string.h>
+
+#include "cpu/jit/jit_int.h"
+#include "engine_pair.h"
+
+struct step {
+	const char *hex;
+	unsigned place;
+	bool rewritten;
+	unsigned others; /* so many other places are used before */
+};
+
+static const struct jit_case {
+	const char *what;
+	struct step steps[3];
+} cases[] = {
+	/* cmp eax, ebx; mov eax, 5; mov ecx, [rdx]; sete dl; cmp cl, cl */
+	{"registers of a recipe written before it is needed", {{"39d8b8050000008b0a0f94c238c9"}}},
+	/* lea rax, [L]; push rax; push rcx; pop rcx; sub al, 0xb3; ret; L: setb bl */
+	{"flags over an indirect branch of a group",
+	 {{"488d0506000000505159"
+	   "2cb3c3"
+	   "0f92c3"}}},
+	/* cmp al, al; mov ecx, [rdx]; imul ecx, ecx */
+	{"flags that a multiplication leaves", {{"38c08b0a0fafc9"}}},
+	{"flags that a division leaves", {{"b90700000031d28b0424f7f1"}}},
+	/* mov rax, 1 << 63; push rax; ret */
+	{"return to what is not canonical", {{"48b8000000000000008050c3"}}},
+	/* mov rax, 1 << 63; jmp rax */
+	{"jump to what is not canonical", {{"48b80000000000000080ffe0"}}},
+	/* push -1 & ~TF & ~IOPL...; popf; xor eax, eax; pushf; pop rcx */
+	{"PUSHF after POPF", {{"68d70800009d31c09c59"}}},
+	/* lea rax, [L]; jmp rax; L: xor eax, eax: then as another page, with setb bl */
+	{"another page at a target whose code sets flags",
+	 {{"909090488d0502000000ffe031c0"}, {"38c0f9488d0502000000ffe00f92c3", 1}}},
+	{"another code at a target of compared code that sets flags",
+	 {{"31c031c90fb6c0", 2, true}, {"0f92c30fb6c090", 2}, {"31c031c90fb6c0", 2}}},
+	{"compared code that is compared no longer", {{"31c0", 3, true}, {"31c9", 3, false, 300}}},
+};
+
+static struct engine_pair *pair;
+
+static void make_program(struct insn_program *p, const char *hex)
+{
+	memset(p, 0, sizeof(*p));
+	p->offset = 0x100;
+	for (; *hex; hex += 2)
+		p->bytes[p->len++] =
+			g_ascii_xdigit_value(hex[0]) << 4 | g_ascii_xdigit_value(hex[1]);
+	memcpy(p->bytes + p->len, GUEST_END, GUEST_END_SIZE);
+	p->len += GUEST_END_SIZE;
+	sample_seed(1, 1, 1);
+	sample_registers(&p->registers);
+	p->registers.gpr[X86_RAX] = p->registers.gpr[X86_RBX] = 0x1234;
+	p->registers.gpr[X86_RDX] = HOST_DATA;
+	p->registers.gpr[X86_RSP] = HOST_DATA + 0x3800;
+	p->registers.rflags = RFLAGS_FIXED | RFLAGS_CF | RFLAGS_AF | RFLAGS_SF;
+}
+
+static void try_step(const struct step *step)
+{
+	g_autoptr(GString) why = g_string_new(NULL);
+	struct pair_options options = {PAIR_USER, 1, step->place, step->rewritten};
+	struct insn_program p;
+
+	make_program(&p, "90");
+	for (unsigned i = 0; i < step->others; i++) {
+		struct pair_options elsewhere = {PAIR_USER, 1, 100 + i, true};
+
+		g_assert_cmpint(engine_pair_try(pair, &p, &elsewhere, why), ==, PAIR_SAME);
+	}
+	make_program(&p, step->hex);
+	if (engine_pair_try(pair, &p, &options, why) != PAIR_SAME)
+		g_test_message("%s:%s", step->hex, why->str);
+	g_assert_cmpstr(why->str, ==, "");
+}
+
+static void test_case(gconstpointer data)
+{
+	const struct jit_case *c = data;
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(c->steps) && c->steps[i].hex; i++)
+		try_step(&c->steps[i]);
+}
+
+/* Instructions that T0 runs for a region are decoded when they first come up, in what room there
+ * is. */
+static void test_no_room(void)
+{
+	/* test al, al; jz over: cpuid; over: INT 80h */
+	static const uint8_t program[] = {0x84, 0xc0, 0x74, 2, 0x0f, 0xa2, 0xcd, 0x80};
+	g_autofree struct guest_outcome *outcome = g_new0(struct guest_outcome, 1);
+	struct host_registers r;
+	struct guest guest = {0};
+
+	guest_init(&guest, &engine_soft);
+	jit_set_threshold(guest.cpu, 1);
+	if (!guest.cpu->jit.cache)
+		return;
+	sample_seed(1, 1, 2);
+	sample_registers(&r);
+	guest_set_code(&guest, 0, program, sizeof(program));
+	for (unsigned i = 0; i < 2; i++) {
+		r.gpr[X86_RAX] = i;
+		guest_set_registers(&guest, &r);
+		guest_set_mode(&guest, INSN_MODE_64);
+		guest.cpu->state.rip = HOST_CODE;
+		guest_run_blocks(&guest, 0, 0, 0, outcome);
+		g_assert_cmpint(outcome->vector, ==, -1);
+		guest.cpu->jit.cache->meta_used = JIT_META_SIZE - 64;
+	}
+	g_assert_cmphex(outcome->state.gpr[X86_RAX], !=, 1); /* CPUID has run */
+}
+
+int main(int argc, char **argv)
+{
+	int status;
+
+	g_test_init(&argc, &argv, NULL);
+	host_init();
+	sample_set_mode(INSN_MODE_64);
+	pair = engine_pair_new();
+	for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+		g_autofree char *path = g_strdup_printf("/jit/case/%s", cases[i].what);
+
+		g_test_add_data_func(path, &cases[i], test_case);
+	}
+	g_test_add_func("/jit/no room for records", test_no_room);
+	status = g_test_run();
+	engine_pair_free(pair);
+	return status;
+}
