@@ -130,7 +130,7 @@ static void test_calls(void)
 		guest_set_code(&guest, p->offset, p->bytes, p->len);
 		guest_run_blocks(&guest, 0, 0, 0, outcome);
 	}
-	/* access, group, page, second, step, fault, load_x87 */
+	/* access, group, page twice, second, step, fault, load_x87 */
 	g_assert_cmpuint(check_calls(cache, 0, cache->code_start), ==, 8);
 	g_assert_cmpuint(cache->used - cache->code_start, >, 100000);
 	for (unsigned i = 0; i < cache->regions->len; i++) {

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the files that emit a region's code share; README.md says what holds between instructions. */
+#ifndef VIV_CPU_JIT_TRANSLATE_H
+#define VIV_CPU_JIT_TRANSLATE_H
+
+#include "cpu/jit/region.h"
+
+#define GPR(n)	   MEM_GS(GS_GPR(n))
+#define JIT(field) MEM_GS(GS(jit.field))
+
+static inline bool is_displaced(unsigned reg)
+{
+	return reg == SCRATCH0 || reg == SCRATCH1;
+}
+
+/* access.c */
+
+struct jit_insn *insn_record(struct jit_ctx *c, unsigned i);
+/* Where flags are when a slow path is entered: what a recipe gives, its stub has put into the host's. */
+enum flags_place record_flags(const struct jit_ctx *c);
+/* The effective address, without the segment's base. */
+void emit_ea(struct jit_ctx *c, const struct insn *insn, unsigned to);
+void emit_segment(struct jit_ctx *c, unsigned i, unsigned size);
+/* Checks the address in SCRATCH0. Afterwards the distance to the host's is in SCRATCH1, and with `keep`
+ * the address still in SCRATCH0. `stack`: it is looked for where the stack's page was last. */
+void emit_check(struct jit_ctx *c, unsigned i, const struct access_plan *a, bool keep, bool stack);
+/* The page at `reg` to SCRATCH1 as the distance to the host's address, if it has all RCX elements;
+ * `slow` gets two branches for where it has not. */
+void emit_check_run(struct jit_ctx *c, unsigned reg, unsigned size, bool write, uint8_t **slow);
+/*
+ * The memory operand of instruction i, where the host has it. It is made of SCRATCH0 and SCRATCH1, but
+ * leaves SCRATCH1 free where the instruction has an operand to be put there.
+ */
+struct host_mem emit_operand(struct jit_ctx *c, unsigned i);
+/* What is pushed or popped at [reg + disp], and the scratch register that is still free then. */
+struct host_mem emit_stack(struct jit_ctx *c, unsigned i, unsigned reg, int disp);
+unsigned stack_scratch(const struct jit_ctx *c, const struct host_mem *m);
+void emit_cold_address(struct jit_ctx *c, const struct cold *cold, unsigned size, bool write,
+		       unsigned to, const uint8_t *resume);
+void emit_cold_access(struct jit_ctx *c, const struct cold *cold);
+
+/* edges.c */
+
+/* Code out of line that `jump` leads to; the flags are where they are now. */
+struct cold *cold_new(struct jit_ctx *c, enum cold_kind kind, uint8_t *jump);
+struct jit_exit *exit_new(struct jit_ctx *c, uint64_t rip, bool plain);
+/* `jump` leaves for rip, where the flags `live` are read. */
+void emit_goto(struct jit_ctx *c, uint8_t *jump, uint64_t rip, uint8_t live);
+/* To the rip in SCRATCH0. */
+void emit_indirect(struct jit_ctx *c, unsigned i, int32_t rsp_moved);
+void emit_entries(struct jit_ctx *c);
+void emit_cold(struct jit_ctx *c, const struct cold *cold);
+
+/* system.c */
+
+void emit_swapgs(struct jit_ctx *c);
+void emit_cli(struct jit_ctx *c, unsigned i);
+void emit_sti(struct jit_ctx *c, unsigned i);
+void emit_pushf(struct jit_ctx *c, unsigned i);
+void emit_ac(struct jit_ctx *c, unsigned i);
+
+/* translate.c */
+
+/* The host address of the code page's byte. */
+const uint8_t *host_code(const struct jit_ctx *c, unsigned offset);
+/* What pushes and pops do to the stack pointer. */
+void move_rsp(struct jit_ctx *c, int by);
+
+#endif
