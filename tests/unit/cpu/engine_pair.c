@@ -403,8 +403,9 @@ static void compare_end(GString *why, struct machine *a, struct machine *b)
 		/* The accessed bit may be set ahead of an access (SDM volume 3, 4.8). */
 		entries_a[i] |= entries_b[i] & PTE_ACCESSED;
 	}
-	/* Misaligned vectors are refused before or after the page is looked at. */
-	if (!has_raised(a, EXC_GP))
+	/* Misaligned vectors, and MMX where an x87 exception waits, are refused before or after the page
+	 * is looked at. */
+	if (!has_raised(a, EXC_GP) && !has_raised(a, EXC_MF))
 		compare_words(why, "page table", entries_a, entries_b, PROGRAM_PAGES);
 }
 
