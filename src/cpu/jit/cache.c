@@ -279,8 +279,10 @@ void cache_link(struct jit_exit *exit, struct jit_region *to)
 			       : exit->forward	? to->forward_entry
 						: to->entry;
 
+	if (exit->flags_in_memory && to->memory_entry)
+		emit_patch(exit->jump, exit->from->to_rx, to->memory_entry);
 	/* The other page may be mapped anew, with code there that does read them. */
-	if (exit->plain || (!exit->flags_in_host && (to->flags_live || exit->other_page)))
+	else if (exit->plain || (!exit->flags_in_host && (to->flags_live || exit->other_page)))
 		emit_patch(exit->fixed, exit->from->to_rx, entry);
 	else
 		emit_patch(exit->jump, exit->from->to_rx, entry);

@@ -36,6 +36,7 @@ void emit_goto(struct jit_ctx *c, uint8_t *jump, uint64_t rip, uint8_t live)
 	if (!live)
 		cold->flags.place = FLAGS_DEAD;
 	exit->flags_in_host = cold->flags.place == FLAGS_HOST || cold->flags.place == FLAGS_DEAD;
+	exit->flags_in_memory = cold->flags.place == FLAGS_MEMORY;
 	cold->record = exit;
 }
 
@@ -67,7 +68,7 @@ static uint8_t *emit_branch_on(struct jit_ctx *c, int32_t offset, bool if_zero)
 	struct emit *e = &c->e;
 	uint8_t *taken;
 
-	if (!c->region->flags_live) {
+	if (c->flags.place != FLAGS_HOST) {
 		emit_cmp8_imm(e, MEM_GS(offset), 0);
 		return emit_jcc(e, if_zero ? CC_E : CC_NE);
 	}
@@ -150,10 +151,21 @@ static void emit_compare(struct jit_ctx *c)
 	}
 }
 
+/* Whether an instruction of the region wants flags from before it; they may be alive because of what
+ * is behind the region, too. */
+static bool reads_flags(const struct jit_ctx *c)
+{
+	for (unsigned i = 0; i < c->n && c->in[i].live_in; i++)
+		if (c->in[i].fx.class <= JIT_JCC && c->in[i].fx.class != JIT_STEP &&
+		    flags_needs(&c->in[i]))
+			return true;
+	return false;
+}
+
 void emit_entries(struct jit_ctx *c)
 {
 	struct jit_region *region = c->region;
-	uint8_t *fix, *enter;
+	uint8_t *fix, *enter = NULL;
 
 	region->indirect_entry = emit_here(&c->e);
 	emit_verify_target(c);
@@ -168,14 +180,23 @@ void emit_entries(struct jit_ctx *c)
 		thunks_emit_fix(&c->e);
 		emit_patch_here(&c->e, fix);
 	}
-	enter = emit_jmp(&c->e);
-	region->cross_entry = emit_here(&c->e);
+	if (region->flags_live && !c->compared && !reads_flags(c)) {
+		region->entry = region->forward_entry = region->cross_entry = emit_here(&c->e);
+		flags_save(c);
+		region->memory_entry = emit_here(&c->e);
+	} else {
+		enter = emit_jmp(&c->e);
+		region->cross_entry = emit_here(&c->e);
+	}
 	cold_new(c, COLD_PAGE,
 		 emit_branch_on(c, GS(jit.page_ok) + region->page_slot, true));
-	emit_patch_here(&c->e, enter);
-	region->entry = emit_here(&c->e);
+	if (!region->memory_entry) {
+		emit_patch_here(&c->e, enter);
+		region->entry = emit_here(&c->e);
+	}
 	cold_new(c, COLD_LEAVE, emit_branch_on(c, GS(attention), false));
-	region->forward_entry = emit_here(&c->e);
+	if (!region->memory_entry)
+		region->forward_entry = emit_here(&c->e);
 	if (c->uses_vectors) {
 		struct cold *cold = cold_new(c, COLD_VECTORS,
 					     emit_branch_on(c, GS(jit.vectors_live), true));
@@ -262,6 +283,7 @@ void emit_cold(struct jit_ctx *c, const struct cold *cold)
 		emit_cold_indirect(c, cold);
 		break;
 	case COLD_PAGE:
+		flags_restore(c, &cold->flags);
 		emit_store32_imm(&c->e, JIT(site), meta_ref(c->cache, c->region));
 		emit_jmp_to(&c->e, c->cache->thunk.page);
 		break;
@@ -276,6 +298,7 @@ void emit_cold(struct jit_ctx *c, const struct cold *cold)
 		emit_jmp_to(&c->e, c->cache->thunk.second);
 		break;
 	case COLD_LEAVE:
+		flags_restore(c, &cold->flags);
 		emit_mov_imm(&c->e, SCRATCH0, c->region->rip);
 		emit_jmp_to(&c->e, c->cache->thunk.exit_at);
 		break;
@@ -292,6 +315,7 @@ void emit_cold(struct jit_ctx *c, const struct cold *cold)
 							   : c->cache->thunk.load_vectors);
 		break;
 	case COLD_X87:
+		flags_restore(c, &cold->flags);
 		EMIT(&c->e, 0x4c, 0x8d, 0x15); /* lea r10, [rip + back] */
 		emit32(&c->e, cold->back - (emit_here(&c->e) + 4));
 		emit_jmp_to(&c->e, c->cache->thunk.load_x87);

@@ -132,6 +132,12 @@ static bool recipe_lasts(const struct jit_ctx *c, unsigned at)
 	return true;
 }
 
+void flags_save(struct jit_ctx *c)
+{
+	emit_save(&c->e);
+	c->flags.place = FLAGS_MEMORY;
+}
+
 void flags_clobber(struct jit_ctx *c, unsigned i)
 {
 	if (c->flags.place != FLAGS_HOST)
@@ -141,8 +147,7 @@ void flags_clobber(struct jit_ctx *c, unsigned i)
 	} else if (c->flags.producer >= 0 && recipe_lasts(c, i)) {
 		c->flags.place = FLAGS_RECIPE;
 	} else {
-		emit_save(&c->e);
-		c->flags.place = FLAGS_MEMORY;
+		flags_save(c);
 	}
 }
 

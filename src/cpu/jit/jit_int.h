@@ -94,7 +94,7 @@ struct jit_exit {
 	uint8_t *fixed;		/* the stub's jump once flags are in the host's */
 	uint64_t rip;
 	bool other_page;
-	bool flags_in_host;
+	bool flags_in_host, flags_in_memory;
 	uint32_t mode_key; /* of the region that it leads to */
 	bool forward; /* in the same page: no loop is closed by it alone */
 	bool plain;   /* a group's check failed: to a region without groups, by `fixed` only */
@@ -139,6 +139,7 @@ struct jit_region {
 	uint32_t page_slot;
 	struct jit_source sources[JIT_MAX_SOURCES]; /* the first is its own page */
 	unsigned n_sources;
+	const uint8_t *memory_entry;   /* with the flags in cpu->flags; NULL: there is none */
 	const uint8_t *verified_entry; /* for an indirect branch that means this region */
 	const uint8_t *entry, *forward_entry, *cross_entry, *indirect_entry;
 	bool plain; /* has no groups of accesses */

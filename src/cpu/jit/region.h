@@ -123,6 +123,8 @@ void group_accesses(struct jit_ctx *c);
  * and before code that needs the guest's there. */
 void flags_clobber(struct jit_ctx *c, unsigned i);
 void flags_need(struct jit_ctx *c);
+/* Brings them from the host's to cpu->flags. */
+void flags_save(struct jit_ctx *c);
 /* Whether the instruction has to find the guest's flags in the host's. */
 bool flags_needs(const struct decoded *d);
 /* To be called before an instruction's operands are looked up: a recipe may take the scratch register
