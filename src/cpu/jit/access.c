@@ -200,7 +200,6 @@ static void emit_constant_check(struct jit_ctx *c, unsigned i, const struct acce
 	struct cold *cold;
 
 	c->delta_held = -1;
-	emit_mov_imm(e, SCRATCH0, address);
 	if (page == (uint64_t)(int32_t)page) {
 		emit_rm(e, true, 0x81, 7, MEM_GS(entry)); /* cmp */
 		emit32(e, page);
@@ -210,9 +209,58 @@ static void emit_constant_check(struct jit_ctx *c, unsigned i, const struct acce
 	}
 	cold = cold_new(c, COLD_ACCESS, emit_jcc(e, CC_NE));
 	cold->record = record;
-	cold->restored = true;
+	cold->constant = true;
+	cold->address = address;
 	emit_load64(e, SCRATCH1, MEM_GS(entry + offsetof(struct tlb_entry, delta)));
 	record->resume = emit_here(e);
+}
+
+/* Whether an instruction leaves SCRATCH0 alone while that has the distance of a group. */
+static bool keeps_delta(const struct decoded *d, int group)
+{
+	const struct access_plan *operand = &d->access[ACCESS_OPERAND];
+	const struct access_plan *stack = &d->access[ACCESS_STACK];
+
+	if (d->displaced || d->fetches || d->crosses || d->fx.x87 ||
+	    (operand->size && operand->group != group) || (stack->size && stack->group != group))
+		return false;
+	switch (d->fx.class) {
+	case JIT_COPY:
+		return !(d->insn.flags & INSN_MEM) || operand->size;
+	case JIT_PUSH:
+		return !operand->size;
+	case JIT_POP:
+	case JIT_NOP:
+	case JIT_JCC:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* Whether the distance has to be fetched again for a later member of the group that i leads. */
+static bool is_lost_before_last(const struct jit_ctx *c, unsigned i, int group)
+{
+	unsigned left = c->groups[group].members;
+	bool kept = true;
+
+	for (unsigned k = i; k < c->n && left; k++) {
+		const struct decoded *d = &c->in[k];
+
+		/* What some need the scratch registers for before their own access. */
+		if (d->crosses || d->fx.class == JIT_PUSHF || d->fx.class == JIT_CALL_IND)
+			kept = false;
+		for (unsigned a = 0; a < N_ACCESSES; a++) {
+			if (d->access[a].group != group || !d->access[a].size)
+				continue;
+			if (!d->access[a].leads &&
+			    (!kept || (a == ACCESS_STACK && d->access[ACCESS_OPERAND].size)))
+				return true;
+			left--;
+		}
+		kept &= keeps_delta(d, group);
+	}
+	return false;
 }
 
 /* The check of all accesses of a group, ahead of the first; `first` is its operand. */
@@ -227,7 +275,10 @@ static void emit_group_check(struct jit_ctx *c, unsigned i, const struct access_
 
 	flags_clobber(c, i);
 	first.disp += group->low - a->offset;
-	emit_lea64(&c->e, SCRATCH0, first);
+	if (first.disp || first.index != NO_REG)
+		emit_lea64(&c->e, SCRATCH0, first);
+	else
+		emit_mov64(&c->e, SCRATCH0, first.base);
 	cold = emit_look_up(c, COLD_GROUP, size, group->write, stack);
 	*record = (struct jit_group){.region = c->region,
 				     .size = size,
@@ -240,7 +291,9 @@ static void emit_group_check(struct jit_ctx *c, unsigned i, const struct access_
 		    stack ? JIT(stack[c->class][group->write].delta)
 			  : MEM_GS_AT(SCRATCH1, deltas(c, group->write)));
 	record->resume = emit_here(&c->e);
-	emit_store64(&c->e, JIT(deltas[a->group]), SCRATCH0);
+	c->groups[a->group].stored = is_lost_before_last(c, i, a->group);
+	if (c->groups[a->group].stored)
+		emit_store64(&c->e, JIT(deltas[a->group]), SCRATCH0);
 	c->delta_held = a->group;
 }
 
@@ -256,6 +309,7 @@ static struct host_mem emit_grouped(struct jit_ctx *c, unsigned i, const struct 
 	if (a->leads) {
 		emit_group_check(c, i, a, m);
 	} else if (c->delta_held != a->group) {
+		g_assert(c->groups[a->group].stored);
 		emit_load64(&c->e, SCRATCH0, JIT(deltas[a->group]));
 		c->delta_held = a->group;
 	}
@@ -280,6 +334,9 @@ struct host_mem emit_operand(struct jit_ctx *c, unsigned i)
 	bool simple = insn->base < INSN_ZERO && !is_displaced(m.base) &&
 		      insn->index == INSN_ZERO && insn->seg == INSN_SEG_NONE &&
 		      insn->addrsize == 8 && !c->in[i].displaced;
+	bool plain = insn->base < INSN_ZERO && !is_displaced(m.base) && insn->index < INSN_ZERO &&
+		     !is_displaced(insn->index / 8) && insn->seg == INSN_SEG_NONE &&
+		     insn->addrsize == 8;
 
 	if (is_grouped(c, a)) {
 		if (insn->index != INSN_ZERO) {
@@ -290,7 +347,22 @@ struct host_mem emit_operand(struct jit_ctx *c, unsigned i)
 	}
 	flags_clobber(c, i);
 	if (is_constant(insn) && constant_address(c, insn) % 4096 <= 4096 - a->size) {
-		emit_constant_check(c, i, a, constant_address(c, insn));
+		uint64_t address = constant_address(c, insn);
+
+		emit_constant_check(c, i, a, address);
+		if (address == (uint64_t)(int32_t)address && !c->in[i].displaced) {
+			m = MEM_AT(SCRATCH1);
+			m.disp = address;
+			return m;
+		}
+		emit_mov_imm(&c->e, SCRATCH0, address);
+	} else if (plain && !simple) {
+		m.index = insn->index / 8;
+		m.scale = insn->scale;
+		emit_ea(c, insn, SCRATCH0);
+		emit_check(c, i, a, false, false);
+		/* Computed anew, it need not wait for the TLB's tag. */
+		emit_lea64(&c->e, SCRATCH0, m);
 	} else {
 		emit_ea(c, insn, SCRATCH0);
 		emit_segment(c, i, a->size);
@@ -387,7 +459,9 @@ void emit_cold_address(struct jit_ctx *c, const struct cold *cold, unsigned size
 		emit_jmp_to(e, resume);
 		emit_patch_here(e, miss);
 	}
-	if (!cold->restored)
+	if (cold->constant)
+		emit_mov_imm(e, SCRATCH0, cold->address);
+	else
 		emit_rm(e, true, 0x33, SCRATCH0, MEM_GS_AT(SCRATCH1, cold->tags));
 }
 

@@ -23,7 +23,7 @@ struct access_plan {
 struct group {
 	uint16_t base, index; /* values the address is made of (group.c) */
 	uint8_t scale;
-	bool write, closed;
+	bool write, closed, stored; /* stored: its distance is in jit.deltas[] */
 	uint8_t members;
 	int32_t low, high; /* bytes of all accesses, as `offset` */
 	unsigned leader;   /* instruction */
@@ -65,7 +65,8 @@ struct cold {
 	const uint8_t *back;
 	void *record; /* struct jit_insn or jit_exit */
 	bool stack;    /* it was looked for in the stack's entry only */
-	bool restored; /* the address is in SCRATCH0 already; else XORed with the tag */
+	bool constant; /* the address is `address`; else it is in SCRATCH0, XORed with the tag */
+	uint64_t address;
 	int32_t tags; /* offset of the TLB's tags from gs */
 };
 
