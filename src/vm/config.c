@@ -144,7 +144,7 @@ static bool set_engine(void *target, const char *value, GError **error)
 		config->engine = engines[i].engine;
 		return true;
 	}
-	return refuse(error, "'%s' is not an engine; use auto, soft or kvm", value);
+	return refuse(error, "'%s' is not an engine; use auto, soft, interp or kvm", value);
 }
 
 static bool set_gdb(void *target, const char *value, GError **error)
@@ -168,12 +168,12 @@ const struct option_row vm_config_options[] = {
 	{"cpus", 0, "N", "processors; without it: 1", set_cpus},
 	{"cpu", 0, "MODEL[,...]",
 	 "what the processors are; ,+FEATURE and ,-FEATURE change it;\nhelp lists both; without "
-	 "it: host",
+	 "it: default",
 	 set_cpu},
 	{"disk", 0, "FILE[,ro]",
 	 "raw disk image (virtio-blk); ,ro makes it read-only;\nmay be given several times",
 	 set_disk},
-	{"engine", 0, "ENGINE", "what runs the guest's code: auto, soft or kvm; auto measures",
+	{"engine", 0, "ENGINE", "what runs the guest's code: auto, soft, interp or kvm; auto\nmeasures",
 	 set_engine},
 	{"gdb", 0, "ADDRESS", "serve gdb at unix:PATH or tcp:127.0.0.1:PORT", set_gdb},
 	{"gdb-wait", 0, NULL, "with --gdb: run nothing before gdb says so", set_gdb_wait},
