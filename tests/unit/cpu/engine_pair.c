@@ -62,11 +62,11 @@ static uint64_t mix(uint64_t hash, uint64_t v)
 
 static uint64_t hash_bytes(const void *bytes, size_t n)
 {
-	const uint64_t *words = bytes;
+	const uint8_t *p = bytes;
 	uint64_t hash = 0;
 
 	for (size_t i = 0; i < n / 8; i++)
-		hash = mix(hash, words[i]);
+		hash = mix(hash, le64_load(p + 8 * i));
 	return hash;
 }
 
