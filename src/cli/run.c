@@ -221,6 +221,8 @@ static int run_config(const struct vm_config *config, const struct run_options *
 	vm_get_stats(run.vm, &run.stats);
 	run.report = g_string_new(NULL);
 	vm_report(run.vm, run.report);
+	if (!error)
+		vm_list_regions(run.vm, &error);
 	vm_free(run.vm);
 	terminal_restore();
 	if (options->stats)

@@ -34,6 +34,8 @@ struct vm_config {
 	unsigned n_disks;
 	char *gdb; /* address to serve gdb at; NULL: none */
 	bool gdb_wait;
+	bool perf_map;
+	char *dump_regions; /* file for a listing of what was translated; NULL: none */
 };
 
 void vm_config_init(struct vm_config *config);

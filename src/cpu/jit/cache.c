@@ -85,6 +85,7 @@ bool jit_new(struct cpu *cpu, GError **error)
 		return false;
 	}
 	thunks_emit(cache);
+	listing_map_thunks(cpu);
 	cpu->jit.self = cpu;
 	cpu->jit.code = cache->rx;
 	cpu->jit.host_mxcsr = 0x1f80;
