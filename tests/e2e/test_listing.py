@@ -70,6 +70,16 @@ def test_perf_map_opens_nothing_that_is_there(viv, loop, tmp_path):
     path.unlink()
 
 
+def test_code_cache_is_what_perf_takes_for_jitted(start_monitor):
+    """perf looks into its map for anonymous memory only; and no page is writable and executable."""
+    guest = start_monitor("--engine", "soft", "--perf-map")
+    maps = pathlib.Path(f"/proc/{guest.process.pid}/maps").read_text()
+    pathlib.Path(f"/tmp/perf-{guest.process.pid}.map").unlink()
+    code = [line for line in maps.splitlines() if " r-xs " in line and "/dev/zero" in line]
+    assert len(code) == 1, maps
+    assert "rwx" not in maps
+
+
 def test_regions_are_listed_and_disassembled(viv, loop, tmp_path):
     kernel, address = loop
     listing = tmp_path / "regions"

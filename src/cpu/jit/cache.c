@@ -6,7 +6,6 @@
  */
 #include <inttypes.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "base/error.h"
 #include "cpu/jit/jit_int.h"
@@ -36,24 +35,22 @@ static void reset_targets(struct cpu *cpu)
 	}
 }
 
-static void *map(int fd, int prot)
-{
-	void *p = mmap(NULL, JIT_CODE_SIZE, prot, MAP_SHARED | MAP_NORESERVE, fd, 0);
-
-	return p == MAP_FAILED ? NULL : p;
-}
-
-/* The same pages twice, so that none is writable and executable. */
+/* The same pages twice, so that none is writable and executable. They are nameless: of a memfd's, perf
+ * would not look for names in its map. */
 static bool map_code(struct jit_cache *cache)
 {
-	int fd = memfd_create("viv-code", MFD_CLOEXEC);
+	void *rx;
 
-	if (fd >= 0 && ftruncate(fd, JIT_CODE_SIZE) == 0) {
-		cache->rw = map(fd, PROT_READ | PROT_WRITE);
-		cache->rx = map(fd, PROT_READ | PROT_EXEC);
-	}
-	if (fd >= 0)
-		close(fd);
+	cache->rw = mmap(NULL, JIT_CODE_SIZE, PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (cache->rw == MAP_FAILED)
+		cache->rw = NULL;
+	/* Of a size of 0 that makes another mapping (mremap(2)). */
+	rx = cache->rw ? mremap(cache->rw, 0, JIT_CODE_SIZE, MREMAP_MAYMOVE) : MAP_FAILED;
+	if (rx != MAP_FAILED)
+		cache->rx = rx;
+	if (cache->rx && mprotect(cache->rx, JIT_CODE_SIZE, PROT_READ | PROT_EXEC))
+		return false;
 	cache->meta = mmap(NULL, JIT_META_SIZE, PROT_READ | PROT_WRITE,
 			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (cache->meta == MAP_FAILED)
