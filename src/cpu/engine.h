@@ -81,6 +81,7 @@ struct engine_env {
 	unsigned n_vcpus;
 	/* Where the engine names the code that it makes, for Linux's perf; NULL: nowhere. */
 	FILE *perf_map;
+	bool sample; /* report() is to say where CPU time went */
 	void *engine_vm; /* the engine's own, made by its first vCPU and freed by its last; NULL before */
 };
 

@@ -35,6 +35,7 @@ struct vm_config {
 	char *gdb; /* address to serve gdb at; NULL: none */
 	bool gdb_wait;
 	bool perf_map;
+	bool sample; /* vm_report() is to say where CPU time went */
 	char *dump_regions; /* file for a listing of what was translated; NULL: none */
 };
 

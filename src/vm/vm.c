@@ -198,6 +198,7 @@ static bool create_vcpus(struct vm *vm, GError **error)
 		.model = &vm->config->cpu,
 		.n_vcpus = vm->config->n_vcpus,
 		.perf_map = vm->listing.perf_map,
+		.sample = vm->config->sample,
 	};
 	vm->vcpus = vcpus_new(vm->engine, &vm->engine_env, &owner, error);
 	return vm->vcpus != NULL;

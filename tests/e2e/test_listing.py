@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from conftest import BUILD, PM1A_CNT
+from conftest import BUILD, PM1A_CNT, ROOT
 
 # Runs the loop often enough to be translated, then switches the machine off.
 LOOP = f"""
@@ -103,6 +103,26 @@ def test_regions_are_listed_and_disassembled(viv, loop, tmp_path):
     everything = subprocess.run([BUILD / "tools/regions", listing], capture_output=True, text=True,
                                 check=True, timeout=60).stdout
     assert everything.count("\nregion ") == text.count("\nregion ")
+
+
+def test_samples_of_cpu_time(viv, tmp_path):
+    """A guest that only computes is mostly in translated code; the interpreter has no such line."""
+    kernel = tmp_path / "compute"
+    subprocess.run(["gcc", "-O2", "-ffreestanding", "-nostdlib", "-static", "-mgeneral-regs-only",
+                    "-mno-red-zone", "-fno-stack-protector", "-fno-pie", "-no-pie",
+                    "-Wl,-Ttext=0x200000", "-Wl,--build-id=none", f"-DPM1A_CNT={PM1A_CNT}",
+                    "-o", kernel, ROOT / "tests/bench/compute.c"], check=True)
+    shares = r"vCPU 0: of (\d+) samples of CPU time ([\d.]+) % in translated code, " \
+        r"([\d.]+) % translating, ([\d.]+) % on T0"
+    process, output = run(viv, kernel, "--engine", "soft", "--stats")
+    found = re.search(shares, output)
+    assert process.returncode == 0 and found, output
+    count, code, translator, rest = map(float, found.groups())
+    assert count >= 5 and code > 50 and abs(code + translator + rest - 100) < 0.5, output
+    _, output = run(viv, kernel, "--engine", "soft")
+    assert "samples" not in output
+    _, output = run(viv, kernel, "--engine", "interp", "--stats")
+    assert "MIPS" in output and "samples" not in output
 
 
 def test_full_disk(viv, loop):

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "cpu/jit/jit_int.h"
+#include "cpu/jit/sample.h"
 #include "cpu/x86/model.h"
 
 /* Not canonical. */
@@ -421,6 +422,7 @@ void jit_report(const struct cpu *cpu, GString *out)
 
 	if (!cache)
 		return;
+	sample_report(cpu, out);
 	g_string_append_printf(
 		out,
 		"vCPU %u: %" PRIu64 " blocks run on T0, %" PRIu64 " entries into translated code; %" PRIu64

@@ -582,7 +582,7 @@ static void emit_body(struct jit_ctx *c)
 	region->cold_end = emit_here(&c->e);
 }
 
-struct jit_region *region_translate(struct cpu *cpu, uint64_t gpa, bool plain)
+static struct jit_region *translate(struct cpu *cpu, uint64_t gpa, bool plain)
 {
 	struct jit_cache *cache = cpu->jit.cache;
 	g_autofree struct jit_ctx *c = g_new(struct jit_ctx, 1);
@@ -631,5 +631,15 @@ struct jit_region *region_translate(struct cpu *cpu, uint64_t gpa, bool plain)
 	cpu->jit.count.regions++;
 	cache_enter(cpu, region);
 	listing_map_region(cpu, region);
+	return region;
+}
+
+struct jit_region *region_translate(struct cpu *cpu, uint64_t gpa, bool plain)
+{
+	struct jit_region *region;
+
+	cpu->jit.translating = true;
+	region = translate(cpu, gpa, plain);
+	cpu->jit.translating = false;
 	return region;
 }
