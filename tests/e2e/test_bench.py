@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What ./dev bench makes of times: ratios, means, and what it says of times that say nothing."""
+import ctypes
+import gzip
+import importlib
 import json
+import lzma
 import math
 import shutil
 import subprocess
+import sys
 
 import pytest
 
@@ -124,3 +129,27 @@ def test_documentation_is_written_between_its_comments(bench):
     assert text.startswith(before[:200])
     bench(results, "--docs")
     assert bench.docs.read_text() == text
+
+
+def lz4_legacy(data):
+    """As Linux's build packs: LZ4's legacy frame, blocks of at most 8 MiB, and the size of all."""
+    library, out = ctypes.CDLL("liblz4.so.1"), b"\x02\x21\x4c\x18"
+    for at in range(0, len(data), 8 << 20):
+        block = data[at:at + (8 << 20)]
+        packed = ctypes.create_string_buffer(library.LZ4_compressBound(len(block)))
+        size = library.LZ4_compress_default(block, packed, len(block), len(packed))
+        out += size.to_bytes(4, "little") + packed.raw[:size]
+    return out + len(data).to_bytes(4, "little")
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, lambda data: lzma.compress(data) + b"\0\0\0\1",
+                                  lz4_legacy], ids=["gzip", "xz", "lz4"])
+def test_kernels_are_unpacked_for_pvh(pack):
+    sys.path.insert(0, str(ROOT / "tests/bench"))
+    boots = importlib.import_module("boots")
+    vmlinux = b"\x7fELF" + bytes(range(256)) * 40000  # more than one block of LZ4's
+    payload = pack(vmlinux)
+    setup = bytearray(2 * 512)
+    setup[0x1f1] = 1  # setup_sects
+    setup[0x248:0x250] = (100).to_bytes(4, "little") + len(payload).to_bytes(4, "little")
+    assert boots.unpack(bytes(setup) + bytes(100) + payload + bytes(50)) == vmlinux
