@@ -201,7 +201,7 @@ static bool run_guest(struct run *run, bool reboot, GError **error)
 	}
 }
 
-static int run_config(const struct vm_config *config, const struct run_options *options)
+static int run_config(struct vm_config *config, const struct run_options *options)
 {
 	struct vm_console console = {
 		.in_fd = STDIN_FILENO,
@@ -212,6 +212,7 @@ static int run_config(const struct vm_config *config, const struct run_options *
 	struct run run = {0};
 	int status;
 
+	config->sample = options->stats;
 	install_crash_handlers();
 	run.vm = vm_new(config, &console, g_main_context_default(), &error);
 	if (!run.vm)
@@ -221,6 +222,8 @@ static int run_config(const struct vm_config *config, const struct run_options *
 	vm_get_stats(run.vm, &run.stats);
 	run.report = g_string_new(NULL);
 	vm_report(run.vm, run.report);
+	if (!error)
+		vm_list_regions(run.vm, &error);
 	vm_free(run.vm);
 	terminal_restore();
 	if (options->stats)

@@ -21,6 +21,7 @@
 #include <glib.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "bus/bus.h"
 #include "clock/clock.h"
@@ -78,6 +79,9 @@ struct engine_env {
 	struct lapic_set *lapics;
 	const struct x86_model *model; /* NULL: x86_model_host() */
 	unsigned n_vcpus;
+	/* Where the engine names the code that it makes, for Linux's perf; NULL: nowhere. */
+	FILE *perf_map;
+	bool sample; /* report() is to say where CPU time went */
 	void *engine_vm; /* the engine's own, made by its first vCPU and freed by its last; NULL before */
 };
 
@@ -105,6 +109,9 @@ struct engine {
 	void (*stats)(const struct vcpu *vcpu, struct engine_stats *stats);
 	/* What stats() has no number for, as lines for a human. After run(); NULL: nothing. */
 	void (*report)(const struct vcpu *vcpu, GString *out);
+	/* Writes what was translated, into what, as tools/regions reads it. After run(); NULL: the engine
+	 * translates nothing, and has no use for perf_map. */
+	void (*list)(const struct vcpu *vcpu, FILE *to);
 	/* Why run() returned ENGINE_EXIT_ERROR or _SHUTDOWN: a line for a human. */
 	const char *(*last_error)(const struct vcpu *vcpu);
 	/* Where guest stores do not pass through our code, the written pages are gathered from

@@ -158,6 +158,16 @@ static bool set_gdb_wait(void *target, const char *value, GError **error)
 	return ((struct vm_config *)target)->gdb_wait = true;
 }
 
+static bool set_perf_map(void *target, const char *value, GError **error)
+{
+	return ((struct vm_config *)target)->perf_map = true;
+}
+
+static bool set_dump_regions(void *target, const char *value, GError **error)
+{
+	return set_once(&((struct vm_config *)target)->dump_regions, value, error);
+}
+
 const struct option_row vm_config_options[] = {
 	{"kernel", 0, "FILE", "Linux kernel to boot: bzImage or ELF vmlinux", set_kernel},
 	{"initrd", 0, "FILE", "initial RAM disk for the kernel", set_initrd},
@@ -177,6 +187,11 @@ const struct option_row vm_config_options[] = {
 	 set_engine},
 	{"gdb", 0, "ADDRESS", "serve gdb at unix:PATH or tcp:127.0.0.1:PORT", set_gdb},
 	{"gdb-wait", 0, NULL, "with --gdb: run nothing before gdb says so", set_gdb_wait},
+	{"perf-map", 0, NULL, "name translated code for Linux's perf, in /tmp/perf-PID.map",
+	 set_perf_map},
+	{"dump-regions", 0, "FILE",
+	 "at the end, list what the guest's code was translated\ninto; tools/regions disassembles it",
+	 set_dump_regions},
 };
 const size_t vm_config_n_options = G_N_ELEMENTS(vm_config_options);
 
@@ -197,6 +212,7 @@ void vm_config_fini(struct vm_config *config)
 	g_free(config->initrd);
 	g_free(config->append);
 	g_free(config->gdb);
+	g_free(config->dump_regions);
 	for (unsigned i = 0; i < config->n_disks; i++)
 		g_free(config->disks[i].path);
 }

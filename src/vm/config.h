@@ -34,6 +34,9 @@ struct vm_config {
 	unsigned n_disks;
 	char *gdb; /* address to serve gdb at; NULL: none */
 	bool gdb_wait;
+	bool perf_map;
+	bool sample; /* vm_report() is to say where CPU time went */
+	char *dump_regions; /* file for a listing of what was translated; NULL: none */
 };
 
 void vm_config_init(struct vm_config *config);

@@ -231,3 +231,9 @@ void vcpus_report(const struct vcpus *vcpus, GString *out)
 	for (unsigned i = 0; i < vcpus->n && vcpus->engine->report; i++)
 		vcpus->engine->report(vcpus->one[i].vcpu, out);
 }
+
+void vcpus_list(const struct vcpus *vcpus, FILE *to)
+{
+	for (unsigned i = 0; i < vcpus->n; i++)
+		vcpus->engine->list(vcpus->one[i].vcpu, to);
+}

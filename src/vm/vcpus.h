@@ -39,9 +39,10 @@ void vcpus_release(struct vcpus *vcpus, unsigned id);
 /* The stop of a vCPU, once. */
 bool vcpus_take_stop(struct vcpus *vcpus, unsigned *id, struct engine_stop *stop);
 
-/* Summed over the vCPUs; after vcpus_join(). */
-/* Appends what engine.h's report() says of each. */
+/* After vcpus_join(). Append what engine.h's report() and list() say of each. */
 void vcpus_report(const struct vcpus *vcpus, GString *out);
+void vcpus_list(const struct vcpus *vcpus, FILE *to);
+/* Summed over the vCPUs. */
 void vcpus_stats(const struct vcpus *vcpus, struct engine_stats *stats, int64_t *cpu_ns);
 
 #endif

@@ -17,6 +17,7 @@
 #include "stream/stream.h"
 #include "vm/boot.h"
 #include "vm/gdb/server.h"
+#include "vm/listing.h"
 #include "vm/vcpus.h"
 
 struct vm {
@@ -32,6 +33,7 @@ struct vm {
 	struct vcpus *vcpus;
 	struct gdb_target gdb_target;
 	struct gdb_server *gdb; /* NULL: none */
+	struct listing listing;
 	bool in_run; /* vm_run() */
 	bool held;   /* gdb has the guest stopped, and the clock stands */
 	int64_t wall_ns;
@@ -85,8 +87,8 @@ static const struct engine *find_engine(const struct vm_config *config)
 
 	if (config->engine)
 		return config->engine;
-	if (config->gdb)
-		return &engine_soft; /* the one that can be debugged */
+	if (config->gdb || config->perf_map || config->dump_regions)
+		return &engine_soft; /* the one that can be debugged, and that translates */
 	engine_choose(&choice);
 	g_free(choice.reason);
 	return choice.engine;
@@ -108,6 +110,12 @@ static bool check(const struct vm_config *config, const struct engine *engine, G
 		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
 			    "--gdb: the %s engine cannot be debugged; add --engine soft",
 			    engine->name);
+		return false;
+	}
+	if ((config->perf_map || config->dump_regions) && !engine->list) {
+		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
+			    "--%s: the %s engine translates nothing; add --engine soft",
+			    config->perf_map ? "perf-map" : "dump-regions", engine->name);
 		return false;
 	}
 	if (config->n_vcpus > 1 && !config->cpu.has[F_APIC]) {
@@ -189,6 +197,8 @@ static bool create_vcpus(struct vm *vm, GError **error)
 		.lapics = vm->machine->lapics,
 		.model = &vm->config->cpu,
 		.n_vcpus = vm->config->n_vcpus,
+		.perf_map = vm->listing.perf_map,
+		.sample = vm->config->sample,
 	};
 	vm->vcpus = vcpus_new(vm->engine, &vm->engine_env, &owner, error);
 	return vm->vcpus != NULL;
@@ -298,8 +308,9 @@ struct vm *vm_new(const struct vm_config *config, const struct vm_console *conso
 	attach_clock(vm);
 	vm->serial = stream_new_fd(context, console->in_fd, console->out_fd, console->escape,
 				   on_escape, vm);
-	if (open_disks(vm, error) && build_machine(vm, error) && create_vcpus(vm, error) &&
-	    load(vm, error) && listen_for_gdb(vm, error))
+	if (listing_open(&vm->listing, config, error) && open_disks(vm, error) &&
+	    build_machine(vm, error) && create_vcpus(vm, error) && load(vm, error) &&
+	    listen_for_gdb(vm, error))
 		return vm;
 	vm_free(vm);
 	return NULL;
@@ -314,6 +325,7 @@ void vm_free(struct vm *vm)
 		machine_quiesce(vm->machine);
 	gdb_server_free(vm->gdb);
 	vcpus_free(vm->vcpus);
+	listing_close(&vm->listing);
 	machine_free(vm->machine);
 	for (unsigned i = 0; i < vm->config->n_disks; i++)
 		block_close(vm->disks[i]);
@@ -390,4 +402,11 @@ void vm_get_stats(const struct vm *vm, struct vm_stats *stats)
 void vm_report(const struct vm *vm, GString *out)
 {
 	vcpus_report(vm->vcpus, out);
+}
+
+bool vm_list_regions(struct vm *vm, GError **error)
+{
+	if (vm->listing.regions)
+		vcpus_list(vm->vcpus, vm->listing.regions);
+	return listing_finish(&vm->listing, vm->config, error);
 }

@@ -61,6 +61,8 @@ struct vm_stats {
 };
 /* After vm_run(). */
 void vm_get_stats(const struct vm *vm, struct vm_stats *stats);
+/* Writes the file that the configuration's dump_regions names, if it names one. */
+bool vm_list_regions(struct vm *vm, GError **error);
 /* Appends lines for a human, each ended. */
 void vm_report(const struct vm *vm, GString *out);
 

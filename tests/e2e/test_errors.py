@@ -54,6 +54,10 @@ CASES = [
     ("run --kernel {kernel} --gdb unix:", ["--gdb", "path"]),
     ("run --kernel {kernel} --gdb unix:{dir}/absent/s", ["--gdb", "{dir}/absent/s", "No such"]),
     ("run --kernel {kernel} --gdb unix:{dir}/text", ["--gdb", "{dir}/text", "in use"]),
+    ("run --kernel {kernel} --perf-map --engine interp", ["--perf-map", "interp", "--engine soft"]),
+    ("run --kernel {kernel} --dump-regions {dir}/r --engine interp", ["--dump-regions", "interp"]),
+    ("run --kernel {kernel} --dump-regions {dir}/absent/r", ["--dump-regions", "{dir}/absent/r", "No such"]),
+    ("run --kernel {kernel} --dump-regions a --dump-regions b", ["--dump-regions", "twice"]),
     ("run --kernel {kernel} --gdb-wait", ["--gdb-wait", "--gdb ADDRESS"]),
     ("run --kernel {kernel} --gdb unix:{dir}/s --gdb unix:{dir}/t", ["--gdb", "twice"]),
 ]

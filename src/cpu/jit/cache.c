@@ -6,10 +6,10 @@
  */
 #include <inttypes.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "base/error.h"
 #include "cpu/jit/jit_int.h"
+#include "cpu/jit/sample.h"
 #include "cpu/x86/model.h"
 
 /* Not canonical. */
@@ -36,24 +36,22 @@ static void reset_targets(struct cpu *cpu)
 	}
 }
 
-static void *map(int fd, int prot)
-{
-	void *p = mmap(NULL, JIT_CODE_SIZE, prot, MAP_SHARED | MAP_NORESERVE, fd, 0);
-
-	return p == MAP_FAILED ? NULL : p;
-}
-
-/* The same pages twice, so that none is writable and executable. */
+/* The same pages twice, so that none is writable and executable. They are nameless: of a memfd's, perf
+ * would not look for names in its map. */
 static bool map_code(struct jit_cache *cache)
 {
-	int fd = memfd_create("viv-code", MFD_CLOEXEC);
+	void *rx;
 
-	if (fd >= 0 && ftruncate(fd, JIT_CODE_SIZE) == 0) {
-		cache->rw = map(fd, PROT_READ | PROT_WRITE);
-		cache->rx = map(fd, PROT_READ | PROT_EXEC);
-	}
-	if (fd >= 0)
-		close(fd);
+	cache->rw = mmap(NULL, JIT_CODE_SIZE, PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (cache->rw == MAP_FAILED)
+		cache->rw = NULL;
+	/* Of a size of 0 that makes another mapping (mremap(2)). */
+	rx = cache->rw ? mremap(cache->rw, 0, JIT_CODE_SIZE, MREMAP_MAYMOVE) : MAP_FAILED;
+	if (rx != MAP_FAILED)
+		cache->rx = rx;
+	if (cache->rx && mprotect(cache->rx, JIT_CODE_SIZE, PROT_READ | PROT_EXEC))
+		return false;
 	cache->meta = mmap(NULL, JIT_META_SIZE, PROT_READ | PROT_WRITE,
 			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (cache->meta == MAP_FAILED)
@@ -85,6 +83,7 @@ bool jit_new(struct cpu *cpu, GError **error)
 		return false;
 	}
 	thunks_emit(cache);
+	listing_map_thunks(cpu);
 	cpu->jit.self = cpu;
 	cpu->jit.code = cache->rx;
 	cpu->jit.host_mxcsr = 0x1f80;
@@ -423,6 +422,7 @@ void jit_report(const struct cpu *cpu, GString *out)
 
 	if (!cache)
 		return;
+	sample_report(cpu, out);
 	g_string_append_printf(
 		out,
 		"vCPU %u: %" PRIu64 " blocks run on T0, %" PRIu64 " entries into translated code; %" PRIu64

@@ -12,6 +12,7 @@
 #include <glib.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 struct cpu;
 
@@ -41,7 +42,8 @@ void jit_flush(struct cpu *cpu);
 
 /* Entries of the TLBs were dropped. */
 void jit_forget_stack(struct cpu *cpu);
-/* For engine.h's report(). */
+/* For engine.h's report() and list(). */
 void jit_report(const struct cpu *cpu, GString *out);
+void jit_list(const struct cpu *cpu, FILE *to);
 
 #endif

@@ -79,6 +79,8 @@ struct jit_insn {
 	uint16_t row;
 	uint8_t fault_flags; /* and where the host may fault */
 	int32_t rsp_moved;   /* by an indirect branch, before it is known where it goes */
+	uint8_t flags_before; /* for listings: where they are ahead of it, and which are read from there on */
+	uint8_t flags_live;
 	struct jit_region *region;
 	struct block *alone; /* the instruction for T0, made when first needed */
 	const uint8_t *resume;	 /* after the check: the address in SCRATCH0, the distance to the host's in SCRATCH1 */
@@ -146,6 +148,7 @@ struct jit_region {
 	bool compared; /* with the memory, at each entry */
 	uint16_t failed; /* checks of groups */
 	const uint8_t *code, *code_end;
+	const uint8_t *cold, *cold_end; /* what is out of line */
 	uint8_t flags_live; /* on entry */
 	bool dead;
 	bool uses_x87;
@@ -246,6 +249,10 @@ void cache_set_target(struct cpu *cpu, struct jit_region *region);
 
 /* translate.c: NULL where the place does not suit translation. */
 struct jit_region *region_translate(struct cpu *cpu, uint64_t gpa, bool plain);
+
+/* listing.c: names of host code for perf, where env.perf_map is. */
+void listing_map_region(const struct cpu *cpu, const struct jit_region *region);
+void listing_map_thunks(const struct cpu *cpu);
 
 /* run.c: called by thunks; the host address to go on at, NULL to leave translated code. */
 const void *jit_slow_access(struct cpu *cpu);

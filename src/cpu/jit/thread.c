@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cpu/jit/jit_int.h"
+#include "cpu/jit/sample.h"
 
 /* Last: it defines names of ours. */
 #include <sys/auxv.h>
@@ -99,12 +100,14 @@ void jit_enter_thread(struct cpu *cpu)
 	prepare_signals(cpu);
 	set_gs_base(cpu);
 	current = cpu;
+	sample_start(cpu);
 }
 
 void jit_leave_thread(struct cpu *cpu)
 {
 	if (!cpu->jit.cache)
 		return;
+	sample_stop(cpu);
 	current = NULL;
 	set_gs_base(NULL);
 	sigaltstack(&cpu->jit.stack_before, NULL);

@@ -550,7 +550,8 @@ static void init_records(struct jit_ctx *c)
 		*r = (struct jit_insn){.region = region,
 				       .row = c->in[i].insn.row,
 				       .offset = c->in[i].offset,
-				       .len = c->in[i].insn.len};
+				       .len = c->in[i].insn.len,
+				       .flags_live = c->in[i].live_in};
 		memcpy(r->bytes, c->in[i].bytes, INSN_MAX_LEN);
 	}
 }
@@ -562,6 +563,7 @@ static void emit_body(struct jit_ctx *c)
 
 	for (unsigned i = 0; i < c->n; i++) {
 		region->starts[i] = emit_here(&c->e) - region->code;
+		region->insns[i].flags_before = c->flags.place;
 		emit_insn(c, i);
 		runs_on = c->in[i].fx.class <= JIT_JCC;
 		if (runs_on)
@@ -573,12 +575,14 @@ static void emit_body(struct jit_ctx *c)
 	region->code_end = emit_here(&c->e);
 	c->cache->used = (c->e.p - c->cache->rw + 15) & ~(size_t)15;
 	c->e.p = c->cache->rw + c->cache->cold_used;
+	region->cold = emit_here(&c->e);
 	for (unsigned i = 0; i < c->n_cold; i++)
 		emit_cold(c, &c->cold[i]);
 	c->cache->cold_used = c->e.p - c->cache->rw;
+	region->cold_end = emit_here(&c->e);
 }
 
-struct jit_region *region_translate(struct cpu *cpu, uint64_t gpa, bool plain)
+static struct jit_region *translate(struct cpu *cpu, uint64_t gpa, bool plain)
 {
 	struct jit_cache *cache = cpu->jit.cache;
 	g_autofree struct jit_ctx *c = g_new(struct jit_ctx, 1);
@@ -626,5 +630,16 @@ struct jit_region *region_translate(struct cpu *cpu, uint64_t gpa, bool plain)
 	cpu->jit.count.insns += c->n;
 	cpu->jit.count.regions++;
 	cache_enter(cpu, region);
+	listing_map_region(cpu, region);
+	return region;
+}
+
+struct jit_region *region_translate(struct cpu *cpu, uint64_t gpa, bool plain)
+{
+	struct jit_region *region;
+
+	cpu->jit.translating = true;
+	region = translate(cpu, gpa, plain);
+	cpu->jit.translating = false;
 	return region;
 }

@@ -106,6 +106,9 @@ enum tlb_class { TLB_SUPERVISOR, TLB_SUPERVISOR_AC, TLB_USER, TLB_USER_AC, TLB_N
 
 #define JIT_PAGE_GLOBAL 2
 
+/* Where CPU time went (cpu/jit/sample.h). */
+enum jit_sample { JIT_SAMPLE_CODE, JIT_SAMPLE_TRANSLATOR, JIT_SAMPLE_REST, JIT_N_SAMPLES };
+
 /* What translated code addresses besides the processor's state (cpu/jit). */
 struct cpu_jit {
 	struct jit_cache *cache; /* NULL: this vCPU has no translator */
@@ -149,6 +152,9 @@ struct cpu_jit {
 	uint64_t mappings;	/* counts changes of what linear addresses mean */
 	const uint8_t *fault_pc;
 	void *signal_stack;
+	volatile bool translating; /* for a signal handler of the thread */
+	timer_t sample_timer;
+	uint64_t samples[JIT_N_SAMPLES];
 	stack_t stack_before;
 	sigset_t signals_before;
 	/* The code page is still mapped where it was: 1, or JIT_PAGE_GLOBAL. */

@@ -427,6 +427,11 @@ static void interp_report(const struct vcpu *vcpu, GString *out)
 	jit_report((const struct cpu *)vcpu, out);
 }
 
+static void soft_list(const struct vcpu *vcpu, FILE *to)
+{
+	jit_list((const struct cpu *)vcpu, to);
+}
+
 static const char *interp_last_error(const struct vcpu *vcpu)
 {
 	return ((const struct cpu *)vcpu)->error;
@@ -442,7 +447,7 @@ static void interp_debug_stop(const struct vcpu *vcpu, struct engine_stop *stop)
 	*stop = ((const struct cpu *)vcpu)->debugger.reported;
 }
 
-#define ENGINE(variable, its_name, its_new)     \
+#define ENGINE(variable, its_name, its_new, its_list) \
 	const struct engine variable = {           \
 		.name = its_name,                \
 		.max_vcpus = 64,                 \
@@ -454,10 +459,11 @@ static void interp_debug_stop(const struct vcpu *vcpu, struct engine_stop *stop)
 		.set_state = interp_set_state,   \
 		.stats = interp_stats,           \
 		.report = interp_report,         \
+		.list = its_list,                \
 		.last_error = interp_last_error, \
 		.set_debug = interp_set_debug,   \
 		.debug_stop = interp_debug_stop, \
 	};
 
-ENGINE(engine_soft, "soft", soft_new)
-ENGINE(engine_interp, "interp", interp_new)
+ENGINE(engine_soft, "soft", soft_new, soft_list)
+ENGINE(engine_interp, "interp", interp_new, NULL)
