@@ -410,13 +410,11 @@ unsigned stack_scratch(const struct jit_ctx *c, const struct host_mem *m)
 	return m->index == SCRATCH1 ? SCRATCH0 : SCRATCH1;
 }
 
-/* The page at `reg` to SCRATCH1 as the distance to the host's address, if it has all RCX elements. */
-void emit_check_run(struct jit_ctx *c, unsigned reg, unsigned size, bool write,
-			   uint8_t **slow)
+uint8_t *emit_find_page(struct jit_ctx *c, unsigned reg, bool write)
 {
 	int32_t tags = tlb_offset(c, write) + offsetof(struct tlb_entry, tag);
-	struct host_mem end = {.base = SCRATCH0, .index = RCX, .scale = __builtin_ctz(size)};
 	struct emit *e = &c->e;
+	uint8_t *slow;
 
 	emit_mov64(e, SCRATCH0, reg);
 	EMIT(e, 0xc4, 0x43, 0xfb, 0xf0, 0xda, 8); /* rorx r11, r10, 8 */
@@ -425,12 +423,9 @@ void emit_check_run(struct jit_ctx *c, unsigned reg, unsigned size, bool write,
 	emit_rm(e, true, 0x33, SCRATCH0, MEM_GS_AT(SCRATCH1, tags)); /* xor */
 	EMIT(e, 0x49, 0x81, 0xfa);				     /* cmp r10, 4095 */
 	emit32(e, 4095);
-	slow[0] = emit_jcc(e, CC_A);
-	emit_lea64(e, SCRATCH0, end);
-	EMIT(e, 0x49, 0x81, 0xfa); /* cmp r10, 4096 */
-	emit32(e, 4096);
-	slow[1] = emit_jcc(e, CC_A);
+	slow = emit_jcc(e, CC_A);
 	emit_load64(e, SCRATCH1, MEM_GS_AT(SCRATCH1, deltas(c, write)));
+	return slow;
 }
 
 /*

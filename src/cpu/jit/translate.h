@@ -24,9 +24,8 @@ void emit_segment(struct jit_ctx *c, unsigned i, unsigned size);
 /* Checks the address in SCRATCH0. Afterwards the distance to the host's is in SCRATCH1, and with `keep`
  * the address still in SCRATCH0. `stack`: it is looked for where the stack's page was last. */
 void emit_check(struct jit_ctx *c, unsigned i, const struct access_plan *a, bool keep, bool stack);
-/* The page at `reg` to SCRATCH1 as the distance to the host's address, if it has all RCX elements;
- * `slow` gets two branches for where it has not. */
-void emit_check_run(struct jit_ctx *c, unsigned reg, unsigned size, bool write, uint8_t **slow);
+/* The distance from the page at `reg` to the host's to SCRATCH1; jumps away where it is not in the TLB. */
+uint8_t *emit_find_page(struct jit_ctx *c, unsigned reg, bool write);
 /*
  * The memory operand of instruction i, where the host has it. It is made of SCRATCH0 and SCRATCH1, but
  * leaves SCRATCH1 free where the instruction has an operand to be put there.

@@ -327,13 +327,16 @@ static bool run(struct machine *m, gint64 limit)
 
 #define HEX "%" G_GINT64_MODIFIER "x"
 
-static void compare_words(GString *why, const char *what, const uint64_t *a, const uint64_t *b,
-			  unsigned n)
+static void compare_words(GString *why, const char *what, const void *a, const void *b, unsigned n)
 {
-	for (unsigned i = 0; i < n; i++)
-		if (a[i] != b[i])
-			g_string_append_printf(why, " %s[%x] " HEX ", T0 " HEX ";", what, i, b[i],
-					       a[i]);
+	for (unsigned i = 0; i < n; i++) {
+		uint64_t t0 = le64_load((const uint8_t *)a + 8 * i);
+		uint64_t t1 = le64_load((const uint8_t *)b + 8 * i);
+
+		if (t0 != t1)
+			g_string_append_printf(why, " %s[%x] " HEX ", T0 " HEX ";", what, i, t1,
+					       t0);
+	}
 }
 
 #define COMPARE(name, field) compare_words(why, name, &a->field, &b->field, 1)
