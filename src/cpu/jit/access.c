@@ -122,6 +122,15 @@ static struct jit_insn *access_record(struct jit_ctx *c, unsigned i, unsigned si
 	return r;
 }
 
+/* The offset in a TLB's table of the slot for the address in SCRATCH0 to SCRATCH1. */
+static void emit_tlb_index(struct emit *e)
+{
+	G_STATIC_ASSERT(sizeof(struct tlb_entry) == 16);
+	EMIT(e, 0xc4, 0x43, 0xfb, 0xf0, 0xda, 8); /* rorx r11, r10, 8 */
+	EMIT(e, 0x41, 0x81, 0xe3);		  /* and r11d, (TLB_SIZE - 1) * 16 */
+	emit32(e, (TLB_SIZE - 1) * 16);
+}
+
 /* The slot of the TLB for the address in SCRATCH0 to SCRATCH1, and SCRATCH0 XORed with its tag; jumps
  * away where the bytes do not all lie in the slot's page. */
 static struct cold *emit_look_up_any(struct jit_ctx *c, enum cold_kind kind, unsigned size, bool write)
@@ -130,11 +139,8 @@ static struct cold *emit_look_up_any(struct jit_ctx *c, enum cold_kind kind, uns
 	struct emit *e = &c->e;
 	struct cold *cold;
 
-	G_STATIC_ASSERT(sizeof(struct tlb_entry) == 16);
 	c->delta_held = -1;
-	EMIT(e, 0xc4, 0x43, 0xfb, 0xf0, 0xda, 8); /* rorx r11, r10, 8 */
-	EMIT(e, 0x41, 0x81, 0xe3);		  /* and r11d, (TLB_SIZE - 1) * 16 */
-	emit32(e, (TLB_SIZE - 1) * 16);
+	emit_tlb_index(e);
 	emit_rm(e, true, 0x33, SCRATCH0, MEM_GS_AT(SCRATCH1, tags)); /* xor */
 	EMIT(e, 0x49, 0x81, 0xfa);				     /* cmp r10, 4096 - size */
 	emit32(e, 4096 - size);
@@ -417,9 +423,7 @@ uint8_t *emit_find_page(struct jit_ctx *c, unsigned reg, bool write)
 	uint8_t *slow;
 
 	emit_mov64(e, SCRATCH0, reg);
-	EMIT(e, 0xc4, 0x43, 0xfb, 0xf0, 0xda, 8); /* rorx r11, r10, 8 */
-	EMIT(e, 0x41, 0x81, 0xe3);		  /* and r11d, (TLB_SIZE - 1) * 16 */
-	emit32(e, (TLB_SIZE - 1) * 16);
+	emit_tlb_index(e);
 	emit_rm(e, true, 0x33, SCRATCH0, MEM_GS_AT(SCRATCH1, tags)); /* xor */
 	EMIT(e, 0x49, 0x81, 0xfa);				     /* cmp r10, 4095 */
 	emit32(e, 4095);
@@ -440,9 +444,7 @@ void emit_cold_address(struct jit_ctx *c, const struct cold *cold, unsigned size
 
 	if (cold->stack) {
 		emit_rm(e, true, 0x33, SCRATCH0, JIT(stack[c->class][write].tag));
-		EMIT(e, 0xc4, 0x43, 0xfb, 0xf0, 0xda, 8); /* rorx r11, r10, 8 */
-		EMIT(e, 0x41, 0x81, 0xe3);		  /* and r11d, (TLB_SIZE - 1) * 16 */
-		emit32(e, (TLB_SIZE - 1) * 16);
+		emit_tlb_index(e);
 		emit_rm(e, true, 0x33, SCRATCH0, MEM_GS_AT(SCRATCH1, cold->tags));
 		EMIT(e, 0x49, 0x81, 0xfa); /* cmp r10, 4096 - size */
 		emit32(e, 4096 - size);
