@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cpu/jit/jit.h"
+#include "cpu/x86/code.h"
 #include "cpu/x86/insn_int.h"
 #include "cpu/x86/mmu.h"
 
@@ -284,7 +285,10 @@ static void start(struct machine *m, const struct engine_pair *pair, const struc
 {
 	struct cpu *cpu = m->guest.cpu;
 
-	memcpy(m->guest.data, pair->data, sizeof(pair->data));
+	/* Programs may run what they find in their data. */
+	g_assert_true(mem_write(m->guest.env.mem, m->guest.data - m->guest.env.mem->base,
+				pair->data, sizeof(pair->data)));
+	code_take_written(cpu);
 	set_code(m, pair->code);
 	guest_set_registers(&m->guest, &p->registers);
 	if (privilege == PAIR_SUPERVISOR_AC)
