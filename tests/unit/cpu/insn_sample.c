@@ -166,8 +166,8 @@ static uint8_t random_modrm(const struct insn_row *row)
 	return mod << 6 | reg << 3 | rm;
 }
 
-/* Encodings that Intel's processors take and AMD's take for something else; `n` bytes to the
- * opcode's end. */
+/* Encodings that the host's processor may take for something else than the manuals say; `n` bytes to
+ * the opcode's end. */
 static bool models_differ(const struct sample *s, unsigned n)
 {
 	const char *name = s->row->name;
@@ -178,6 +178,10 @@ static bool models_differ(const struct sample *s, unsigned n)
 	/* With a 16-bit operand MOVSXD reads 32 bits all the same. */
 	if (!strcmp(name, "movsxd"))
 		return s->insn.opsize == 2;
+	/* EVEX.X does not count in the number of a general register. Where it is set all the same,
+	 * AMD's family 19h, model 11h, reads rSP as it was before the last PUSH, POP or CALL. */
+	if (s->row->evex && sample_names(s->row, "RE") && s->insn.rm == 8 * X86_RSP)
+		return !(s->insn.flags & INSN_MEM) && !(s->bytes[1] & 0x40);
 	/* VEX.W counts outside 64-bit mode, too: #UD. */
 	return mode == INSN_MODE_32 && s->row->vex != INSN_VEX_NONE && (s->bytes[n - 2] & 0x80) &&
 	       (!strcmp(name, "vpextrd") || !strcmp(name, "vpinsrd"));
