@@ -58,6 +58,8 @@ static const struct {
 	{"pushf", {JIT_PUSHF, FL_ALL, .regs = B_RSP}},
 	{"movs", {JIT_REP, .regs = B_RCX | B_RSI | B_RDI}},
 	{"stos", {JIT_REP, .regs = B_RCX | B_RDI}},
+	{"cmps", {JIT_REP, 0, A, .regs = B_RCX | B_RSI | B_RDI}},
+	{"scas", {JIT_REP, 0, A, .regs = B_RCX | B_RDI}},
 	{"swapgs", {JIT_SWAPGS}},
 	{"cli", {JIT_CLI}},
 	{"sti", {JIT_STI}},

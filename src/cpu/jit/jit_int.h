@@ -43,7 +43,7 @@ enum jit_class {
 	JIT_PUSH, JIT_POP, JIT_LEAVE, JIT_PUSHF,
 	JIT_SWAPGS, JIT_CLI, JIT_STI,
 	JIT_BT,	      /* a bit anywhere in memory */
-	JIT_REP,      /* REP MOVS and REP STOS */
+	JIT_REP,      /* repeated MOVS, STOS, CMPS and SCAS */
 	JIT_JCC, JIT_JMP, JIT_CALL, JIT_RET, JIT_JMP_IND, JIT_CALL_IND,
 	JIT_AC,	      /* STAC, CLAC: another TLB from there on */
 	JIT_END,      /* T0 runs it, and the region ends */

@@ -186,7 +186,8 @@ static bool is_special(const struct jit_ctx *c, const struct decoded *d)
 		return insn->opsize == 2 || insn->seg != INSN_SEG_NONE ||
 		       insn->addrsize != stack_size(c);
 	case JIT_REP:
-		return !(insn->flags & INSN_REP) || insn->addrsize != stack_size(c) ||
+		return !(insn->flags & (d->fx.flags_changed ? INSN_REP | INSN_REPNE : INSN_REP)) ||
+		       insn->addrsize != stack_size(c) ||
 		       insn->seg != INSN_SEG_NONE;
 	case JIT_PUSH:
 	case JIT_POP:

@@ -370,8 +370,7 @@ static void emit_bit(struct jit_ctx *c, unsigned i)
 	flags_ran(c, i);
 }
 
-/* T0 runs the instruction. */
-static void emit_call_step(struct jit_ctx *c, unsigned i)
+void emit_call_step(struct jit_ctx *c, unsigned i)
 {
 	struct jit_insn *r = insn_record(c, i);
 
@@ -381,95 +380,6 @@ static void emit_call_step(struct jit_ctx *c, unsigned i)
 	emit_store32_imm(&c->e, JIT(site), meta_ref(c->cache, r));
 	emit_jmp_to(&c->e, c->cache->thunk.step);
 	c->delta_held = -1;
-}
-
-/* RCX to what fits between `reg` and its page's end, at most; jumps away where not even one element does. */
-static uint8_t *emit_limit_run(struct jit_ctx *c, unsigned reg, unsigned size)
-{
-	struct emit *e = &c->e;
-
-	emit_rr(e, false, 0x8b, SCRATCH0, reg);
-	EMIT(e, 0x41, 0xf7, 0xda);			      /* neg r10d */
-	EMIT(e, 0x41, 0x81, 0xe2, 0xff, 0x0f, 0, 0);	      /* and r10d, 4095 */
-	EMIT(e, 0x41, 0xbb, 0, 0x10, 0, 0);		      /* mov r11d, 4096 */
-	EMIT(e, 0x45, 0x0f, 0x44, 0xd3);		      /* cmovz r10d, r11d */
-	EMIT(e, 0x41, 0xc1, 0xea, __builtin_ctz(size));	      /* shr r10d, log2(size) */
-	EMIT(e, 0x4c, 0x39, 0xd1);			      /* cmp rcx, r10 */
-	EMIT(e, 0x49, 0x0f, 0x47, 0xca);		      /* cmova rcx, r10 */
-	EMIT(e, 0x48, 0x85, 0xc9);			      /* test rcx, rcx */
-	return emit_jcc(e, CC_E);
-}
-
-/* The host's own instruction on as many elements as RCX says. */
-static void emit_run(struct jit_ctx *c, bool movs, unsigned size)
-{
-	struct emit *e = &c->e;
-
-	emit_rr(e, true, 0x03, RDI, SCRATCH1);
-	if (movs)
-		emit_rr(e, true, 0x03, RSI, SCRATCH0);
-	emit8(e, 0xf3);
-	if (size == 2)
-		emit8(e, 0x66);
-	if (size == 8)
-		emit8(e, 0x48);
-	emit8(e, (movs ? 0xa4 : 0xaa) | (size > 1));
-	emit_rr(e, true, 0x2b, RDI, SCRATCH1);
-	if (movs)
-		emit_rr(e, true, 0x2b, RSI, SCRATCH0);
-	/* Behind the last page of 4 GiB is the first. */
-	if (!c->wide)
-		emit_rr(e, false, 0x8b, RDI, RDI);
-	if (!c->wide && movs)
-		emit_rr(e, false, 0x8b, RSI, RSI);
-}
-
-/*
- * REP MOVS and STOS go from page to page by the host's own instruction, JIT(target) being what is left
- * to do. T0 takes the rest where a page is not in the TLB, an element lies on two, an interrupt waits, or
- * the direction is down.
- */
-static void emit_rep(struct jit_ctx *c, unsigned i)
-{
-	const struct decoded *d = &c->in[i];
-	unsigned size = d->insn.opsize, n_slow = 0;
-	bool movs = d->row->name[0] == 'm';
-	uint8_t *slow[6], *none, *done;
-	const uint8_t *again;
-	struct emit *e = &c->e;
-
-	flags_clobber(c, i);
-	c->delta_held = -1;
-	emit_store64(e, JIT(target), RCX);
-	EMIT(e, 0x48, 0x85, 0xc9); /* test rcx, rcx */
-	none = emit_jcc(e, CC_E);
-	emit_rm(e, false, 0xf6, 0, MEM_GS(GS(state.rflags) + 1)); /* test byte, DF */
-	emit8(e, RFLAGS_DF >> 8);
-	slow[n_slow++] = emit_jcc(e, CC_NE);
-	again = emit_here(e);
-	slow[n_slow++] = emit_limit_run(c, RDI, size);
-	if (movs)
-		slow[n_slow++] = emit_limit_run(c, RSI, size);
-	slow[n_slow++] = emit_find_page(c, RDI, true);
-	if (movs) {
-		emit_store64(e, JIT(delta), SCRATCH1);
-		slow[n_slow++] = emit_find_page(c, RSI, false);
-		emit_mov64(e, SCRATCH0, SCRATCH1);
-		emit_load64(e, SCRATCH1, JIT(delta));
-	}
-	emit_rm(e, true, 0x29, RCX, JIT(target)); /* sub */
-	emit_run(c, movs, size);
-	emit_load64(e, RCX, JIT(target));
-	EMIT(e, 0x48, 0x85, 0xc9); /* test rcx, rcx */
-	done = emit_jcc(e, CC_E);
-	emit_cmp8_imm(e, MEM_GS(GS(attention)), 0);
-	emit_jcc_to(e, CC_E, again);
-	for (unsigned k = 0; k < n_slow; k++)
-		emit_patch_here(e, slow[k]);
-	emit_load64(e, RCX, JIT(target));
-	emit_call_step(c, i);
-	emit_patch_here(e, none);
-	emit_patch_here(e, done);
 }
 
 static void emit_step(struct jit_ctx *c, unsigned i)

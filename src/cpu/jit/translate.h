@@ -64,5 +64,10 @@ void emit_ac(struct jit_ctx *c, unsigned i);
 const uint8_t *host_code(const struct jit_ctx *c, unsigned offset);
 /* What pushes and pops do to the stack pointer. */
 void move_rsp(struct jit_ctx *c, int by);
+/* T0 runs the instruction, or what is left of it. */
+void emit_call_step(struct jit_ctx *c, unsigned i);
+
+/* strings.c: MOVS, STOS, CMPS and SCAS that are repeated. */
+void emit_rep(struct jit_ctx *c, unsigned i);
 
 #endif

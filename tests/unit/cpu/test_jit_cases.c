@@ -22,6 +22,14 @@ static const struct jit_case {
 } cases[] = {
 	/* cmp eax, ebx; mov eax, 5; mov ecx, [rdx]; sete dl; cmp cl, cl */
 	{"registers of a recipe written before it is needed", {{"39d8b8050000008b0a0f94c238c9"}}},
+	/* xor ecx, ecx; stc; mov rdi, rdx; repne scasb; setb bl */
+	{"flags that a scan of nothing leaves", {{"31c9f94889d7f2ae0f92c3"}}},
+	/* mov ecx, 0x3000; lea rdi, [rdx + 0xff0]; repne scasb; sete bl; setb cl */
+	{"a scan over the end of a page", {{"b900300000488dbaf00f0000f2ae0f94c30f92c1"}}},
+	/* mov ecx, 0x800; lea rdi, [rdx + 0xffc]; lea rsi, [rdi - 8]; mov [rdi], rsi; repe cmpsd; sete bl */
+	{"a comparison that ends early", {{"b900080000488dbafc0f0000488d77f8488937f3a70f94c3"}}},
+	/* mov ecx, 0x800; lea rdi, [rdx + 0xff8]; mov rsi, rdi; cmp cl, ah; repe cmpsb; sete bl; setb ah */
+	{"a comparison of equals over two pages", {{"b900080000488dbaf80f00004889fe38e1f3a60f94c30f92c4"}}},
 	/* lea rax, [L]; push rax; push rcx; pop rcx; sub al, 0xb3; ret; L: setb bl */
 	{"flags over an indirect branch of a group",
 	 {{"488d0506000000505159"
