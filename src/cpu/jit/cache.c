@@ -426,10 +426,10 @@ void jit_report(const struct cpu *cpu, GString *out)
 	g_string_append_printf(
 		out,
 		"vCPU %u: %" PRIu64 " blocks run on T0, %" PRIu64 " entries into translated code; %" PRIu64
-		" instructions translated in %" PRIu64 " regions, %zu KiB and %zu KiB out of line, %"
+		" instructions translated in %" PRIu64 " regions, %" PRIu64 " of them loops, %zu KiB and %zu KiB out of line, %"
 		PRIu64 " flushes\n",
 		cpu->id, cpu->jit.count.blocks, cpu->jit.count.entries, cpu->jit.count.insns,
-		cpu->jit.count.regions, cache->used >> 10,
+		cpu->jit.count.regions, cpu->jit.count.loops, cache->used >> 10,
 		(cache->cold_used - JIT_CODE_SIZE / 2) >> 10, cpu->jit.count.flushes);
 	g_string_append_printf(out,
 			       "vCPU %u: %" PRIu64 " slow accesses, %" PRIu64

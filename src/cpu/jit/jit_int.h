@@ -17,8 +17,8 @@
 #define JIT_META_SIZE	(64u << 20)
 #define JIT_HASH_SIZE	(1u << 15)
 /* Room that one region may take. */
-#define JIT_CODE_WORST	(JIT_MAX_INSNS * 800u)
-#define JIT_META_WORST	(64u << 10)
+#define JIT_CODE_WORST	(JIT_MAX_INSNS * 1600u)
+#define JIT_META_WORST	(128u << 10)
 /* A block of one instruction, rounded up as meta_alloc() does. */
 #define JIT_ALONE_SIZE	((sizeof(struct block) + 2 * sizeof(struct insn) + 15) & ~(size_t)15)
 
@@ -152,6 +152,7 @@ struct jit_region {
 	uint8_t flags_live; /* on entry */
 	bool dead;
 	bool uses_x87;
+	bool loops; /* each instruction is there twice */
 	uint16_t n_insns;
 	ptrdiff_t to_rx;
 	struct jit_exit *exits, *incoming;
@@ -225,8 +226,6 @@ static inline void *meta_alloc(struct jit_cache *cache, size_t size)
 
 /* thunks.c */
 void thunks_emit(struct jit_cache *cache);
-/* Loads or stores all vector registers and MXCSR. */
-void thunks_emit_vectors(struct emit *e, bool store);
 /* After an indirect branch, whose flags may not be in the host's: brings them there, then goes on at
  * SCRATCH1. SCRATCH0 stays. */
 void thunks_emit_fix(struct emit *e);

@@ -400,9 +400,11 @@ static void collect(struct jit_ctx *c, unsigned offset)
 	c->end = code_address(c, offset);
 }
 
-static void find_live(struct jit_ctx *c)
+/* Once; a loop's branch back goes to what is read at its start. */
+static void find_live_once(struct jit_ctx *c)
 {
 	uint8_t live = c->n && ends(&c->in[c->n - 1]) ? 0 : live_at(c, c->end);
+	uint8_t at_start = c->loop.found ? c->in[0].live_in : 0;
 
 	for (unsigned i = c->n; i-- > 0;) {
 		struct decoded *d = &c->in[i];
@@ -411,7 +413,8 @@ static void find_live(struct jit_ctx *c)
 			live = d->live_target = live_at(c, code_address(c, d->insn.next));
 		} else if (d->fx.class == JIT_JCC || d->fx.class == JIT_JMP ||
 			   d->fx.class == JIT_CALL) {
-			d->live_target = live_at(c, target_of(c, d));
+			d->live_target =
+				loop_is_back(c, i) ? at_start : live_at(c, target_of(c, d));
 			live |= d->live_target;
 		} else if (ends(d)) {
 			live = FL_ALL;
@@ -425,12 +428,23 @@ static void find_live(struct jit_ctx *c)
 		c->in[0].live_in = FL_ALL;
 }
 
+static void find_live(struct jit_ctx *c)
+{
+	c->in[0].live_in = 0;
+	find_live_once(c);
+	if (c->loop.found && c->in[0].live_in)
+		find_live_once(c);
+}
+
 bool region_form(struct jit_ctx *c, uint64_t gpa)
 {
 	collect(c, gpa % 4096);
 	if (!c->n)
 		return false;
+	loop_find(c);
 	find_live(c);
+	/* The second translation has no room for flags. */
+	c->loop.found &= !c->in[0].live_in;
 	group_accesses(c);
 	return c->in[0].fx.class != JIT_END || c->n > 1;
 }

@@ -144,8 +144,11 @@ const void *jit_slow_group(struct cpu *cpu)
 
 	take_flags(cpu, g->flags);
 	if (!fill_group(cpu, g)) {
+		bool two_pages = cpu->jit.address % 4096 + g->size > 4096;
+
 		cpu->jit.count.failed_groups++;
-		if (++g->region->failed == GROUP_FAILURES)
+		/* A loop comes to the end of each page once. */
+		if (!(g->region->loops && two_pages) && ++g->region->failed == GROUP_FAILURES)
 			cache_ungroup(cpu, g->region);
 		return g->exit->stub;
 	}
@@ -225,7 +228,9 @@ const void *jit_host_fault(struct cpu *cpu)
 	while (i + 1 < region->n_insns && region->starts[i + 1] <= offset)
 		i++;
 	take_flags(cpu, region->insns[i].fault_flags);
-	return step(cpu, &region->insns[i]);
+	step(cpu, &region->insns[i]);
+	/* The code behind it may expect a group's distance in a scratch register. */
+	return NULL;
 }
 
 /* At the entry of a region that uses the x87. */

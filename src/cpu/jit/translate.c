@@ -459,11 +459,17 @@ static void emit_insn(struct jit_ctx *c, unsigned i)
 		break;
 	case JIT_JCC:
 		flags_need(c);
-		emit_goto(c, emit_jcc(&c->e, c->in[i].row->opcode & 0xf),
-			  code_address(c, c->in[i].insn.imm), c->in[i].live_target);
+		if (loop_is_back(c, i))
+			c->loop.back = emit_jcc(&c->e, c->in[i].row->opcode & 0xf);
+		else
+			emit_goto(c, emit_jcc(&c->e, c->in[i].row->opcode & 0xf),
+				  code_address(c, c->in[i].insn.imm), c->in[i].live_target);
 		break;
 	case JIT_JMP:
-		emit_jump(c, i);
+		if (loop_is_back(c, i))
+			c->loop.back = emit_jmp(&c->e);
+		else
+			emit_jump(c, i);
 		break;
 	case JIT_CALL:
 		emit_push_return(c, i);
@@ -490,36 +496,55 @@ static void init_records(struct jit_ctx *c)
 {
 	struct jit_region *region = c->region;
 
-	region->insns = meta_alloc(c->cache, c->n * sizeof(*region->insns));
-	region->starts = meta_alloc(c->cache, (c->n + 1) * sizeof(*region->starts));
-	for (unsigned i = 0; i < c->n; i++) {
-		struct jit_insn *r = &region->insns[i];
+	region->insns = meta_alloc(c->cache, region->n_insns * sizeof(*region->insns));
+	region->starts = meta_alloc(c->cache, (region->n_insns + 1) * sizeof(*region->starts));
+	for (unsigned k = 0; k < region->n_insns; k++) {
+		const struct decoded *d = &c->in[k % c->n];
+		struct jit_insn *r = &region->insns[k];
 
 		*r = (struct jit_insn){.region = region,
-				       .row = c->in[i].insn.row,
-				       .offset = c->in[i].offset,
-				       .len = c->in[i].insn.len,
-				       .flags_live = c->in[i].live_in};
-		memcpy(r->bytes, c->in[i].bytes, INSN_MAX_LEN);
+				       .row = d->insn.row,
+				       .offset = d->offset,
+				       .len = d->insn.len,
+				       .flags_live = d->live_in};
+		memcpy(r->bytes, d->bytes, INSN_MAX_LEN);
+	}
+}
+
+void begin_insn(struct jit_ctx *c, unsigned i)
+{
+	struct jit_insn *record = insn_record(c, i);
+
+	c->region->starts[record - c->region->insns] = emit_here(&c->e) - c->region->code;
+	record->flags_before = c->flags.place;
+}
+
+static bool runs_on(const struct jit_ctx *c, unsigned i)
+{
+	return c->in[i].fx.class <= JIT_JCC;
+}
+
+void emit_insns(struct jit_ctx *c, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		begin_insn(c, i);
+		emit_insn(c, i);
+		if (runs_on(c, i))
+			insn_record(c, i)->next = emit_here(&c->e);
 	}
 }
 
 static void emit_body(struct jit_ctx *c)
 {
 	struct jit_region *region = c->region;
-	bool runs_on = true;
 
-	for (unsigned i = 0; i < c->n; i++) {
-		region->starts[i] = emit_here(&c->e) - region->code;
-		region->insns[i].flags_before = c->flags.place;
-		emit_insn(c, i);
-		runs_on = c->in[i].fx.class <= JIT_JCC;
-		if (runs_on)
-			region->insns[i].next = emit_here(&c->e);
-	}
+	c->loop.first = emit_here(&c->e);
+	emit_insns(c, c->n);
 	region->starts[c->n] = emit_here(&c->e) - region->code;
-	if (runs_on)
+	if (runs_on(c, c->n - 1))
 		emit_goto(c, emit_jmp(&c->e), c->end, c->in[c->n - 1].live_out);
+	if (c->loop.found)
+		emit_loop(c);
 	region->code_end = emit_here(&c->e);
 	c->cache->used = (c->e.p - c->cache->rw + 15) & ~(size_t)15;
 	c->e.p = c->cache->rw + c->cache->cold_used;
@@ -548,6 +573,7 @@ static struct jit_region *translate(struct cpu *cpu, uint64_t gpa, bool plain)
 	c->uses_vectors = c->uses_wide = c->uses_high = c->uses_x87 = false;
 	c->plain = plain || cache_is_ungrouped(cpu, cpu->state.rip);
 	c->delta_held = -1;
+	c->loop = (struct loop){0};
 	if (!region_form(c, gpa))
 		return NULL;
 	cache_make_room(cpu);
@@ -564,7 +590,8 @@ static struct jit_region *translate(struct cpu *cpu, uint64_t gpa, bool plain)
 				      .compared = c->compared,
 				      .flags_live = c->in[0].live_in,
 				      .uses_x87 = c->uses_x87,
-				      .n_insns = c->n,
+				      .loops = c->loop.found,
+				      .n_insns = c->loop.found ? 2 * c->n : c->n,
 				      .to_rx = cache->rx - cache->rw};
 	memcpy(region->sources, c->sources, sizeof(c->sources));
 	c->region = region;
@@ -577,6 +604,7 @@ static struct jit_region *translate(struct cpu *cpu, uint64_t gpa, bool plain)
 	emit_body(c);
 	cpu->jit.count.insns += c->n;
 	cpu->jit.count.regions++;
+	cpu->jit.count.loops += c->loop.found;
 	cache_enter(cpu, region);
 	listing_map_region(cpu, region);
 	return region;

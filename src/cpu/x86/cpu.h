@@ -119,6 +119,8 @@ struct cpu_jit {
 	uint64_t delta;		/* what to add to it for its host address */
 	uint8_t bounce[3 * 64] __attribute__((aligned(64))); /* of a load on two pages */
 	uint64_t deltas[JIT_N_DELTAS]; /* of groups of accesses, within a region */
+	uint64_t room;	  /* passes of a loop that are left beside the next */
+	uint64_t limit;	  /* what its counter is after the last */
 	uint64_t target, scratch;
 	uint32_t site;		/* what was left or called from; a reference or SITE_* */
 	uint32_t x87_last;	/* reference to the x87 instruction run last, if not in state.fpu yet */
@@ -144,7 +146,7 @@ struct cpu_jit {
 	struct {
 		uint64_t blocks;	/* run on T0 */
 		uint64_t entries;	/* into translated code */
-		uint64_t regions, insns; /* translated */
+		uint64_t regions, insns, loops; /* translated */
 		uint64_t flushes;	/* of the cache */
 		uint64_t slow_accesses;	/* instructions left to T0 for what they met in memory */
 		uint64_t failed_groups;	/* checks of several accesses at once that were in vain */

@@ -49,6 +49,11 @@ static const struct jit_case {
 	 {{"909090488d0502000000ffe031c0"}, {"38c0f9488d0502000000ffe00f92c3", 1}}},
 	{"another code at a target of compared code that sets flags",
 	 {{"31c031c90fb6c0", 2, true}, {"0f92c30fb6c090", 2}, {"31c031c90fb6c0", 2}}},
+	/* mov ecx, 100; L: add rdx, 16; mov [rdx + rcx], cl; sub rdx, 16; dec rcx; jnz L */
+	{"a loop that moves a base to and fro", {{"b9640000004883c210880c0a4883ea1048ffc975f0"}}},
+	/* mov edi, 200; mov ecx, 8; L: add rcx, 8; mov [rdx + rcx], al; sub rcx, 8; inc rdx; dec rdi; jnz L */
+	{"a loop that moves an index to and fro",
+	 {{"bfc8000000b9080000004883c10888040a4883e90848ffc248ffcf75ed"}}},
 	{"compared code that is compared no longer", {{"31c0", 3, true}, {"31c9", 3, false, 300}}},
 };
 
