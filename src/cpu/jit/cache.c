@@ -56,6 +56,8 @@ static bool map_code(struct jit_cache *cache)
 			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (cache->meta == MAP_FAILED)
 		cache->meta = NULL;
+	else
+		madvise(cache->meta, JIT_META_SIZE, MADV_HUGEPAGE);
 	cache->guard = mmap(NULL, 2 * 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (cache->guard == MAP_FAILED)
 		cache->guard = NULL;
