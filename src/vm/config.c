@@ -49,6 +49,15 @@ static bool set_initrd(void *target, const char *value, GError **error)
 	return set_once(&((struct vm_config *)target)->initrd, value, error);
 }
 
+static bool set_kernel_cache(void *target, const char *value, GError **error)
+{
+	struct vm_config *config = target;
+
+	g_free(config->kernel_cache);
+	config->kernel_cache = strcmp(value, "off") ? g_strdup(value) : NULL;
+	return true;
+}
+
 static bool set_append(void *target, const char *value, GError **error)
 {
 	struct vm_config *config = target;
@@ -173,6 +182,9 @@ const struct option_row vm_config_options[] = {
 	{"initrd", 0, "FILE", "initial RAM disk for the kernel", set_initrd},
 	{"append", 0, "STRING",
 	 "the kernel's command line, used as it is;\nwithout it: console=ttyS0", set_append},
+	{"kernel-cache", 0, "DIR|off",
+	 "where unpacked kernels are kept for the next boot;\nwithout it: viv/kernels in the user's cache",
+	 set_kernel_cache},
 	{"memory", 'm', "SIZE", "RAM, like 512M or 2G; a bare number is MiB; without it: 1G",
 	 set_memory},
 	{"cpus", 0, "N", "processors; without it: 1", set_cpus},
@@ -199,6 +211,7 @@ void vm_config_init(struct vm_config *config)
 {
 	*config = (struct vm_config){
 		.append = g_strdup("console=ttyS0"),
+		.kernel_cache = g_build_filename(g_get_user_cache_dir(), "viv", "kernels", NULL),
 		.ram_size = 1ull << 30,
 		.n_vcpus = 1,
 		.cpu = *x86_model_default(),
@@ -211,6 +224,7 @@ void vm_config_fini(struct vm_config *config)
 	g_free(config->kernel);
 	g_free(config->initrd);
 	g_free(config->append);
+	g_free(config->kernel_cache);
 	g_free(config->gdb);
 	g_free(config->dump_regions);
 	for (unsigned i = 0; i < config->n_disks; i++)

@@ -25,6 +25,7 @@ struct vm_config {
 	char *kernel;
 	char *initrd; /* NULL: none */
 	char *append;
+	char *kernel_cache; /* folder of unpacked kernels, or NULL */
 	uint64_t ram_size;
 	unsigned n_vcpus;
 	struct x86_model cpu;

@@ -61,6 +61,27 @@ def test_shell(viv, kernel):
         assert "Kernel panic" not in output
 
 
+def test_kernel_cache(viv, tmp_path):
+    """The second boot takes the kernel that the first one unpacked; a damaged one is replaced."""
+    cache = tmp_path / "kernels"
+
+    def boot(where):
+        with start(viv, "cloud", "--kernel-cache", where) as guest:
+            guest.send("poweroff\n")
+            assert guest.finish()[0] == 0
+
+    boot(cache)
+    kept, = cache.iterdir()
+    first = kept.stat()
+    assert kept.read_bytes()[:4] == b"\x7fELF"
+    boot(cache)
+    assert (kept.stat().st_ino, kept.stat().st_size) == (first.st_ino, first.st_size)
+    kept.write_bytes(b"no kernel")
+    boot(cache)
+    assert kept.stat().st_size == first.st_size
+    boot("off")
+
+
 @pytest.mark.parametrize("cpu, wanted, unwanted", [
     ("v1", {"lm", "sse2", "x2apic"}, {"pni", "avx", "smep"}),
     ("core2", {"lm", "ssse3", "cx16"}, {"sse4_1", "x2apic", "xsave"}),
