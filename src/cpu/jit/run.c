@@ -329,8 +329,7 @@ static void run_on_t0(struct cpu *cpu, struct block *block)
 	block->insn[0].exec(cpu, block->insn);
 }
 
-/* An indirect branch led to an address that is not canonical: it is the branch that raises #GP. What
- * a call has pushed by then stays below the stack pointer. */
+/* A jump or return led to an address that is not canonical: it is the branch that raises #GP. */
 static void refuse_target(struct cpu *cpu)
 {
 	const struct jit_insn *branch = meta_at(cpu->jit.cache, cpu->jit.branch);

@@ -316,9 +316,25 @@ static void emit_target(struct jit_ctx *c, unsigned i)
 	}
 }
 
+/* T0 raises #GP for a target in SCRATCH0 that is not canonical; nothing is pushed then. */
+static void emit_check_canonical(struct jit_ctx *c, unsigned i)
+{
+	struct emit *e = &c->e;
+
+	if (!c->wide)
+		return;
+	insn_record(c, i)->flags = record_flags(c);
+	emit_mov64(e, SCRATCH1, SCRATCH0);
+	EMIT(e, 0x49, 0xc1, 0xe3, 16); /* shl r11, 16 */
+	EMIT(e, 0x49, 0xc1, 0xfb, 16); /* sar r11, 16 */
+	emit_rr(e, true, 0x3b, SCRATCH1, SCRATCH0);
+	cold_new(c, COLD_STEP, emit_jcc(e, CC_NE))->record = insn_record(c, i);
+}
+
 static void emit_call_indirect(struct jit_ctx *c, unsigned i)
 {
 	emit_target(c, i);
+	emit_check_canonical(c, i);
 	emit_store64(&c->e, JIT(target), SCRATCH0);
 	emit_push_return(c, i);
 	emit_load64(&c->e, SCRATCH0, JIT(target));

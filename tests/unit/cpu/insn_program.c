@@ -429,7 +429,8 @@ static void put_patcher(struct maker *m)
 	if (!one_in(3))
 		put_parts(m, 1 + below(2));
 	start = m->p->len;
-	patch32(m, at, put_load(m, reg, below(1000)) - end);
+	m->p->patched[m->p->n_patched] = put_load(m, reg, below(1000));
+	patch32(m, at, m->p->patched[m->p->n_patched++] - end);
 	note(m, start, "patched");
 }
 
@@ -463,7 +464,7 @@ void insn_program_make(struct insn_program *p, unsigned n)
 	struct maker m = {.p = p};
 	unsigned start;
 
-	p->len = p->n_parts = 0;
+	p->len = p->n_parts = p->n_patched = 0;
 	p->offset = one_in(4) ? 4096 - below(400) : below(2000);
 	choose_registers(p);
 	put_parts(&m, n);

@@ -42,6 +42,8 @@ static const struct jit_case {
 	{"return to what is not canonical", {{"48b8000000000000008050c3"}}},
 	/* mov rax, 1 << 63; jmp rax */
 	{"jump to what is not canonical", {{"48b80000000000000080ffe0"}}},
+	/* mov rax, 1 << 63; call rax */
+	{"call of what is not canonical", {{"48b80000000000000080ffd0"}}},
 	/* push -1 & ~TF & ~IOPL...; popf; xor eax, eax; pushf; pop rcx */
 	{"PUSHF after POPF", {{"68d70800009d31c09c59"}}},
 	/* lea rax, [L]; jmp rax; L: xor eax, eax: then as another page, with setb bl */
