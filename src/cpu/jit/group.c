@@ -165,11 +165,6 @@ static void plan_stack(struct follow *f, unsigned i)
 		enter(f, i, a, &one);
 }
 
-static bool is_named(const struct decoded *d, const char *name)
-{
-	return !strcmp(d->row->name, name);
-}
-
 /* What a 64-bit instruction makes of registers where that is known; false: it is not. */
 static bool follow_known(struct follow *f, const struct decoded *d)
 {
@@ -209,19 +204,27 @@ static bool follow_known(struct follow *f, const struct decoded *d)
 	}
 	if (insn->opsize != 8 || is_memory(d) || d->fetches)
 		return false;
-	if (is_named(d, "mov") && d->row->operand[1].kind != 'I' &&
-	    d->row->operand[0].kind != 'Z') {
+	switch (d->fx.op) {
+	case JIT_OP_MOV:
+		if (d->row->operand[1].kind == 'I' || d->row->operand[0].kind == 'Z')
+			return false;
 		*to = f->reg[(d->row->operand[0].kind == 'G' ? insn->rm : insn->reg) / 8];
 		return true;
+	case JIT_OP_INC:
+		offset = 1;
+		break;
+	case JIT_OP_DEC:
+		offset = -1;
+		break;
+	case JIT_OP_ADD:
+	case JIT_OP_SUB:
+		if (d->row->operand[1].kind != 'I' || !fits(insn->imm))
+			return false;
+		offset = d->fx.op == JIT_OP_ADD ? insn->imm : -insn->imm;
+		break;
+	default:
+		return false;
 	}
-	if (is_named(d, "inc") || is_named(d, "dec"))
-		offset = is_named(d, "inc") ? 1 : -1;
-	else if (d->row->operand[1].kind != 'I' || !fits(insn->imm))
-		return false;
-	else if (is_named(d, "add") || is_named(d, "sub"))
-		offset = is_named(d, "add") ? insn->imm : -insn->imm;
-	else
-		return false;
 	if (!fits(offset + to->offset))
 		return false;
 	to->offset += offset;

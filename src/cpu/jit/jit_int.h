@@ -10,7 +10,7 @@
 #include "cpu/x86/mmu.h"
 
 /* A block has to run so often before it is translated. */
-#define JIT_HOT		8
+#define JIT_HOT		16
 #define JIT_MAX_INSNS	64
 #define JIT_MAX_EXITS	12
 #define JIT_CODE_SIZE	(64u << 20) /* half of it for what is out of line */
@@ -49,6 +49,13 @@ enum jit_class {
 	JIT_END,      /* T0 runs it, and the region ends */
 };
 
+/* What is known of values and flags that some instructions make. */
+enum jit_op {
+	JIT_OP_OTHER, JIT_OP_MOV, JIT_OP_ADD, JIT_OP_SUB, JIT_OP_INC, JIT_OP_DEC,
+	JIT_OP_COMPARE, /* CMP and TEST */
+	JIT_OP_LOGIC,	/* AND, OR and XOR */
+};
+
 /* What the translator knows of a row (effects.c). */
 struct jit_effects {
 	uint8_t class;
@@ -60,6 +67,7 @@ struct jit_effects {
 	bool wide;	     /* uses what AVX-512 adds to the vector registers */
 	bool x87_noted;	     /* is the x87's last instruction after it */
 	uint16_t regs;	     /* general registers written without being an operand, a bit each */
+	uint8_t op;	     /* enum jit_op */
 };
 
 void effects_init(void);

@@ -35,23 +35,19 @@ static void store_placed(struct jit_ctx *c, const struct placed *p)
 		emit_store64(&c->e, GPR(p->guest[i]), p->host[i]);
 }
 
-static const struct insn_operand *find_kind(const struct insn_row *row, const char *kinds)
-{
-	for (unsigned i = 0; i < INSN_MAX_OPERANDS; i++)
-		if (row->operand[i].kind && strchr(kinds, row->operand[i].kind))
-			return &row->operand[i];
-	return NULL;
-}
+/* What ModRM's r/m or the opcode names may be a general register. */
+#define RM_KINDS (INSN_KIND('E') | INSN_KIND('R') | INSN_KIND('Z'))
 
 /* AH to BH, which no instruction with a REX prefix can name. */
 static bool names_high_byte(const struct recode *r)
 {
-	static const char *const kinds = "GERZ";
-	const struct insn_operand *op = find_kind(r->row, "G");
-
-	if (r->has_rex || r->row->vex != INSN_VEX_NONE || !find_kind(r->row, kinds))
+	if (r->has_rex || r->row->vex != INSN_VEX_NONE || r->reg < 4 ||
+	    !insn_has_kind(r->row, INSN_KIND('G')))
 		return false;
-	return op && op->size[0] == 'b' && !op->size[1] && r->reg >= 4;
+	for (unsigned i = 0; i < INSN_MAX_OPERANDS; i++)
+		if (r->row->operand[i].kind == 'G')
+			return r->row->operand[i].size[0] == 'b' && !r->row->operand[i].size[1];
+	return false;
 }
 
 /* The operand's host address in a register that needs no REX. */
@@ -144,11 +140,11 @@ static void emit_copy(struct jit_ctx *c, unsigned i)
 	if (flags_needs(d))
 		flags_need(c);
 	insn_record(c, i)->fault_flags = record_flags(c);
-	if (find_kind(d->row, "G"))
+	if (insn_has_kind(d->row, INSN_KIND('G')))
 		r.reg = place(c, &p, r.reg);
-	if (find_kind(d->row, "B"))
+	if (insn_has_kind(d->row, INSN_KIND('B')))
 		r.vvvv = place(c, &p, r.vvvv);
-	if (!memory && find_kind(d->row, "ERZ"))
+	if (!memory && insn_has_kind(d->row, RM_KINDS))
 		r.rm = place(c, &p, r.rm);
 	if (!c->wide && !d->row->has_modrm && d->row->plus_r && (r.opcode & 0xf0) == 0x40)
 		emit_short_inc(c, &r);

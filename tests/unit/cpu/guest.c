@@ -64,7 +64,7 @@ static bool has_error_code(unsigned vector)
 /* In the handler, rsp at what it has pushed. NULL: a program that has lost its way came to the port. */
 static uint64_t *handler_stack(struct guest *guest, uint64_t rsp)
 {
-	if (rsp < SYSTEM_LINEAR || rsp > SYSTEM_LINEAR + STACK_TOP - 7 * sizeof(uint64_t))
+	if (rsp < SYSTEM_LINEAR || rsp > SYSTEM_LINEAR + STACK_TOP - 6 * sizeof(uint64_t))
 		return NULL;
 	return (uint64_t *)(guest->env.mem->base + SYSTEM + (rsp - SYSTEM_LINEAR));
 }
