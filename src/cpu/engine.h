@@ -71,6 +71,11 @@ struct engine_stop {
 	struct engine_point point;
 };
 
+/* Bytes of translated code that a vCPU keeps, unless told; and what it may be told. */
+#define ENGINE_CODE_CACHE     (64ull << 20)
+#define ENGINE_CODE_CACHE_MIN (1ull << 20)
+#define ENGINE_CODE_CACHE_MAX (1ull << 30)
+
 /* What the vCPUs of one VM share; outlives them. */
 struct engine_env {
 	struct mem *mem;
@@ -82,6 +87,7 @@ struct engine_env {
 	/* Where the engine names the code that it makes, for Linux's perf; NULL: nowhere. */
 	FILE *perf_map;
 	bool sample; /* report() is to say where CPU time went */
+	uint64_t code_cache; /* 0: ENGINE_CODE_CACHE */
 	void *engine_vm; /* the engine's own, made by its first vCPU and freed by its last; NULL before */
 };
 

@@ -2,6 +2,7 @@
 #include "vm/config.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -83,6 +84,16 @@ static bool parse_size(const char *text, uint64_t *size)
 	return true;
 }
 
+static bool check_size(const char *value, uint64_t size, uint64_t min, uint64_t max, GError **error)
+{
+	if (size < min || size > max)
+		return refuse(error, "%s is out of range; give between %" PRIu64 "M and %" PRIu64 "G",
+			      value, min >> 20, max >> 30);
+	if (size % MEM_PAGE_SIZE)
+		return refuse(error, "%s is not a multiple of 4K; write it like 512M or 2G", value);
+	return true;
+}
+
 static bool set_memory(void *target, const char *value, GError **error)
 {
 	struct vm_config *config = target;
@@ -90,12 +101,22 @@ static bool set_memory(void *target, const char *value, GError **error)
 
 	if (!parse_size(value, &size))
 		return refuse(error, "'%s' is not a size; write it like 512M or 2G", value);
-	if (size < MEM_MIN_SIZE || size > MEM_MAX_SIZE)
-		return refuse(error, "%s is out of range; give between %lluM and %lluG", value,
-			      MEM_MIN_SIZE >> 20, MEM_MAX_SIZE >> 30);
-	if (size % MEM_PAGE_SIZE)
-		return refuse(error, "%s is not a multiple of 4K; write it like 512M or 2G", value);
+	if (!check_size(value, size, MEM_MIN_SIZE, MEM_MAX_SIZE, error))
+		return false;
 	config->ram_size = size;
+	return true;
+}
+
+static bool set_code_cache(void *target, const char *value, GError **error)
+{
+	struct vm_config *config = target;
+	uint64_t size;
+
+	if (!parse_size(value, &size))
+		return refuse(error, "'%s' is not a size; write it like 16M or 1G", value);
+	if (!check_size(value, size, ENGINE_CODE_CACHE_MIN, ENGINE_CODE_CACHE_MAX, error))
+		return false;
+	config->code_cache = size;
 	return true;
 }
 
@@ -185,6 +206,8 @@ const struct option_row vm_config_options[] = {
 	 set_disk},
 	{"engine", 0, "ENGINE", "what runs the guest's code: auto, soft, interp or kvm; auto\nmeasures",
 	 set_engine},
+	{"code-cache", 0, "SIZE", "room for each processor's translated code; without it: 64M",
+	 set_code_cache},
 	{"gdb", 0, "ADDRESS", "serve gdb at unix:PATH or tcp:127.0.0.1:PORT", set_gdb},
 	{"gdb-wait", 0, NULL, "with --gdb: run nothing before gdb says so", set_gdb_wait},
 	{"perf-map", 0, NULL, "name translated code for Linux's perf, in /tmp/perf-PID.map",

@@ -34,6 +34,7 @@ struct vm_config {
 	unsigned n_disks;
 	char *gdb; /* address to serve gdb at; NULL: none */
 	bool gdb_wait;
+	uint64_t code_cache; /* bytes a vCPU; 0: as much as the engine likes */
 	bool perf_map;
 	bool sample; /* vm_report() is to say where CPU time went */
 	char *dump_regions; /* file for a listing of what was translated; NULL: none */

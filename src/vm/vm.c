@@ -81,13 +81,22 @@ static void attach_clock(struct vm *vm)
 	g_source_attach(vm->clock_source, vm->context);
 }
 
+/* An option that only an engine which translates can honour; NULL: none was given. */
+static const char *translator_option(const struct vm_config *config)
+{
+	return config->perf_map		? "perf-map"
+	       : config->dump_regions ? "dump-regions"
+	       : config->code_cache	? "code-cache"
+					: NULL;
+}
+
 static const struct engine *find_engine(const struct vm_config *config)
 {
 	struct engine_choice choice;
 
 	if (config->engine)
 		return config->engine;
-	if (config->gdb || config->perf_map || config->dump_regions)
+	if (config->gdb || translator_option(config))
 		return &engine_soft; /* the one that can be debugged, and that translates */
 	engine_choose(&choice);
 	g_free(choice.reason);
@@ -112,10 +121,10 @@ static bool check(const struct vm_config *config, const struct engine *engine, G
 			    engine->name);
 		return false;
 	}
-	if ((config->perf_map || config->dump_regions) && !engine->list) {
+	if (translator_option(config) && !engine->list) {
 		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
 			    "--%s: the %s engine translates nothing; add --engine soft",
-			    config->perf_map ? "perf-map" : "dump-regions", engine->name);
+			    translator_option(config), engine->name);
 		return false;
 	}
 	if (config->n_vcpus > 1 && !config->cpu.has[F_APIC]) {
@@ -199,6 +208,7 @@ static bool create_vcpus(struct vm *vm, GError **error)
 		.n_vcpus = vm->config->n_vcpus,
 		.perf_map = vm->listing.perf_map,
 		.sample = vm->config->sample,
+		.code_cache = vm->config->code_cache,
 	};
 	vm->vcpus = vcpus_new(vm->engine, &vm->engine_env, &owner, error);
 	return vm->vcpus != NULL;

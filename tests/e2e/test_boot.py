@@ -79,6 +79,19 @@ def test_model(viv, cpu, wanted, unwanted):
         assert guest.finish()[0] == 0
 
 
+@pytest.mark.parametrize("size", [pytest.param("1M", marks=pytest.mark.slow), "4M"])
+def test_small_code_cache(viv, size):
+    """It is full again and again; what was translated is forgotten, and the kernel sees nothing."""
+    with start(viv, "cloud", "--code-cache", size, "--stats") as guest:
+        assert "Linux" in guest.run("uname -a", timeout=60)
+        log = guest.run("dmesg", timeout=60)
+        assert [line for line in log.splitlines() if BAD_NEWS.search(line)] == []
+        guest.send("poweroff -f\n")
+        status, _, errors = guest.finish()
+        assert status == 0, errors
+    assert int(re.search(r"(\d+) flushes", errors)[1]) > 10
+
+
 def test_all_that_the_host_has(viv):
     """AVX-512, where the host has it, is not offered without --cpu."""
     with open("/proc/cpuinfo") as cpuinfo:

@@ -13,8 +13,6 @@
 #define JIT_HOT		8
 #define JIT_MAX_INSNS	64
 #define JIT_MAX_EXITS	12
-#define JIT_CODE_SIZE	(64u << 20) /* half of it for what is out of line */
-#define JIT_META_SIZE	(64u << 20)
 #define JIT_HASH_SIZE	(1u << 15)
 /* Room that one region may take. */
 #define JIT_CODE_WORST	(JIT_MAX_INSNS * 800u)
@@ -168,6 +166,7 @@ struct jit_page {
 
 struct jit_cache {
 	uint8_t *rw, *rx;
+	size_t size; /* of the code, half of it for what is out of line; and of the records */
 	size_t used, code_start; /* the thunks lie before code_start */
 	size_t cold_used;	 /* what is out of line lies in the second half */
 	uint8_t *guard; /* pages without access */
@@ -219,7 +218,7 @@ static inline void *meta_alloc(struct jit_cache *cache, size_t size)
 	void *p = cache->meta + cache->meta_used;
 
 	cache->meta_used += (size + 15) & ~(size_t)15;
-	g_assert(cache->meta_used <= JIT_META_SIZE);
+	g_assert(cache->meta_used <= cache->size);
 	return p;
 }
 

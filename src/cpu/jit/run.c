@@ -42,7 +42,7 @@ static struct block *alone_of(struct cpu *cpu, struct jit_insn *in)
 	if (block)
 		return block;
 	block = cache->alone;
-	if (cache->meta_used + JIT_ALONE_SIZE <= JIT_META_SIZE)
+	if (cache->meta_used + JIT_ALONE_SIZE <= cache->size)
 		block = in->alone = meta_alloc(cache, JIT_ALONE_SIZE);
 	code_decode_alone(cpu, block, in->bytes, in->len, in->offset,
 			  (in->region->gpa & ~4095ull) + in->offset);

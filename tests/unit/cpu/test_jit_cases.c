@@ -113,7 +113,7 @@ static void test_no_room(void)
 		guest.cpu->state.rip = HOST_CODE;
 		guest_run_blocks(&guest, 0, 0, 0, outcome);
 		g_assert_cmpint(outcome->vector, ==, -1);
-		guest.cpu->jit.cache->meta_used = JIT_META_SIZE - 64;
+		guest.cpu->jit.cache->meta_used = guest.cpu->jit.cache->size - 64;
 	}
 	g_assert_cmphex(outcome->state.gpr[X86_RAX], !=, 1); /* CPUID has run */
 }
