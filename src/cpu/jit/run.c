@@ -340,6 +340,7 @@ void jit_run_block(struct cpu *cpu)
 {
 	struct jit_exit *exit = exit_at(cpu, cpu->jit.site);
 	uint32_t site = cpu->jit.site;
+	uint64_t flushes = cpu->jit.count.flushes;
 	struct jump_entry *e = jump_slot(cpu, cpu->state.rip);
 	struct jit_region *region = NULL;
 	struct block *block;
@@ -366,7 +367,8 @@ void jit_run_block(struct cpu *cpu)
 			e->region = region;
 	}
 	if (region) {
-		connect(cpu, site, region);
+		/* The exit went with the cache where the region found no room. */
+		connect(cpu, exit && cpu->jit.count.flushes != flushes ? SITE_NONE : site, region);
 		run_region(cpu, region, known && e->global);
 		return;
 	}
