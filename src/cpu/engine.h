@@ -88,6 +88,10 @@ struct engine_env {
 	FILE *perf_map;
 	bool sample; /* report() is to say where CPU time went */
 	uint64_t code_cache; /* 0: ENGINE_CODE_CACHE */
+	/* Each so many-th run of translated code is compared with the interpreter, on one vCPU; 0: none.
+	 * Who else writes guest RAM holds the gate meanwhile; NULL: nobody does. */
+	unsigned lockstep;
+	GMutex *ram_gate;
 	void *engine_vm; /* the engine's own, made by its first vCPU and freed by its last; NULL before */
 };
 

@@ -189,6 +189,18 @@ static bool set_dump_regions(void *target, const char *value, GError **error)
 	return set_once(&((struct vm_config *)target)->dump_regions, value, error);
 }
 
+static bool set_lockstep(void *target, const char *value, GError **error)
+{
+	struct vm_config *config = target;
+	guint64 n;
+
+	if (!g_ascii_string_to_unsigned(value, 10, 1, UINT_MAX, &n, NULL))
+		return refuse(error, "'%s' is not a number of runs; write 1 to compare each, 100 for "
+				     "one in 100", value);
+	config->lockstep = n;
+	return true;
+}
+
 const struct option_row vm_config_options[] = {
 	{"kernel", 0, "FILE", "Linux kernel to boot: bzImage or ELF vmlinux", set_kernel},
 	{"initrd", 0, "FILE", "initial RAM disk for the kernel", set_initrd},
@@ -215,6 +227,9 @@ const struct option_row vm_config_options[] = {
 	{"dump-regions", 0, "FILE",
 	 "at the end, list what the guest's code was translated\ninto; tools/regions disassembles it",
 	 set_dump_regions},
+	{"lockstep", 0, "N",
+	 "compare each Nth run of translated code with the\ninterpreter, and stop where they differ",
+	 set_lockstep},
 };
 const size_t vm_config_n_options = G_N_ELEMENTS(vm_config_options);
 

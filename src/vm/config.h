@@ -37,6 +37,7 @@ struct vm_config {
 	uint64_t code_cache; /* bytes a vCPU; 0: as much as the engine likes */
 	bool perf_map;
 	bool sample; /* vm_report() is to say where CPU time went */
+	unsigned lockstep; /* each so many-th run of translated code is compared; 0: none */
 	char *dump_regions; /* file for a listing of what was translated; NULL: none */
 };
 

@@ -30,6 +30,7 @@ struct vm {
 	struct block *disks[VM_MAX_DISKS];
 	struct machine *machine;
 	struct engine_env engine_env;
+	GMutex ram_gate; /* of engine_env and disks */
 	struct vcpus *vcpus;
 	struct gdb_target gdb_target;
 	struct gdb_server *gdb; /* NULL: none */
@@ -87,6 +88,7 @@ static const char *translator_option(const struct vm_config *config)
 	return config->perf_map		? "perf-map"
 	       : config->dump_regions ? "dump-regions"
 	       : config->code_cache	? "code-cache"
+	       : config->lockstep	? "lockstep"
 					: NULL;
 }
 
@@ -127,6 +129,12 @@ static bool check(const struct vm_config *config, const struct engine *engine, G
 			    translator_option(config), engine->name);
 		return false;
 	}
+	if (config->lockstep && config->n_vcpus > 1) {
+		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
+			    "--lockstep: what another processor writes would be taken for a difference; "
+			    "leave --cpus out");
+		return false;
+	}
 	if (config->n_vcpus > 1 && !config->cpu.has[F_APIC]) {
 		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
 			    "--cpu: '%s' without an APIC works alone; leave --cpus out, or add "
@@ -155,6 +163,7 @@ static bool open_disks(struct vm *vm, GError **error)
 			.path = vm->config->disks[i].path,
 			.format = "raw",
 			.read_only = vm->config->disks[i].read_only,
+			.gate = vm->config->lockstep ? &vm->ram_gate : NULL,
 		};
 
 		vm->disks[i] = block_open(&options, error);
@@ -209,6 +218,8 @@ static bool create_vcpus(struct vm *vm, GError **error)
 		.perf_map = vm->listing.perf_map,
 		.sample = vm->config->sample,
 		.code_cache = vm->config->code_cache,
+		.lockstep = vm->config->lockstep,
+		.ram_gate = &vm->ram_gate,
 	};
 	vm->vcpus = vcpus_new(vm->engine, &vm->engine_env, &owner, error);
 	return vm->vcpus != NULL;
@@ -313,6 +324,7 @@ struct vm *vm_new(const struct vm_config *config, const struct vm_console *conso
 	struct vm *vm = g_new0(struct vm, 1);
 
 	vm->config = config;
+	g_mutex_init(&vm->ram_gate);
 	vm->engine = engine;
 	vm->context = g_main_context_ref(context);
 	attach_clock(vm);
@@ -345,6 +357,7 @@ void vm_free(struct vm *vm)
 	clock_free(vm->clock);
 	g_main_context_unref(vm->context);
 	g_free(vm->reason);
+	g_mutex_clear(&vm->ram_gate);
 	g_free(vm);
 }
 

@@ -191,6 +191,12 @@ void jit_forget_stack(struct cpu *cpu)
 		entries[i] = (struct tlb_entry){NO_STACK, (uint64_t)cpu->jit.cache->guard - NO_STACK};
 }
 
+void jit_forget_writes(struct cpu *cpu)
+{
+	jit_forget_stack(cpu);
+	forget_code_pages(cpu);
+}
+
 static uint32_t *page_list(struct jit_cache *cache, uint64_t page)
 {
 	return &cache->page_hash[(page / 4096 ^ page >> 24) % JIT_N_PAGES];

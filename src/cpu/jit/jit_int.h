@@ -98,6 +98,7 @@ struct jit_exit {
 	uint32_t mode_key; /* of the region that it leads to */
 	bool forward; /* in the same page: no loop is closed by it alone */
 	bool plain;   /* a group's check failed: to a region without groups, by `fixed` only */
+	uint8_t flags_live; /* read behind it */
 };
 
 /* The last instruction of a region, that ends in the next page. */
@@ -252,6 +253,9 @@ struct jit_region *region_translate(struct cpu *cpu, uint64_t gpa, bool plain);
 /* listing.c: names of host code for perf, where env.perf_map is. */
 void listing_map_region(const struct cpu *cpu, const struct jit_region *region);
 void listing_map_thunks(const struct cpu *cpu);
+
+/* run.c: runs translated code from the region's entry on until it is left; rip is set. */
+void region_enter(struct cpu *cpu, struct jit_region *region);
 
 /* run.c: called by thunks; the host address to go on at, NULL to leave translated code. */
 const void *jit_slow_access(struct cpu *cpu);
