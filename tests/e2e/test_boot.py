@@ -92,6 +92,35 @@ def test_small_code_cache(viv, size):
     assert int(re.search(r"(\d+) flushes", errors)[1]) > 10
 
 
+LOCKSTEP = re.compile(r"lockstep: (\d+) of (\d+) entries .* compared, (\d+) regions; (\d+) agreed, "
+                      r"(\d+) proved nothing")
+
+
+@pytest.mark.slow
+def test_lockstep(viv, tmp_path):
+    """All that the translator runs of a boot, of programs and of what disks do is what the interpreter makes
+    of it."""
+    disk = tmp_path / "disk"
+    content = os.urandom(1 << 20)
+    disk.write_bytes(content)
+    guest = Guest([viv, "run", "--kernel", GUEST / "cloud/vmlinuz", "--initrd", GUEST / "cloud/initrd.gz",
+                   "--disk", disk, "--lockstep", "1", "--stats"])
+    with guest:
+        guest.expect(PROMPT, timeout=600)
+        assert hashlib.md5(content).hexdigest() in guest.run("md5sum /dev/vda", timeout=300)
+        guest.run("dd if=/dev/vda of=/dev/vda bs=64k count=8 seek=8 conv=fsync 2>/dev/null", timeout=300)
+        log = guest.run("dmesg", timeout=300)
+        assert [line for line in log.splitlines() if BAD_NEWS.search(line)] == []
+        guest.send("poweroff -f\n")
+        status, _, errors = guest.finish(timeout=300)
+        assert status == 0, errors
+    assert disk.read_bytes() == content[:512 << 10] * 2
+    compared, entries, regions, agreed, nothing = map(int, LOCKSTEP.search(errors).groups())
+    print(errors)
+    assert compared == entries > 1_000_000 and regions > 10_000_000
+    assert agreed + nothing == compared and nothing < compared / 100, errors
+
+
 def test_all_that_the_host_has(viv):
     """AVX-512, where the host has it, is not offered without --cpu."""
     with open("/proc/cpuinfo") as cpuinfo:

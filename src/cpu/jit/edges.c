@@ -100,17 +100,16 @@ static uint8_t *emit_branch_on(struct jit_ctx *c, int32_t offset, bool if_zero)
 	return taken;
 }
 
-/* Leaves translated code where something waits. In lockstep that is looked for behind each run, and a
- * run ends after so many entries; SCRATCH1 is free here, and flags stay. */
+/* Leaves translated code where something waits; in lockstep after so many entries, too. SCRATCH1 is free
+ * here, and flags stay. */
 static void emit_leave_check(struct jit_ctx *c)
 {
 	struct host_mem less = MEM_AT(SCRATCH1);
 	struct emit *e = &c->e;
 
-	if (G_LIKELY(!c->cpu->lockstep)) {
-		cold_new(c, COLD_LEAVE, emit_branch_on(c, GS(attention), false));
+	cold_new(c, COLD_LEAVE, emit_branch_on(c, GS(attention), false));
+	if (!c->cpu->lockstep)
 		return;
-	}
 	cold_new(c, COLD_LEAVE, emit_branch_on(c, GS(jit.chain_left), true));
 	less.disp = -1;
 	EMIT(e, 0x65, 0x44, 0x0f, 0xb6, 0x1c, 0x25); /* movzx r11d, byte gs:[chain_left] */

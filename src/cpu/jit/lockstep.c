@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A run that is compared: translated code from one entry on, through a few regions, up to an exit, an
- * exception or an instruction with effects beyond registers and RAM. Absence is the mechanism here, too: at its
- * beginning the write TLB is empty, so that each page is noted before it is written.
+ * A run that is compared: translated code from one entry on, through a few regions, up to an exit,
+ * an exception or an instruction with effects beyond registers and RAM. Absence is the mechanism
+ * here, too: at its beginning the write TLB is empty, so that each page is noted before it is
+ * written.
  *
- * T0's result is what the guest goes on with. Its arithmetic flags may differ from T1's where T1 takes
- * them for dead; the next run begins with T1's on T1 and with T0's on T0, so that it differs if they
- * were not.
+ * T0's result is what the guest goes on with. Its arithmetic flags may differ from T1's where T1
+ * takes them for dead; the next run begins with T1's on T1 and with T0's on T0, so that it differs
+ * if they were not.
  */
 #include "cpu/jit/lockstep.h"
 
@@ -18,11 +19,12 @@
 #include "cpu/x86/exec.h"
 #include "cpu/x86/vector.h"
 
-/* Regions a run. When a difference was found they are run one by one to find the one that makes it. */
-#define CHAIN	     16
-#define NARROW_RUNS  10000
+/* Regions a run. When a difference was found they are run one by one to find the one that makes it.
+ */
+#define CHAIN	    16
+#define NARROW_RUNS 10000
 /* What T0 may run until it comes to where T1 ended: more than CHAIN regions have instructions. */
-#define STEPS_MAX    (64u * CHAIN * JIT_MAX_INSNS)
+#define STEPS_MAX (64u * CHAIN * JIT_MAX_INSNS)
 
 enum phase { PHASE_NONE, PHASE_T1, PHASE_T0 };
 enum verdict { AGREED, PROVES_NOTHING, DIFFERENT };
@@ -73,8 +75,8 @@ struct lockstep {
 };
 
 static const char *const external_names[] = {
-	"in", "out", "ins", "outs", "rdtsc", "rdtscp", "rdpmc", "rdmsr", "wrmsr", "rdrand", "rdseed", "hlt",
-	"invlpg", "invpcid", "xsetbv", "rsm",
+	"in",	 "out",	   "ins",    "outs", "rdtsc",  "rdtscp",  "rdpmc",  "rdmsr",
+	"wrmsr", "rdrand", "rdseed", "hlt",  "invlpg", "invpcid", "xsetbv", "rsm",
 };
 
 /* Those above, and writes to control and debug registers. */
@@ -126,8 +128,9 @@ void lockstep_report(const struct cpu *cpu, GString *out)
 		return;
 	g_string_append_printf(out,
 			       "vCPU %u: lockstep: %" PRIu64 " of %" PRIu64
-			       " entries into translated code compared, %" PRIu64 " regions; %" PRIu64
-			       " agreed, %" PRIu64 " proved nothing (%.2f %%)\n",
+			       " entries into translated code compared, %" PRIu64
+			       " regions; %" PRIu64 " agreed, %" PRIu64
+			       " proved nothing (%.2f %%)\n",
 			       cpu->id, ls->count.runs, ls->entries, ls->count.regions,
 			       ls->count.agreed, ls->count.nothing,
 			       ls->count.runs ? 100.0 * ls->count.nothing / ls->count.runs : 0.0);
@@ -230,8 +233,9 @@ static void go_back(struct cpu *cpu, void (*memory)(struct undo *undo))
 	cpu->zmm_used = o->zmm_used;
 	cpu->no_step = o->no_step;
 	cpu_update_mode(cpu);
-	/* The TLB was emptied, and knows what addresses meant after that. */
-	if (cpu->jit.mappings != ls->mappings)
+	/* The TLB was emptied, and knows what addresses meant after that; or that bits are set in
+	 * entries where they no longer are. */
+	if (cpu->jit.mappings != ls->mappings || undo_has_marks(ls->undo))
 		mmu_flush(cpu);
 	ls->mappings = cpu->jit.mappings;
 }
@@ -240,7 +244,8 @@ static void go_back(struct cpu *cpu, void (*memory)(struct undo *undo))
 
 static uint64_t rflags_of(uint8_t fl)
 {
-	static const uint16_t bits[] = {RFLAGS_CF, RFLAGS_PF, RFLAGS_AF, RFLAGS_ZF, RFLAGS_SF, RFLAGS_OF};
+	static const uint16_t bits[] = {RFLAGS_CF, RFLAGS_PF, RFLAGS_AF,
+					RFLAGS_ZF, RFLAGS_SF, RFLAGS_OF};
 	uint64_t rflags = 0;
 
 	for (unsigned i = 0; i < G_N_ELEMENTS(bits); i++)
@@ -257,6 +262,20 @@ static uint64_t element(const void *object, const struct state_field *f, unsigne
 	return v;
 }
 
+static void append_name(GString *text, const struct state_field *f, unsigned i)
+{
+	static const char *const registers[] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp",
+						"rsi", "rdi", "r8",  "r9",  "r10", "r11",
+						"r12", "r13", "r14", "r15"};
+
+	if (f->offset == offsetof(struct x86_state, gpr))
+		g_string_append(text, registers[i]);
+	else if (f->count > 1)
+		g_string_append_printf(text, "%s[%u]", f->name, i);
+	else
+		g_string_append(text, f->name);
+}
+
 /* Elements of a field that differ; the first is named. */
 static unsigned compare_field(const struct state_field *f, const struct x86_state *t1,
 			      const struct x86_state *t0, bool is_first, GString *text)
@@ -271,9 +290,7 @@ static unsigned compare_field(const struct state_field *f, const struct x86_stat
 
 		if (v1 == v0 || n++ || !is_first)
 			continue;
-		g_string_append(text, f->name);
-		if (f->count > 1)
-			g_string_append_printf(text, "[%u]", i);
+		append_name(text, f, i);
 		g_string_append_printf(text, " is %" PRIx64 " on T1 and %" PRIx64 " on T0", v1, v0);
 	}
 	return n;
@@ -287,8 +304,10 @@ static unsigned compare_states(const struct lockstep *ls, GString *text)
 	/* Flags that are dead, as T1 says. */
 	t1.rflags ^= (t1.rflags ^ ls->t0.state.rflags) & RFLAGS_ARITH & ~rflags_of(ls->flags_live);
 	/* T1 does without STI's shadow, since it does not end there but for us. */
-	if (ls->stopped && !ls->t0.state.shadow_by_ss)
-		t1.interrupt_shadow |= ls->t0.state.interrupt_shadow;
+	if (ls->stopped && !t1.interrupt_shadow && !ls->t0.state.shadow_by_ss) {
+		t1.interrupt_shadow = ls->t0.state.interrupt_shadow;
+		t1.shadow_by_ss = false;
+	}
 	/* Says something only while there is a shadow. */
 	if (!t1.interrupt_shadow && !ls->t0.state.interrupt_shadow)
 		t1.shadow_by_ss = ls->t0.state.shadow_by_ss;
@@ -313,7 +332,8 @@ static bool is_same(struct cpu *cpu, struct lockstep *ls)
 		return false;
 	undo_compare(ls->undo, &memory);
 	if (memory.n && !n)
-		g_string_append_printf(text, "the byte at gpa %" PRIx64 " is %02x on T1 and %02x on T0",
+		g_string_append_printf(text,
+				       "the byte at gpa %" PRIx64 " is %02x on T1 and %02x on T0",
 				       memory.gpa, memory.first, memory.second);
 	n += memory.n;
 	if (n && n < ls->fewest) {
@@ -400,8 +420,8 @@ static enum verdict stray(struct cpu *cpu, const char *what)
 	if (ls->midway)
 		return PROVES_NOTHING;
 	if (ls->fewest == UINT_MAX)
-		g_string_printf(ls->text, "%s at rip %" PRIx64 ", after %u steps", what, cpu->state.rip,
-				ls->steps);
+		g_string_printf(ls->text, "%s at rip %" PRIx64 ", after %u steps", what,
+				cpu->state.rip, ls->steps);
 	return DIFFERENT;
 }
 
@@ -451,7 +471,8 @@ static enum verdict follow(struct cpu *cpu)
 			return stray(cpu, "T0 does not come to where T1 ended; it is");
 		block = code_find(cpu);
 		if (ls->external[block->insn[0].row])
-			return stray(cpu, "T0 comes to an instruction that T1 did not stop before,");
+			return stray(cpu,
+				     "T0 comes to an instruction that T1 did not stop before,");
 		step_t0(cpu, block);
 	}
 }
@@ -464,7 +485,8 @@ static enum verdict judge_fault(struct cpu *cpu)
 
 	take_fault(cpu, &ls->t0);
 	if (!ls->t1.faulted)
-		/* An indirect branch to nowhere faults before it has pushed; T1 finds out after it. */
+		/* An indirect branch to nowhere faults before it has pushed; T1 finds out after it.
+		 */
 		return cpu->jit.site == SITE_INDIRECT && !is_canonical(ls->t1.state.rip)
 			       ? PROVES_NOTHING
 			       : stray(cpu, what);
@@ -504,23 +526,25 @@ static void describe(struct cpu *cpu, const struct jit_region *region)
 	struct lockstep *ls = cpu->lockstep;
 	g_autofree char *what = g_strdup(ls->text->str);
 
-	g_string_printf(ls->text,
-			"lockstep: T1 and T0 differ in what %s made of the %s%u-bit code at %" PRIx64
-			" (%s)\n  T1 %s %" PRIx64,
-			ls->chain > 1 ? "translations that begin with that" : "the translation",
-			region->mode_key & MODE_USER ? "user's " : "kernel's ",
-			region->mode_key & MODE_64 ? 64 : 32, region->rip,
-			region->plain ? "without groups" : "with groups",
-			ls->t1.faulted ? "raised an exception at" : "went on to", ls->t1.state.rip);
+	g_string_printf(
+		ls->text,
+		"lockstep: T1 and T0 differ in what %s made of the %s%u-bit code at %" PRIx64
+		" (%s)\n  T1 %s %" PRIx64,
+		ls->chain > 1 ? "translations that begin with that" : "the translation",
+		region->mode_key & MODE_USER ? "user's " : "kernel's ",
+		region->mode_key & MODE_64 ? 64 : 32, region->rip,
+		region->plain ? "without groups" : "with groups",
+		ls->t1.faulted ? "raised an exception at" : "went on to", ls->t1.state.rip);
 	if (ls->t1.faulted)
 		g_string_append_printf(ls->text, ", vector %u, error code %#x", ls->t1.vector,
 				       ls->t1.error_code);
 	g_string_append_printf(ls->text, "\n  %s\n", what);
 	if (ls->start_flags != ls->start.flags)
-		g_string_append_printf(ls->text,
-				       "  T1 began with other flags, that the code before had given up: "
-				       "%04x, T0 with %04x\n",
-				       ls->start_flags, ls->start.flags);
+		g_string_append_printf(
+			ls->text,
+			"  T1 began with other flags, that the code before had given up: "
+			"%04x, T0 with %04x\n",
+			ls->start_flags, ls->start.flags);
 	g_string_append_printf(ls->text,
 			       "  its listing is region %" PRIx64 " of what --dump-regions writes",
 			       region->rip);
@@ -587,8 +611,6 @@ static enum verdict run_both(struct cpu *cpu, struct jit_region *region)
 	ls->min_steps = !may_have_stood(cpu);
 	ls->fewest = UINT_MAX;
 	verdict = run_t0(cpu);
-	if (verdict != DIFFERENT)
-		undo_keep_marks(ls->undo);
 	ls->phase = PHASE_NONE;
 	return verdict;
 }

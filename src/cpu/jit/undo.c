@@ -69,6 +69,11 @@ void undo_note_marks(struct undo *undo, uint64_t gpa, uint64_t bits)
 	g_array_append_val(undo->marks, marks);
 }
 
+bool undo_has_marks(const struct undo *undo)
+{
+	return undo->marks->len;
+}
+
 /* Code may have been decoded from what is taken back. */
 static void put_back(struct undo *undo, const struct page *page)
 {
@@ -137,19 +142,5 @@ void undo_compare(const struct undo *undo, struct undo_difference *difference)
 			difference->first = first[at];
 			difference->second = second[at];
 		}
-	}
-}
-
-void undo_keep_marks(struct undo *undo)
-{
-	for (unsigned i = 0; undo->marks->len && i < undo->n_pages; i++) {
-		const struct page *page = undo->pages->pdata[i];
-		const uint8_t *first = first_of(page);
-		uint8_t *second = mem_hva(undo->mem, page->gpa);
-
-		if (!memcmp(first, second, MEM_PAGE_SIZE))
-			continue;
-		for (unsigned at = 0; at < MEM_PAGE_SIZE; at++)
-			second[at] |= first[at] & marks_at(undo, page->gpa + at);
 	}
 }

@@ -19,6 +19,7 @@ void undo_begin(struct undo *undo);
 void undo_note(struct undo *undo, uint64_t gpa);
 /* A page walk is about to set these bits in the table's entry at gpa. */
 void undo_note_marks(struct undo *undo, uint64_t gpa, uint64_t bits);
+bool undo_has_marks(const struct undo *undo);
 /* Memory as it was at the beginning; what was there is what the first writer made of it. */
 void undo_rewind(struct undo *undo);
 /* The same, and the second writer's work is lost. */
@@ -30,13 +31,8 @@ struct undo_difference {
 	uint8_t first, second;
 };
 
-/*
- * Compares the two writers' work. Bits that page walks set do not count: the first writer's TLB may have
- * spared the second one the walk.
- */
+/* Compares the two writers' work. Bits that page walks set do not count: a processor may set them early, and
+ * the two do not fetch alike. */
 void undo_compare(const struct undo *undo, struct undo_difference *difference);
-/* Gives the second writer's memory the bits that the first one's walks set, since what the TLB knows of
- * them relies on it. */
-void undo_keep_marks(struct undo *undo);
 
 #endif
