@@ -354,15 +354,11 @@ static bool has_gpr_of_t1(const struct cpu *cpu, const struct lockstep *ls)
 /* What matters of the flags where translated code was left. */
 static uint8_t flags_at_exit(struct cpu *cpu)
 {
-	const struct jump_entry *e = jump_slot(cpu, cpu->state.rip);
-
 	if (cpu->jit.site == SITE_INDIRECT)
 		return FL_ALL;
 	if (cpu->jit.site > SITE_STALE)
 		return ((struct jit_exit *)meta_at(cpu->jit.cache, cpu->jit.site))->flags_live;
-	if (e->rip == cpu->state.rip && e->stamp == jump_stamp(cpu, e->global) && e->region)
-		return e->region->flags_live;
-	return 0; /* the next run shows */
+	return 0; /* at a region's entry, by one of many exits: the next run shows */
 }
 
 static void run_t1(struct cpu *cpu, struct jit_region *region)
