@@ -23,6 +23,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "base/trace.h"
 #include "bus/bus.h"
 #include "clock/clock.h"
 #include "mem/mem.h"
@@ -84,6 +85,7 @@ struct engine_env {
 	struct lapic_set *lapics;
 	const struct x86_model *model; /* NULL: x86_model_host() */
 	unsigned n_vcpus;
+	const struct trace *trace; /* NULL: off */
 	/* Where the engine names the code that it makes, for Linux's perf; NULL: nowhere. */
 	FILE *perf_map;
 	bool sample; /* report() is to say where CPU time went */

@@ -189,6 +189,20 @@ static bool set_dump_regions(void *target, const char *value, GError **error)
 	return set_once(&((struct vm_config *)target)->dump_regions, value, error);
 }
 
+static bool set_trace(void *target, const char *value, GError **error)
+{
+	struct vm_config *config = target;
+
+	if (!strcmp(value, "help"))
+		return config->trace_help = true;
+	return config->traces = trace_enable(config->trace, value, error);
+}
+
+static bool set_trace_file(void *target, const char *value, GError **error)
+{
+	return set_once(&((struct vm_config *)target)->trace_file, value, error);
+}
+
 static bool set_lockstep(void *target, const char *value, GError **error)
 {
 	struct vm_config *config = target;
@@ -230,6 +244,10 @@ const struct option_row vm_config_options[] = {
 	{"lockstep", 0, "N",
 	 "compare each Nth run of translated code with the\ninterpreter, and stop where they differ",
 	 set_lockstep},
+	{"trace", 0, "EVENT[,...]",
+	 "tell of events, with their virtual time: names, or\npatterns like cpu_*; help lists them",
+	 set_trace},
+	{"trace-file", 0, "FILE", "with --trace: where to; without it: standard error", set_trace_file},
 };
 const size_t vm_config_n_options = G_N_ELEMENTS(vm_config_options);
 
@@ -251,6 +269,7 @@ void vm_config_fini(struct vm_config *config)
 	g_free(config->append);
 	g_free(config->gdb);
 	g_free(config->dump_regions);
+	g_free(config->trace_file);
 	for (unsigned i = 0; i < config->n_disks; i++)
 		g_free(config->disks[i].path);
 }

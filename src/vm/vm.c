@@ -7,6 +7,7 @@
 
 #include <glib-unix.h>
 #include <stdatomic.h>
+#include <string.h>
 
 #include "base/error.h"
 #include "block/block.h"
@@ -35,6 +36,7 @@ struct vm {
 	struct gdb_target gdb_target;
 	struct gdb_server *gdb; /* NULL: none */
 	struct listing listing;
+	struct trace trace;
 	bool in_run; /* vm_run() */
 	bool held;   /* gdb has the guest stopped, and the clock stands */
 	int64_t wall_ns;
@@ -92,6 +94,20 @@ static const char *translator_option(const struct vm_config *config)
 					: NULL;
 }
 
+static int64_t trace_now_ns(const void *clock)
+{
+	return clock_now_ns(clock);
+}
+
+/* What is told of events; NULL: nothing. */
+static const struct trace *get_trace(struct vm *vm)
+{
+	vm->trace = (struct trace){
+		.to = vm->listing.trace, .now_ns = trace_now_ns, .clock = vm->clock};
+	memcpy(vm->trace.on, vm->config->trace, sizeof(vm->trace.on));
+	return vm->config->traces ? &vm->trace : NULL;
+}
+
 static const struct engine *find_engine(const struct vm_config *config)
 {
 	struct engine_choice choice;
@@ -127,6 +143,11 @@ static bool check(const struct vm_config *config, const struct engine *engine, G
 		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
 			    "--%s: the %s engine translates nothing; add --engine soft",
 			    translator_option(config), engine->name);
+		return false;
+	}
+	if (config->trace_file && !config->traces) {
+		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
+			    "--trace-file: nothing to write there; add --trace EVENT");
 		return false;
 	}
 	if (config->lockstep && config->n_vcpus > 1) {
@@ -179,6 +200,7 @@ static bool build_machine(struct vm *vm, GError **error)
 		.ram_size = vm->config->ram_size,
 		.n_vcpus = vm->config->n_vcpus,
 		.clock = vm->clock,
+		.trace = get_trace(vm),
 		.serial = vm->serial,
 		.disks = vm->disks,
 		.n_disks = vm->config->n_disks,
@@ -215,6 +237,7 @@ static bool create_vcpus(struct vm *vm, GError **error)
 		.lapics = vm->machine->lapics,
 		.model = &vm->config->cpu,
 		.n_vcpus = vm->config->n_vcpus,
+		.trace = vm->machine->env.trace,
 		.perf_map = vm->listing.perf_map,
 		.sample = vm->config->sample,
 		.code_cache = vm->config->code_cache,

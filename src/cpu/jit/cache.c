@@ -126,6 +126,7 @@ void jit_flush(struct cpu *cpu)
 
 	if (!cache)
 		return;
+	trace_jit_flush(cpu->env.trace, cpu->id, cache->regions->len, cache->used);
 	cache->used = cache->code_start;
 	cache->cold_used = cache->size / 2;
 	cache->meta_used = 64; /* references below are SITE_* */
@@ -374,6 +375,7 @@ void cache_drop(struct cpu *cpu, struct jit_region *region)
 	}
 	forget_target(cpu, region);
 	region->dead = true;
+	trace_jit_drop(cpu->env.trace, cpu->id, region->rip, region->gpa);
 }
 
 static unsigned hash_ungrouped(uint64_t rip)
@@ -402,7 +404,7 @@ bool cache_is_ungrouped(const struct cpu *cpu, uint64_t rip)
 bool jit_invalidate(struct cpu *cpu, uint64_t gpa, uint64_t lines)
 {
 	struct jit_source **link, *source;
-	bool lost = false;
+	unsigned lost = 0;
 
 	if (!cpu->jit.cache)
 		return false;
@@ -412,13 +414,15 @@ bool jit_invalidate(struct cpu *cpu, uint64_t gpa, uint64_t lines)
 
 		if (hit && !source->region->dead) {
 			cache_drop(cpu, source->region);
-			lost = true;
+			lost++;
 		}
 		if (source->region->dead)
 			*link = source->page_next;
 		else
 			link = &source->page_next;
 	}
+	if (lost)
+		trace_jit_written(cpu->env.trace, cpu->id, gpa, lines, lost);
 	return lost;
 }
 
