@@ -14,10 +14,9 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "cpu/jit/jit_int.h"
+#include "cpu/jit/outcome.h"
 #include "cpu/jit/undo.h"
 #include "cpu/x86/exec.h"
-#include "cpu/x86/vector.h"
 
 /* Regions a run. When a difference was found they are run one by one to find the one that makes it.
  */
@@ -28,19 +27,6 @@
 
 enum phase { PHASE_NONE, PHASE_T1, PHASE_T0 };
 enum verdict { AGREED, PROVES_NOTHING, DIFFERENT };
-
-/* What a run has made, or begins with. */
-struct outcome {
-	struct x86_state state; /* complete */
-	uint64_t pdpte[4];
-	uint32_t debug_pending;
-	uint16_t flags;
-	bool zmm_used, no_step;
-	bool faulted;
-	uint8_t vector;
-	bool has_error_code;
-	uint32_t error_code;
-};
 
 struct lockstep {
 	struct undo *undo;
@@ -192,47 +178,14 @@ static void empty_write_tlb(struct cpu *cpu)
 	jit_forget_writes(cpu);
 }
 
-static void take_outcome(struct cpu *cpu, struct outcome *o)
-{
-	vector_leave(cpu);
-	o->state = cpu->state;
-	memcpy(o->state.gpr, cpu->gpr, sizeof(o->state.gpr));
-	o->state.rflags = cpu_rflags(cpu);
-	memcpy(o->pdpte, cpu->pdpte, sizeof(o->pdpte));
-	o->debug_pending = cpu->debug_pending;
-	o->flags = cpu->flags;
-	o->zmm_used = cpu->zmm_used;
-	o->no_step = cpu->no_step;
-	o->faulted = false;
-}
-
-static void take_fault(struct cpu *cpu, struct outcome *o)
-{
-	take_outcome(cpu, o);
-	o->faulted = true;
-	o->vector = cpu->fault.vector;
-	o->has_error_code = cpu->fault.has_error_code;
-	o->error_code = cpu->fault.error_code;
-}
-
 /* Registers and memory as they were at the start. */
 static void go_back(struct cpu *cpu, void (*memory)(struct undo *undo))
 {
 	struct lockstep *ls = cpu->lockstep;
-	const struct outcome *o = &ls->start;
 
 	empty_write_tlb(cpu);
 	memory(ls->undo);
-	cpu->x87_live = false;
-	cpu->state = o->state;
-	memcpy(cpu->gpr, o->state.gpr, sizeof(cpu->gpr));
-	cpu_set_rflags(cpu, o->state.rflags);
-	memcpy(cpu->pdpte, o->pdpte, sizeof(cpu->pdpte));
-	cpu->debug_pending = o->debug_pending;
-	cpu->flags = o->flags;
-	cpu->zmm_used = o->zmm_used;
-	cpu->no_step = o->no_step;
-	cpu_update_mode(cpu);
+	outcome_restore(cpu, &ls->start);
 	/* The TLB was emptied, and knows what addresses meant after that; or that bits are set in
 	 * entries where they no longer are. */
 	if (cpu->jit.mappings != ls->mappings || undo_has_marks(ls->undo))
@@ -242,84 +195,6 @@ static void go_back(struct cpu *cpu, void (*memory)(struct undo *undo))
 
 /* Comparison */
 
-static uint64_t rflags_of(uint8_t fl)
-{
-	static const uint16_t bits[] = {RFLAGS_CF, RFLAGS_PF, RFLAGS_AF,
-					RFLAGS_ZF, RFLAGS_SF, RFLAGS_OF};
-	uint64_t rflags = 0;
-
-	for (unsigned i = 0; i < G_N_ELEMENTS(bits); i++)
-		if (fl >> i & 1)
-			rflags |= bits[i];
-	return rflags;
-}
-
-static uint64_t element(const void *object, const struct state_field *f, unsigned i)
-{
-	uint64_t v = 0;
-
-	memcpy(&v, (const uint8_t *)object + f->offset + i * f->size, f->size);
-	return v;
-}
-
-static void append_name(GString *text, const struct state_field *f, unsigned i)
-{
-	static const char *const registers[] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp",
-						"rsi", "rdi", "r8",  "r9",  "r10", "r11",
-						"r12", "r13", "r14", "r15"};
-
-	if (f->offset == offsetof(struct x86_state, gpr))
-		g_string_append(text, registers[i]);
-	else if (f->count > 1)
-		g_string_append_printf(text, "%s[%u]", f->name, i);
-	else
-		g_string_append(text, f->name);
-}
-
-/* Elements of a field that differ; the first is named. */
-static unsigned compare_field(const struct state_field *f, const struct x86_state *t1,
-			      const struct x86_state *t0, bool is_first, GString *text)
-{
-	const uint8_t *a = (const uint8_t *)t1 + f->offset, *b = (const uint8_t *)t0 + f->offset;
-	unsigned n = 0;
-
-	if (!memcmp(a, b, (size_t)f->size * f->count))
-		return 0;
-	for (unsigned i = 0; i < f->count; i++) {
-		uint64_t v1 = element(t1, f, i), v0 = element(t0, f, i);
-
-		if (v1 == v0 || n++ || !is_first)
-			continue;
-		append_name(text, f, i);
-		g_string_append_printf(text, " is %" PRIx64 " on T1 and %" PRIx64 " on T0", v1, v0);
-	}
-	return n;
-}
-
-static unsigned compare_states(const struct lockstep *ls, GString *text)
-{
-	struct x86_state t1 = ls->t1.state;
-	unsigned n = 0;
-
-	/* Flags that are dead, as T1 says. */
-	t1.rflags ^= (t1.rflags ^ ls->t0.state.rflags) & RFLAGS_ARITH & ~rflags_of(ls->flags_live);
-	/* T1 does without STI's shadow, since it does not end there but for us. */
-	if (ls->stopped && !t1.interrupt_shadow && !ls->t0.state.shadow_by_ss) {
-		t1.interrupt_shadow = ls->t0.state.interrupt_shadow;
-		t1.shadow_by_ss = false;
-	}
-	/* Says something only while there is a shadow. */
-	if (!t1.interrupt_shadow && !ls->t0.state.interrupt_shadow)
-		t1.shadow_by_ss = ls->t0.state.shadow_by_ss;
-	for (size_t i = 0; i < x86_state_table.n_fields; i++)
-		n += compare_field(&x86_state_table.fields[i], &t1, &ls->t0.state, !n, text);
-	if (memcmp(ls->t1.pdpte, ls->t0.pdpte, sizeof(ls->t0.pdpte)) && !n++)
-		g_string_append(text, "the PDPTE registers differ");
-	if (ls->t1.debug_pending != ls->t0.debug_pending && !n++)
-		g_string_append(text, "pending debug exceptions differ");
-	return n;
-}
-
 /* Of what T0 has made where T1 ended. The text of the least difference is kept. */
 static bool is_same(struct cpu *cpu, struct lockstep *ls)
 {
@@ -327,7 +202,7 @@ static bool is_same(struct cpu *cpu, struct lockstep *ls)
 	struct undo_difference memory;
 	unsigned n;
 
-	n = compare_states(ls, text);
+	n = outcome_compare(&ls->t1, &ls->t0, ls->flags_live, ls->stopped, text);
 	if (n > ls->fewest)
 		return false;
 	undo_compare(ls->undo, &memory);
@@ -370,18 +245,18 @@ static void run_t1(struct cpu *cpu, struct jit_region *region)
 	switch (sigsetjmp(here, 0)) {
 	case JUMP_FAULT:
 		cpu_roll_back(cpu);
-		take_fault(cpu, &ls->t1);
+		outcome_take_fault(cpu, &ls->t1);
 		ls->flags_live = ls->in->flags_live;
 		break;
 	case JUMP_EXTERNAL:
 		cpu_roll_back(cpu);
-		take_outcome(cpu, &ls->t1);
+		outcome_take(cpu, &ls->t1);
 		ls->flags_live = ls->in->flags_live;
 		ls->stopped = true;
 		break;
 	default:
 		region_enter(cpu, region);
-		take_outcome(cpu, &ls->t1);
+		outcome_take(cpu, &ls->t1);
 		ls->flags_live = flags_at_exit(cpu);
 	}
 }
@@ -459,7 +334,7 @@ static enum verdict follow(struct cpu *cpu)
 		if (!ls->t1.faulted && cpu->state.rip == ls->t1.state.rip &&
 		    ls->steps >= ls->min_steps &&
 		    (has_gpr_of_t1(cpu, ls) || ls->fewest == UINT_MAX)) {
-			take_outcome(cpu, &ls->t0);
+			outcome_take(cpu, &ls->t0);
 			if (is_same(cpu, ls))
 				return ls->steps ? AGREED : PROVES_NOTHING;
 		}
@@ -479,7 +354,7 @@ static enum verdict judge_fault(struct cpu *cpu)
 	g_autofree char *what = g_strdup_printf("T0 raises exception %u (%#x)", cpu->fault.vector,
 						cpu->fault.error_code);
 
-	take_fault(cpu, &ls->t0);
+	outcome_take_fault(cpu, &ls->t0);
 	if (!ls->t1.faulted)
 		/* An indirect branch to nowhere faults before it has pushed; T1 finds out after it.
 		 */
@@ -589,7 +464,7 @@ static enum verdict run_both(struct cpu *cpu, struct jit_region *region)
 	struct lockstep *ls = cpu->lockstep;
 	enum verdict verdict;
 
-	take_outcome(cpu, &ls->start);
+	outcome_take(cpu, &ls->start);
 	ls->mappings = cpu->jit.mappings;
 	ls->in = NULL;
 	ls->stopped = false;
