@@ -13,8 +13,6 @@
 #define JIT_HOT		16
 #define JIT_MAX_INSNS	64
 #define JIT_MAX_EXITS	12
-#define JIT_CODE_SIZE	(64u << 20) /* half of it for what is out of line */
-#define JIT_META_SIZE	(64u << 20)
 #define JIT_HASH_SIZE	(1u << 15)
 /* Room that one region may take. */
 #define JIT_CODE_WORST	(JIT_MAX_INSNS * 1600u)
@@ -108,6 +106,7 @@ struct jit_exit {
 	uint32_t mode_key; /* of the region that it leads to */
 	bool forward; /* in the same page: no loop is closed by it alone */
 	bool plain;   /* a group's check failed: to a region without groups, by `fixed` only */
+	uint8_t flags_live; /* read behind it */
 };
 
 /* The last instruction of a region, that ends in the next page. */
@@ -177,6 +176,7 @@ struct jit_page {
 
 struct jit_cache {
 	uint8_t *rw, *rx;
+	size_t size; /* of the code, half of it for what is out of line; and of the records */
 	size_t used, code_start; /* the thunks lie before code_start */
 	size_t cold_used;	 /* what is out of line lies in the second half */
 	uint8_t *guard; /* pages without access */
@@ -228,7 +228,7 @@ static inline void *meta_alloc(struct jit_cache *cache, size_t size)
 	void *p = cache->meta + cache->meta_used;
 
 	cache->meta_used += (size + 15) & ~(size_t)15;
-	g_assert(cache->meta_used <= JIT_META_SIZE);
+	g_assert(cache->meta_used <= cache->size);
 	return p;
 }
 
@@ -260,6 +260,9 @@ struct jit_region *region_translate(struct cpu *cpu, uint64_t gpa, bool plain);
 /* listing.c: names of host code for perf, where env.perf_map is. */
 void listing_map_region(const struct cpu *cpu, const struct jit_region *region);
 void listing_map_thunks(const struct cpu *cpu);
+
+/* run.c: runs translated code from the region's entry on until it is left; rip is set. */
+void region_enter(struct cpu *cpu, struct jit_region *region);
 
 /* run.c: called by thunks; the host address to go on at, NULL to leave translated code. */
 const void *jit_slow_access(struct cpu *cpu);

@@ -8,8 +8,11 @@
  * translation makes the next pass, with all that belongs to it.
  *
  * So no window brings in a page, makes one dirty or faults. Between two looks at cpu->attention are at most 4096 passes.
+ * In lockstep, which counts entries, they are fewer, and the loop goes through its region's entry again.
  */
 #include "cpu/jit/translate.h"
+
+#define LOCKSTEP_PASSES 8
 
 /* What T0 does may change what addresses mean, and what moves the stack pointer is not followed here. */
 static bool suits(const struct decoded *d, bool last)
@@ -130,7 +133,8 @@ static void emit_window(struct jit_ctx *c, unsigned n, bool first)
 	struct emit *e = &c->e;
 
 	emit_lea64(e, SCRATCH0, address_of(g));
-	emit_patch(emit_find(c, g->high - g->low, g->write, stack), e->to_rx, c->loop.first);
+	emit_patch(emit_find(c, g->high - g->low, g->write, stack), e->to_rx,
+		   c->cpu->lockstep ? c->region->entry : c->loop.first);
 	if (g->fold == FOLD_INDEX)
 		folded = (struct host_mem){.base = SCRATCH1, .index = g->index, .scale = g->scale};
 	if (g->fold != FOLD_NONE)
@@ -195,21 +199,23 @@ static void emit_back(struct jit_ctx *c, const uint8_t *again, const uint8_t *wi
 	if (c->loop.moves) {
 		emit_rm(&c->e, true, 0x3b, c->loop.counter, JIT(limit)); /* cmp */
 		emit_jcc_to(&c->e, CC_NE, again);
-	} else {
+	} else if (!c->cpu->lockstep) {
 		emit_cmp8_imm(&c->e, MEM_GS(GS(attention)), 0);
 		emit_jcc_to(&c->e, CC_E, again);
 	}
-	emit_jmp_to(&c->e, windows);
+	emit_jmp_to(&c->e, c->cpu->lockstep ? c->region->entry : windows);
 }
 
 void emit_loop(struct jit_ctx *c)
 {
 	const uint8_t *windows = emit_here(&c->e), *again;
-	bool first = true;
+	bool first = !c->cpu->lockstep;
 
 	emit_patch_here(&c->e, c->loop.back);
 	emit_cmp8_imm(&c->e, MEM_GS(GS(attention)), 0);
 	emit_jcc_to(&c->e, CC_NE, c->region->entry);
+	if (c->cpu->lockstep)
+		emit_store64_imm(&c->e, JIT(room), LOCKSTEP_PASSES);
 	c->loop.inside = true;
 	group_accesses(c);
 	choose_held(c);

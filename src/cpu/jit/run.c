@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What runs between regions, and what they call: the choice between T0 and T1, slow paths. */
 #include "cpu/jit/jit_int.h"
+#include "cpu/jit/lockstep.h"
 #include "cpu/x86/exec.h"
 #include "cpu/x86/vector.h"
 
@@ -42,7 +43,7 @@ static struct block *alone_of(struct cpu *cpu, struct jit_insn *in)
 	if (block)
 		return block;
 	block = cache->alone;
-	if (cache->meta_used + JIT_ALONE_SIZE <= JIT_META_SIZE)
+	if (cache->meta_used + JIT_ALONE_SIZE <= cache->size)
 		block = in->alone = meta_alloc(cache, JIT_ALONE_SIZE);
 	code_decode_alone(cpu, block, in->bytes, in->len, in->offset,
 			  (in->region->gpa & ~4095ull) + in->offset);
@@ -61,6 +62,8 @@ static const void *step(struct cpu *cpu, struct jit_insn *in)
 	cpu->jit.site = SITE_NONE; /* a fault does not come back here */
 	cpu->stats.instructions++;
 	note_x87(cpu);
+	if (G_UNLIKELY(cpu->lockstep))
+		lockstep_before(cpu, in);
 	cpu->block->insn[0].exec(cpu, cpu->block->insn);
 	if (!in->next || region->dead || cpu->jit.mappings != mappings ||
 	    cpu->mode_key != region->mode_key || cpu->state.rip != page + in->offset + in->len ||
@@ -309,17 +312,25 @@ static void connect(struct cpu *cpu, uint32_t site, struct jit_region *region)
 		cache_link(exit, region);
 }
 
-static void run_region(struct cpu *cpu, struct jit_region *region, bool global)
+void region_enter(struct cpu *cpu, struct jit_region *region)
 {
 	struct jit_exit *exit;
 
-	cpu->jit.page_ok[region->page_slot] = global ? JIT_PAGE_GLOBAL : 1;
-	cpu->jit.count.entries++;
 	cpu->jit.cache->thunk.enter(cpu, region->entry);
 	note_x87(cpu);
 	exit = exit_at(cpu, cpu->jit.site);
 	if (exit)
 		cpu->state.rip = exit->rip;
+}
+
+static void run_region(struct cpu *cpu, struct jit_region *region, bool global)
+{
+	cpu->jit.page_ok[region->page_slot] = global ? JIT_PAGE_GLOBAL : 1;
+	cpu->jit.count.entries++;
+	if (G_UNLIKELY(cpu->lockstep))
+		lockstep_run(cpu, region);
+	else
+		region_enter(cpu, region);
 }
 
 static void run_on_t0(struct cpu *cpu, struct block *block)
@@ -344,6 +355,7 @@ void jit_run_block(struct cpu *cpu)
 {
 	struct jit_exit *exit = exit_at(cpu, cpu->jit.site);
 	uint32_t site = cpu->jit.site;
+	uint64_t flushes = cpu->jit.count.flushes;
 	struct jump_entry *e = jump_slot(cpu, cpu->state.rip);
 	struct jit_region *region = NULL;
 	struct block *block;
@@ -370,7 +382,8 @@ void jit_run_block(struct cpu *cpu)
 			e->region = region;
 	}
 	if (region) {
-		connect(cpu, site, region);
+		/* The exit went with the cache where the region found no room. */
+		connect(cpu, exit && cpu->jit.count.flushes != flushes ? SITE_NONE : site, region);
 		run_region(cpu, region, known && e->global);
 		return;
 	}

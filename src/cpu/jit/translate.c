@@ -619,6 +619,9 @@ static struct jit_region *translate(struct cpu *cpu, uint64_t gpa, bool plain)
 	cpu->jit.count.loops += c->loop.found;
 	cache_enter(cpu, region);
 	listing_map_region(cpu, region);
+	trace_jit_region(cpu->env.trace, cpu->id, region->rip, region->gpa, c->n,
+			 region->code_end - region->code + (region->cold_end - region->cold),
+			 region->plain, region->compared);
 	return region;
 }
 

@@ -509,8 +509,10 @@ static void invalidate(struct cpu *cpu, uint64_t gpa, uint64_t len)
 	if (lost)
 		code_forget_jumps(cpu);
 	/* All of the page's marks go, on every vCPU; ours do not come back. */
-	if (lost && smc_note(&cpu->code->smc, gpa))
+	if (lost && smc_note(&cpu->code->smc, gpa)) {
+		trace_cpu_code_compared(cpu->env.trace, cpu->id, gpa & ~4095ull);
 		mem_written(cpu->env.mem, gpa & ~4095ull, 4096);
+	}
 }
 
 static void on_written(void *opaque, uint64_t gpa, uint64_t len)

@@ -128,9 +128,49 @@ static void test_no_room(void)
 		guest.cpu->state.rip = HOST_CODE;
 		guest_run_blocks(&guest, 0, 0, 0, outcome);
 		g_assert_cmpint(outcome->vector, ==, -1);
-		guest.cpu->jit.cache->meta_used = JIT_META_SIZE - 64;
+		guest.cpu->jit.cache->meta_used = guest.cpu->jit.cache->size - 64;
 	}
 	g_assert_cmphex(outcome->state.gpr[X86_RAX], !=, 1); /* CPUID has run */
+}
+
+/* A region leads to one whose translation finds the cache full: when that is there, the exit is not, and
+ * what lies in its place is something else. */
+static void flush_behind_exit(struct guest *guest, unsigned n)
+{
+	enum { TARGET = 0x40, LENGTH = 60 };
+	g_autofree struct guest_outcome *outcome = g_new0(struct guest_outcome, 1);
+	struct jit_cache *cache = guest->cpu->jit.cache;
+	uint64_t flushes = guest->cpu->jit.count.flushes;
+	uint8_t code[TARGET + LENGTH + GUEST_END_SIZE];
+	struct host_registers r;
+
+	memset(code, 0x90, sizeof(code));
+	memcpy(code + n, ((const uint8_t[]){0x31, 0xc0, 0x74, TARGET - (n + 4)}), 4); /* xor eax, eax; jz */
+	memcpy(code + n + 4, GUEST_END, GUEST_END_SIZE);
+	memcpy(code + TARGET + LENGTH, GUEST_END, GUEST_END_SIZE);
+	guest_set_code(guest, 0, code, sizeof(code));
+	sample_registers(&r);
+	guest_set_registers(guest, &r);
+	guest_set_mode(guest, INSN_MODE_64);
+	guest->cpu->state.rip = HOST_CODE;
+	jit_flush(guest->cpu);
+	cache->used = cache->size / 2 - JIT_CODE_WORST; /* room for one */
+	guest_run_blocks(guest, 0, 0, 0, outcome);
+	g_assert_cmpint(outcome->vector, ==, -1);
+	g_assert_cmpuint(guest->cpu->jit.count.flushes, ==, flushes + 2);
+}
+
+static void test_flush_behind_exit(void)
+{
+	struct guest guest = {0};
+
+	guest_init(&guest, &engine_soft);
+	jit_set_threshold(guest.cpu, 1);
+	if (!guest.cpu->jit.cache)
+		return;
+	sample_seed(1, 1, 2);
+	for (unsigned n = 0; n < 16; n++)
+		flush_behind_exit(&guest, n);
 }
 
 int main(int argc, char **argv)
@@ -147,6 +187,7 @@ int main(int argc, char **argv)
 		g_test_add_data_func(path, &cases[i], test_case);
 	}
 	g_test_add_func("/jit/no room for records", test_no_room);
+	g_test_add_func("/jit/flush-behind-exit", test_flush_behind_exit);
 	status = g_test_run();
 	engine_pair_free(pair);
 	return status;
