@@ -54,6 +54,7 @@ struct lockstep {
 
 	unsigned fewest; /* differences at a place that T0 came to, and what they are */
 	GString *text;
+	GString *found; /* what was said of several regions, while one is looked for */
 	unsigned narrow_left;
 	struct {
 		uint64_t runs, regions, agreed, nothing;
@@ -87,6 +88,7 @@ void lockstep_new(struct cpu *cpu)
 	ls->chain = CHAIN;
 	ls->slots = g_array_new(false, false, sizeof(uint32_t));
 	ls->text = g_string_new(NULL);
+	ls->found = g_string_new(NULL);
 	ls->external = g_new(bool, insn_table_size());
 	for (size_t row = 0; row < insn_table_size(); row++)
 		ls->external[row] = is_external(insn_row_get(row));
@@ -101,6 +103,7 @@ void lockstep_free(struct cpu *cpu)
 	undo_free(ls->undo);
 	g_array_unref(ls->slots);
 	g_string_free(ls->text, TRUE);
+	g_string_free(ls->found, TRUE);
 	g_free(ls->external);
 	g_free(ls);
 	cpu->lockstep = NULL;
@@ -195,6 +198,23 @@ static void go_back(struct cpu *cpu, void (*memory)(struct undo *undo))
 
 /* Comparison */
 
+/* cpu->flags as FL_*. */
+static uint8_t fl_of(uint16_t flags)
+{
+	return (flags & FLAG_CF ? FL_CF : 0) | (flags & FLAG_PF ? FL_PF : 0) |
+	       (flags & FLAG_AF ? FL_AF : 0) | (flags & FLAG_ZF ? FL_ZF : 0) |
+	       (flags & FLAG_SF ? FL_SF : 0) | (flags & FLAG_OF ? FL_OF : 0);
+}
+
+/* Flags that code before had given up and that have not changed since. What is said of them where T1 ends
+ * may be in doubt only; they are carried on. */
+static uint8_t passed_through(const struct lockstep *ls)
+{
+	uint16_t changed = (ls->t1.flags ^ ls->start_flags) | (ls->t0.flags ^ ls->start.flags);
+
+	return fl_of((ls->start_flags ^ ls->start.flags) & ~changed);
+}
+
 /* Of what T0 has made where T1 ended. The text of the least difference is kept. */
 static bool is_same(struct cpu *cpu, struct lockstep *ls)
 {
@@ -202,7 +222,8 @@ static bool is_same(struct cpu *cpu, struct lockstep *ls)
 	struct undo_difference memory;
 	unsigned n;
 
-	n = outcome_compare(&ls->t1, &ls->t0, ls->flags_live, ls->stopped, text);
+	n = outcome_compare(&ls->t1, &ls->t0, ls->flags_live & ~passed_through(ls), ls->stopped,
+			    text);
 	if (n > ls->fewest)
 		return false;
 	undo_compare(ls->undo, &memory);
@@ -430,6 +451,7 @@ static void narrow(struct cpu *cpu)
 	if (ls->chain == 1)
 		stop(cpu);
 	ls->chain = 1;
+	g_string_assign(ls->found, ls->text->str);
 	ls->narrow_left = NARROW_RUNS;
 	ls->carried.any = ls->start_flags != ls->start.flags;
 	ls->carried.flags = ls->start_flags;
@@ -500,8 +522,11 @@ static void go_on(struct cpu *cpu, enum verdict verdict, bool faulted)
 		if (ls->steps)
 			cpu->jit.site = SITE_NONE;
 	}
-	if (ls->narrow_left && !--ls->narrow_left)
+	/* Run one by one they agree. */
+	if (ls->narrow_left && !--ls->narrow_left) {
+		g_string_assign(ls->text, ls->found->str);
 		stop(cpu);
+	}
 	if (faulted) {
 		cpu->fault_insn = NULL; /* rolled back already */
 		cpu->jit.site = SITE_NONE;
