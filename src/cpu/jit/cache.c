@@ -439,10 +439,12 @@ void jit_report(const struct cpu *cpu, GString *out)
 	g_string_append_printf(
 		out,
 		"vCPU %u: %" PRIu64 " blocks run on T0, %" PRIu64 " entries into translated code; %" PRIu64
-		" instructions translated in %" PRIu64 " regions, %" PRIu64 " of them loops, %zu KiB and %zu KiB out of line, %"
-		PRIu64 " flushes\n",
+		" instructions translated in %" PRIu64 " regions, %" PRIu64
+		" of them loops, %.0f ns an instruction, %zu KiB and %zu KiB out of line, %" PRIu64 " flushes\n",
 		cpu->id, cpu->jit.count.blocks, cpu->jit.count.entries, cpu->jit.count.insns,
-		cpu->jit.count.regions, cpu->jit.count.loops, cache->used >> 10,
+		cpu->jit.count.regions, cpu->jit.count.loops,
+		cpu->jit.count.insns ? (double)cpu->jit.count.translating_ns / cpu->jit.count.insns : 0.0,
+		cache->used >> 10,
 		(cache->cold_used - cache->size / 2) >> 10, cpu->jit.count.flushes);
 	g_string_append_printf(out,
 			       "vCPU %u: %" PRIu64 " slow accesses, %" PRIu64

@@ -625,12 +625,22 @@ static struct jit_region *translate(struct cpu *cpu, uint64_t gpa, bool plain)
 	return region;
 }
 
+static uint64_t host_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000ull + t.tv_nsec;
+}
+
 struct jit_region *region_translate(struct cpu *cpu, uint64_t gpa, bool plain)
 {
+	uint64_t start = host_ns();
 	struct jit_region *region;
 
 	cpu->jit.translating = true;
 	region = translate(cpu, gpa, plain);
 	cpu->jit.translating = false;
+	cpu->jit.count.translating_ns += host_ns() - start;
 	return region;
 }

@@ -149,6 +149,7 @@ struct cpu_jit {
 		uint64_t blocks;	/* run on T0 */
 		uint64_t entries;	/* into translated code */
 		uint64_t regions, insns, loops; /* translated */
+		uint64_t translating_ns; /* time that passed meanwhile */
 		uint64_t flushes;	/* of the cache */
 		uint64_t slow_accesses;	/* instructions left to T0 for what they met in memory */
 		uint64_t failed_groups;	/* checks of several accesses at once that were in vain */
