@@ -80,7 +80,8 @@ static const void *go_on(struct cpu *cpu)
 	const struct jump_entry *e = jump_slot(cpu, cpu->state.rip);
 
 	if (atomic_load_explicit(&cpu->attention, memory_order_relaxed) || !suits(cpu) ||
-	    e->rip != cpu->state.rip || e->stamp != jump_stamp(cpu, e->global) || !e->region)
+	    e->rip != cpu->state.rip || e->stamp != jump_stamp(cpu, e->global) || !e->region ||
+	    e->region->dead)
 		return NULL;
 	cpu->jit.page_ok[e->region->page_slot] = e->global ? JIT_PAGE_GLOBAL : 1;
 	return e->region->entry;

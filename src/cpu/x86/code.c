@@ -316,7 +316,7 @@ static struct block *build(struct cpu *cpu, uint64_t gpa)
 	block->mode_key = cpu->mode_key;
 	block->n = 0;
 	block->heat = 0;
-	block->translated = block->compared = false;
+	block->translated = block->compared = block->dead = false;
 	do {
 		struct insn *insn = &block->insn[block->n];
 
@@ -502,12 +502,11 @@ static void invalidate(struct cpu *cpu, uint64_t gpa, uint64_t len)
 		}
 		*link = block->page_next;
 		unlink_by_gpa(cpu->code, block);
+		block->dead = true;
 		for (unsigned i = 0; i <= block->n; i++)
 			block->insn[i].exec = look_again;
 		lost = true;
 	}
-	if (lost)
-		code_forget_jumps(cpu);
 	/* All of the page's marks go, on every vCPU; ours do not come back. */
 	if (lost && smc_note(&cpu->code->smc, gpa)) {
 		trace_cpu_code_compared(cpu->env.trace, cpu->id, gpa & ~4095ull);
