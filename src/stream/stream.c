@@ -25,6 +25,7 @@
 enum {
 	STALL_MS = 100,	 /* how long a full ring holds the guest up, once */
 	CLOSE_MS = 1000, /* how long stream_free() lets the host take the rest */
+	GATHER_US = 1000, /* for which output gathers: a guest writes byte by byte */
 };
 
 struct host_source {
@@ -116,11 +117,12 @@ static void make_room(struct stream *stream)
 	stream->stalled = !ring_room(&stream->out);
 }
 
-/* Has the loop thread look at rings and descriptors. */
-static void kick_host(struct stream *stream)
+/* Has the loop thread look at rings and descriptors, in a while. */
+static void kick_host(struct stream *stream, unsigned delay_us)
 {
 	if (stream->source)
-		g_source_set_ready_time(&stream->source->source, 0);
+		g_source_set_ready_time(&stream->source->source,
+					delay_us ? g_get_monotonic_time() + delay_us : 0);
 }
 
 size_t stream_write(struct stream *stream, const uint8_t *buf, size_t len)
@@ -143,7 +145,7 @@ size_t stream_write(struct stream *stream, const uint8_t *buf, size_t len)
 	}
 	stream->dropped += len - done;
 	if (kick && done)
-		kick_host(stream);
+		kick_host(stream, GATHER_US);
 	g_mutex_unlock(&stream->lock);
 	return done;
 }
@@ -156,7 +158,7 @@ size_t stream_read(struct stream *stream, uint8_t *buf, size_t len)
 	was_full = !ring_room(&stream->in);
 	len = ring_get(&stream->in, buf, len);
 	if (was_full && len)
-		kick_host(stream);
+		kick_host(stream, 0);
 	g_mutex_unlock(&stream->lock);
 	return len;
 }
