@@ -15,6 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/host_clock.h"
+
 #define NS_PER_S 1000000000ll
 
 /* Timers fired by one clock_run_due(), after which the loop thread gets its turn. */
@@ -33,14 +35,6 @@ struct clock {
 	struct timer *firing; /* chosen or in fire() */
 	int64_t armed_ns;     /* what the timerfd is set to; TIMER_NEVER: nothing */
 };
-
-static int64_t host_ns(clockid_t id)
-{
-	struct timespec ts;
-
-	clock_gettime(id, &ts);
-	return ts.tv_sec * NS_PER_S + ts.tv_nsec;
-}
 
 static struct clock *new_clock(bool manual)
 {
@@ -83,14 +77,14 @@ void clock_free(struct clock *clock)
 int64_t clock_now_ns(const struct clock *clock)
 {
 	if (atomic_load_explicit(&clock->running, memory_order_acquire))
-		return host_ns(CLOCK_MONOTONIC) + atomic_load(&clock->offset_ns);
+		return host_clock_ns(CLOCK_MONOTONIC) + atomic_load(&clock->offset_ns);
 	return atomic_load(&clock->stopped_ns);
 }
 
 int64_t clock_wall_ns(const struct clock *clock)
 {
 	return clock->manual ? CLOCK_MANUAL_EPOCH_NS + clock_now_ns(clock)
-			     : host_ns(CLOCK_REALTIME);
+			     : host_clock_ns(CLOCK_REALTIME);
 }
 
 static struct timer *first_timer(struct clock *clock)
@@ -128,7 +122,7 @@ void clock_start(struct clock *clock)
 	g_mutex_lock(&clock->lock);
 	if (!atomic_load(&clock->running)) {
 		atomic_store(&clock->offset_ns,
-			     atomic_load(&clock->stopped_ns) - host_ns(CLOCK_MONOTONIC));
+			     atomic_load(&clock->stopped_ns) - host_clock_ns(CLOCK_MONOTONIC));
 		atomic_store_explicit(&clock->running, true, memory_order_release);
 		arm_fd(clock);
 	}

@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "base/error.h"
+#include "base/host_clock.h"
 #include "cpu/x86/lapic.h"
 #include "cpu/x86/state.h"
 
@@ -101,10 +102,7 @@ static void set_start(struct trial *trial, uint32_t loops)
 /* Of this thread, so that a busy host is not taken for a slow engine. */
 static int64_t cpu_time_us(void)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return t.tv_sec * 1000000ll + t.tv_nsec / 1000;
+	return host_clock_ns(CLOCK_THREAD_CPUTIME_ID) / 1000;
 }
 
 double engine_measure(const struct engine *engine, GError **error)

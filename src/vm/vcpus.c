@@ -4,6 +4,8 @@
 #include <signal.h>
 #include <time.h>
 
+#include "base/host_clock.h"
+
 struct one {
 	struct vcpus *vcpus;
 	struct vcpu *vcpu;
@@ -116,20 +118,12 @@ static void run_one(struct one *one)
 	}
 }
 
-static int64_t thread_cpu_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return t.tv_sec * 1000000000ll + t.tv_nsec;
-}
-
 static gpointer vcpu_thread(gpointer opaque)
 {
 	struct one *one = opaque;
 
 	run_one(one);
-	one->cpu_ns += thread_cpu_ns();
+	one->cpu_ns += host_clock_ns(CLOCK_THREAD_CPUTIME_ID);
 	return NULL;
 }
 

@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "base/error.h"
+#include "base/host_clock.h"
 #include "base/muldiv.h"
 #include "cpu/kvm/kvm_int.h"
 #include "cpu/x86/cpuid.h"
@@ -62,10 +63,7 @@ static uint64_t read_tsc(struct kvm_vcpu *v)
 
 static int64_t clock_lag(const struct kvm_vcpu *v)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000000000ll + t.tv_nsec - clock_now_ns(v->env->clock);
+	return host_clock_ns(CLOCK_MONOTONIC) - clock_now_ns(v->env->clock);
 }
 
 bool kvm_tsc_init(struct kvm_vcpu *v, GError **error)
