@@ -11,6 +11,7 @@
 
 #define SUFFIX	  ".vmlinux"
 #define WRITE_RUN 65536u
+#define KEY_LEN	  64 /* of SHA-256 in hexadecimal */
 
 char *kernel_cache_key(const uint8_t *packed, size_t len)
 {
@@ -135,6 +136,12 @@ static void free_kept(void *opaque)
 	g_free(((struct kept *)opaque)->name);
 }
 
+/* Others' files are not ours to remove. */
+static bool is_name(const char *name)
+{
+	return strspn(name, "0123456789abcdef") == KEY_LEN && !strcmp(name + KEY_LEN, SUFFIX);
+}
+
 static void remove_oldest(const char *folder, int at)
 {
 	g_autoptr(GArray) all = g_array_new(FALSE, FALSE, sizeof(struct kept));
@@ -146,8 +153,7 @@ static void remove_oldest(const char *folder, int at)
 		struct kept kept;
 		struct stat st;
 
-		if (!g_str_has_suffix(name, SUFFIX) ||
-		    fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		if (!is_name(name) || fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 			continue;
 		kept = (struct kept){g_strdup(name), st.st_mtim};
 		g_array_append_val(all, kept);

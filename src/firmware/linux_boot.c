@@ -109,15 +109,20 @@ struct kept_kernel {
 	GBytes *unpacked;
 };
 
+static void kept_free(struct kept_kernel *k)
+{
+	g_free(k->folder);
+	g_free(k->key);
+	g_bytes_unref(k->unpacked);
+	g_free(k);
+}
+
 static gpointer keep(gpointer opaque)
 {
 	struct kept_kernel *k = opaque;
 
 	kernel_cache_keep(k->folder, k->key, k->unpacked);
-	g_free(k->folder);
-	g_free(k->key);
-	g_bytes_unref(k->unpacked);
-	g_free(k);
+	kept_free(k);
 	return NULL;
 }
 
@@ -125,9 +130,14 @@ static gpointer keep(gpointer opaque)
 static void keep_kernel(const char *folder, const char *key, GBytes *unpacked)
 {
 	struct kept_kernel *k = g_new(struct kept_kernel, 1);
+	GThread *thread;
 
 	*k = (struct kept_kernel){g_strdup(folder), g_strdup(key), g_bytes_ref(unpacked)};
-	g_thread_unref(g_thread_new("keep kernel", keep, k));
+	thread = g_thread_try_new("keep kernel", keep, k, NULL);
+	if (thread)
+		g_thread_unref(thread);
+	else
+		kept_free(k);
 }
 
 static bool is_elf(GBytes *bytes)

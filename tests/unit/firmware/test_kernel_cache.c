@@ -76,7 +76,8 @@ static void test_key(void)
 	g_autofree char *key = kernel_cache_key((const uint8_t *)"abc", 3);
 
 	/* FIPS 180-4's example. */
-	g_assert_cmpstr(key, ==, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+	g_assert_cmpstr(key, ==,
+			"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 }
 
 static void test_kept(struct fixture *f, gconstpointer unused)
@@ -134,25 +135,41 @@ static void test_empty_file(struct fixture *f, gconstpointer unused)
 static void set_age(const struct fixture *f, const char *key, unsigned seconds)
 {
 	g_autofree char *path = path_of(f, key);
-	struct timespec times[2] = {{.tv_sec = time(NULL) - seconds}, {.tv_sec = time(NULL) - seconds}};
+	struct timespec times[2] = {{.tv_sec = time(NULL) - seconds},
+				    {.tv_sec = time(NULL) - seconds}};
 
 	g_assert_cmpint(utimensat(AT_FDCWD, path, times, 0), ==, 0);
 }
 
+static char *key_of(unsigned i)
+{
+	return kernel_cache_key((const uint8_t *)&i, sizeof(i));
+}
+
 static void test_oldest_goes(struct fixture *f, gconstpointer unused)
 {
-	char key[] = "a";
+	g_autofree char *others = path_of(f, "others-own"), *first = NULL, *second = NULL,
+			*last = NULL;
 
-	for (unsigned i = 0; i < KERNEL_CACHE_MAX; i++, key[0]++) {
+	g_assert_cmpint(g_mkdir_with_parents(f->folder, 0700), ==, 0);
+	g_assert_true(g_file_set_contents(others, "x", 1, NULL));
+	set_age(f, "others-own", 100000);
+	for (unsigned i = 0; i < KERNEL_CACHE_MAX; i++) {
+		g_autofree char *key = key_of(i);
+
 		kernel_cache_keep(f->folder, key, f->kernel);
 		set_age(f, key, 1000 - i);
 	}
-	g_assert_true(is_found(f, "a")); /* and is the last used now */
-	kernel_cache_keep(f->folder, "z", f->kernel);
-	g_assert_cmpuint(count(f), ==, KERNEL_CACHE_MAX);
-	g_assert_true(is_found(f, "a"));
-	g_assert_false(is_found(f, "b"));
-	g_assert_true(is_found(f, "z"));
+	first = key_of(0);
+	second = key_of(1);
+	last = key_of(KERNEL_CACHE_MAX);
+	g_assert_true(is_found(f, first)); /* and is the last used now */
+	kernel_cache_keep(f->folder, last, f->kernel);
+	g_assert_cmpuint(count(f), ==, KERNEL_CACHE_MAX + 1);
+	g_assert_true(is_found(f, first));
+	g_assert_false(is_found(f, second));
+	g_assert_true(is_found(f, last));
+	g_assert_true(g_file_test(others, G_FILE_TEST_EXISTS));
 }
 
 int main(int argc, char **argv)
