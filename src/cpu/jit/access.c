@@ -131,46 +131,32 @@ static void emit_tlb_index(struct emit *e)
 	emit32(e, (TLB_SIZE - 1) * 16);
 }
 
-/* The slot of the TLB for the address in SCRATCH0 to SCRATCH1, and SCRATCH0 XORed with its tag; jumps
- * away where the bytes do not all lie in the slot's page. */
-static struct cold *emit_look_up_any(struct jit_ctx *c, enum cold_kind kind, unsigned size, bool write)
+/* XORs the address in SCRATCH0 with the tag of its slot in the TLB, whose place goes to SCRATCH1, or with
+ * that of the stack's own entry. Jumps away where the bytes do not all lie in the slot's page. */
+static uint8_t *emit_compare_tag(struct jit_ctx *c, unsigned size, bool write, bool stack)
 {
 	int32_t tags = tlb_offset(c, write) + offsetof(struct tlb_entry, tag);
 	struct emit *e = &c->e;
-	struct cold *cold;
 
-	c->delta_held = -1;
-	emit_tlb_index(e);
-	emit_rm(e, true, 0x33, SCRATCH0, MEM_GS_AT(SCRATCH1, tags)); /* xor */
-	EMIT(e, 0x49, 0x81, 0xfa);				     /* cmp r10, 4096 - size */
+	if (!stack)
+		emit_tlb_index(e);
+	emit_rm(e, true, 0x33, SCRATCH0, /* xor */
+		stack ? JIT(stack[c->class][write].tag) : MEM_GS_AT(SCRATCH1, tags));
+	EMIT(e, 0x49, 0x81, 0xfa); /* cmp r10, 4096 - size */
 	emit32(e, 4096 - size);
-	cold = cold_new(c, kind, emit_jcc(e, CC_A));
-	cold->tags = tags;
-	return cold;
-}
-
-/* The same by the stack's own entry, whose place is known. */
-static struct cold *emit_look_up_stack(struct jit_ctx *c, enum cold_kind kind, unsigned size,
-				       bool write)
-{
-	struct emit *e = &c->e;
-	struct cold *cold;
-
-	c->delta_held = -1;
-	emit_rm(e, true, 0x33, SCRATCH0, JIT(stack[c->class][write].tag)); /* xor */
-	EMIT(e, 0x49, 0x81, 0xfa);					    /* cmp r10, 4096 - size */
-	emit32(e, 4096 - size);
-	cold = cold_new(c, kind, emit_jcc(e, CC_A));
-	cold->tags = tlb_offset(c, write) + offsetof(struct tlb_entry, tag);
-	cold->stack = true;
-	return cold;
+	return emit_jcc(e, CC_A);
 }
 
 static struct cold *emit_look_up(struct jit_ctx *c, enum cold_kind kind, unsigned size, bool write,
 				 bool stack)
 {
-	return stack ? emit_look_up_stack(c, kind, size, write)
-		     : emit_look_up_any(c, kind, size, write);
+	struct cold *cold;
+
+	c->delta_held = -1;
+	cold = cold_new(c, kind, emit_compare_tag(c, size, write, stack));
+	cold->tags = tlb_offset(c, write) + offsetof(struct tlb_entry, tag);
+	cold->stack = stack;
+	return cold;
 }
 
 static int32_t deltas(const struct jit_ctx *c, bool write)
@@ -306,7 +292,8 @@ static void emit_group_check(struct jit_ctx *c, unsigned i, const struct access_
 static bool is_grouped(const struct jit_ctx *c, const struct access_plan *a)
 {
 	return a->group >= 0 &&
-	       (c->groups[a->group].members > 1 || c->groups[a->group].windowed);
+	       ((c->groups[a->group].members > 1 && !c->plain) ||
+		c->groups[a->group].windowed);
 }
 
 /* The host's operand for a guest's [base + index << scale + disp] in a group. */
@@ -421,18 +408,9 @@ unsigned stack_scratch(const struct jit_ctx *c, const struct host_mem *m)
 
 uint8_t *emit_find(struct jit_ctx *c, unsigned size, bool write, bool stack)
 {
-	int32_t tags = tlb_offset(c, write) + offsetof(struct tlb_entry, tag);
-	struct emit *e = &c->e;
-	uint8_t *slow;
+	uint8_t *slow = emit_compare_tag(c, size, write, stack);
 
-	if (!stack)
-		emit_tlb_index(e);
-	emit_rm(e, true, 0x33, SCRATCH0, /* xor */
-		stack ? JIT(stack[c->class][write].tag) : MEM_GS_AT(SCRATCH1, tags));
-	EMIT(e, 0x49, 0x81, 0xfa); /* cmp r10, 4096 - size */
-	emit32(e, 4096 - size);
-	slow = emit_jcc(e, CC_A);
-	emit_load64(e, SCRATCH1,
+	emit_load64(&c->e, SCRATCH1,
 		    stack ? JIT(stack[c->class][write].delta)
 			  : MEM_GS_AT(SCRATCH1, deltas(c, write)));
 	return slow;
@@ -456,11 +434,7 @@ void emit_cold_address(struct jit_ctx *c, const struct cold *cold, unsigned size
 
 	if (cold->stack) {
 		emit_rm(e, true, 0x33, SCRATCH0, JIT(stack[c->class][write].tag));
-		emit_tlb_index(e);
-		emit_rm(e, true, 0x33, SCRATCH0, MEM_GS_AT(SCRATCH1, cold->tags));
-		EMIT(e, 0x49, 0x81, 0xfa); /* cmp r10, 4096 - size */
-		emit32(e, 4096 - size);
-		miss = emit_jcc(e, CC_A);
+		miss = emit_compare_tag(c, size, write, false);
 		emit_load64(e, SCRATCH0, MEM_GS_AT(SCRATCH1, cold->tags));
 		emit_store64(e, JIT(stack[c->class][write].tag), SCRATCH0);
 		emit_load64(e, to, MEM_GS_AT(SCRATCH1, deltas(c, write)));

@@ -8,6 +8,7 @@
 #ifndef VIV_CPU_JIT_EMIT_H
 #define VIV_CPU_JIT_EMIT_H
 
+#include <glib.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -81,6 +82,7 @@ static inline void emit_modrm_mem(struct emit *e, unsigned reg, const struct hos
 {
 	unsigned r = (reg & 7) << 3, mod;
 
+	g_assert(m->index != RSP); /* would be no index */
 	if (m->base == NO_REG) {
 		emit8(e, r | 4);
 		emit8(e, m->index == NO_REG ? 0x25 : m->scale << 6 | (m->index & 7) << 3 | 5);

@@ -107,7 +107,8 @@ static void plan_operand(struct follow *f, unsigned i)
 		a->size = insn->opsize;
 		a->write = d->row->operand[0].kind == 'O';
 	}
-	if ((f->c->plain && !f->c->loop.inside) || d->fx.class == JIT_BT || insn->base >= INSN_ZERO || is_displaced(insn->base) ||
+	if ((f->c->plain && !f->c->loop.inside) || d->fx.class == JIT_BT ||
+	    insn->base >= INSN_ZERO || is_displaced(insn->base) ||
 	    insn->seg != INSN_SEG_NONE || insn->addrsize != 8)
 		return;
 	one.base = f->reg[insn->base / 8].id;
@@ -258,7 +259,9 @@ static void plan_window(struct jit_ctx *c, struct group *g)
 	bool indexed = g->index != NO_VALUE;
 	int64_t stride;
 
-	if (!is_inductive(loop, g->base) || (indexed && !is_inductive(loop, g->index)))
+	/* A value may have come from the stack pointer, which can be no index. */
+	if (!is_inductive(loop, g->base) ||
+	    (indexed && (!is_inductive(loop, g->index) || g->index == RSP)))
 		return;
 	stride = loop->step[g->base];
 	if (indexed)

@@ -84,7 +84,7 @@ struct jit_insn {
 	uint8_t flags; /* enum flags_place, when the slow path is entered */
 	uint16_t row;
 	uint8_t fault_flags; /* and where the host may fault */
-	int32_t rsp_moved;   /* by an indirect branch, before it is known where it goes */
+	int32_t rsp_moved;   /* by a return, before it is known where it goes */
 	uint8_t flags_before; /* for listings: where they are ahead of it, and which are read from there on */
 	uint8_t flags_live;
 	struct jit_region *region;

@@ -107,16 +107,16 @@ static void list_exits(const struct jit_region *region, FILE *to)
 
 static void list_region(const struct jit_region *region, FILE *to)
 {
-	unsigned guest_size = 0;
+	unsigned guest_size = 0, n = region->loops ? region->n_insns / 2 : region->n_insns;
 	char text[8];
 
-	for (unsigned i = 0; i < region->n_insns; i++)
+	for (unsigned i = 0; i < n; i++)
 		guest_size += region->insns[i].len;
 	fprintf(to,
 		"region %" PRIx64 " at gpa %" PRIx64
 		", %s: %u instructions, %u bytes; %td bytes of "
 		"host code and %td out of line; flags read: %s%s%s%s%s\n",
-		region->rip, region->gpa, mode_name(region), region->n_insns, guest_size,
+		region->rip, region->gpa, mode_name(region), n, guest_size,
 		region->code_end - region->code, region->cold_end - region->cold,
 		flags_text(text, region->flags_live), region->plain ? "; without groups" : "",
 		region->loops ? "; a loop, listed twice" : "",

@@ -34,7 +34,7 @@ struct lockstep {
 	unsigned rate, chain;
 	uint64_t entries; /* into translated code */
 	bool *external;	  /* by row: not to be run twice */
-	GArray *slots;	  /* uint32_t: of the write TLB that are filled, by class and number */
+	uint64_t slots[TLB_N_CLASSES * TLB_SIZE / 64]; /* of the write TLB that are filled, a bit each */
 
 	struct outcome start, t1, t0;
 	uint16_t start_flags;	   /* T1's */
@@ -86,7 +86,6 @@ void lockstep_new(struct cpu *cpu)
 	ls->undo = undo_new(cpu->env.mem);
 	ls->rate = cpu->env.lockstep;
 	ls->chain = CHAIN;
-	ls->slots = g_array_new(false, false, sizeof(uint32_t));
 	ls->text = g_string_new(NULL);
 	ls->found = g_string_new(NULL);
 	ls->external = g_new(bool, insn_table_size());
@@ -101,7 +100,6 @@ void lockstep_free(struct cpu *cpu)
 	if (!ls)
 		return;
 	undo_free(ls->undo);
-	g_array_unref(ls->slots);
 	g_string_free(ls->text, TRUE);
 	g_string_free(ls->found, TRUE);
 	g_free(ls->external);
@@ -154,9 +152,9 @@ void lockstep_write(struct cpu *cpu, uint64_t gpa)
 
 void lockstep_fill(struct cpu *cpu, unsigned tlb_class, unsigned slot, uint64_t gpa)
 {
-	uint32_t id = tlb_class * TLB_SIZE + slot;
+	unsigned id = tlb_class * TLB_SIZE + slot;
 
-	g_array_append_val(cpu->lockstep->slots, id);
+	cpu->lockstep->slots[id / 64] |= 1ull << id % 64;
 	lockstep_write(cpu, gpa);
 }
 
@@ -170,14 +168,14 @@ void lockstep_mark(struct cpu *cpu, uint64_t gpa, uint64_t bits)
 
 static void empty_write_tlb(struct cpu *cpu)
 {
-	GArray *slots = cpu->lockstep->slots;
+	uint64_t *slots = cpu->lockstep->slots;
 
-	for (unsigned i = 0; i < slots->len; i++) {
-		uint32_t id = g_array_index(slots, uint32_t, i);
+	for (unsigned i = 0; i < G_N_ELEMENTS(cpu->lockstep->slots); i++)
+		for (; slots[i]; slots[i] &= slots[i] - 1) {
+			unsigned id = 64 * i + __builtin_ctzll(slots[i]);
 
-		mmu_forget_write(cpu, id / TLB_SIZE, id % TLB_SIZE);
-	}
-	g_array_set_size(slots, 0);
+			mmu_forget_write(cpu, id / TLB_SIZE, id % TLB_SIZE);
+		}
 	jit_forget_writes(cpu);
 }
 
@@ -377,8 +375,7 @@ static enum verdict judge_fault(struct cpu *cpu)
 
 	outcome_take_fault(cpu, &ls->t0);
 	if (!ls->t1.faulted)
-		/* An indirect branch to nowhere faults before it has pushed; T1 finds out after it.
-		 */
+		/* A jump or return to nowhere faults before it is left; T1 finds out after it. */
 		return cpu->jit.site == SITE_INDIRECT && !is_canonical(ls->t1.state.rip)
 			       ? PROVES_NOTHING
 			       : stray(cpu, what);

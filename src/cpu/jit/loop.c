@@ -1,20 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Loops within one region: its last instruction branches back to its first. They are translated twice. The
- * first time is like any region, with a check for each group of accesses. Behind its branch back each group
- * whose address moves by a constant in a pass has a window: its page, found in the TLB once for as many passes as it
- * takes to leave the page. The second translation runs so many passes without looking again, then the
- * windows are made anew. Where one cannot be, a page being unknown or the operand on two, the first
- * translation makes the next pass, with all that belongs to it.
+ * Loops within one region: its last instruction branches back to its first. They are translated
+ * twice. The first time is like any region, with a check for each group of accesses. Behind its
+ * branch back each group whose address moves by a constant in a pass has a window: its page, found
+ * in the TLB once for as many passes as it takes to leave the page. The second translation runs so
+ * many passes without looking again, then the windows are made anew. Where one cannot be, a page
+ * being unknown or the operand on two, the first translation makes the next pass, with all that
+ * belongs to it.
  *
- * So no window brings in a page, makes one dirty or faults. Between two looks at cpu->attention are at most 4096 passes.
- * In lockstep, which counts entries, they are fewer, and the loop goes through its region's entry again.
+ * So no window brings in a page, makes one dirty or faults. Between two looks at cpu->attention are
+ * at most 4096 passes. In lockstep, which counts entries, they are fewer, and the loop goes through
+ * its region's entry again.
  */
 #include "cpu/jit/translate.h"
 
 #define LOCKSTEP_PASSES 8
 
-/* What T0 does may change what addresses mean, and what moves the stack pointer is not followed here. */
+/* What T0 does may change what addresses mean, and what moves the stack pointer is not followed
+ * here. */
 static bool suits(const struct decoded *d, bool last)
 {
 	switch (d->fx.class) {
@@ -95,8 +98,8 @@ static void choose_held(struct jit_ctx *c)
 			loop->held = n;
 }
 
-/* The passes beside the next for which a group stays in its page, SCRATCH0 being its place there: at least,
- * as strides are rounded up to a power of two. */
+/* The passes beside the next for which a group stays in its page, SCRATCH0 being its place there:
+ * at least, as strides are rounded up to a power of two. */
 static void emit_room(struct jit_ctx *c, const struct group *g, bool first)
 {
 	int32_t stride = g->stride;
@@ -111,7 +114,7 @@ static void emit_room(struct jit_ctx *c, const struct group *g, bool first)
 		EMIT(e, 0x41, 0xc1, 0xea, g_bit_storage(ABS(stride) - 1)); /* shr r10d */
 	if (!first) {
 		emit_rm(e, true, 0x3b, SCRATCH0, JIT(room)); /* cmp */
-		EMIT(e, 0x65, 0x4c, 0x0f, 0x47, 0x14, 0x25);  /* cmova r10, gs:[room] */
+		EMIT(e, 0x65, 0x4c, 0x0f, 0x47, 0x14, 0x25); /* cmova r10, gs:[room] */
 		emit32(e, GS(jit.room));
 	}
 	emit_store64(e, JIT(room), SCRATCH0);
@@ -129,7 +132,8 @@ static void emit_window(struct jit_ctx *c, unsigned n, bool first)
 {
 	const struct group *g = &c->groups[n];
 	struct host_mem folded = {.base = g->base, .index = SCRATCH1};
-	bool stack = g->base == RSP && g->index >= 16;
+	/* Where the first translation looks, too. */
+	bool stack = c->in[g->leader].insn.base / 8 == RSP && g->index >= 16;
 	struct emit *e = &c->e;
 
 	emit_lea64(e, SCRATCH0, address_of(g));
@@ -151,8 +155,8 @@ static void emit_limit(struct jit_ctx *c)
 	struct emit *e = &c->e;
 
 	emit_load64(e, SCRATCH0, JIT(room));
-	EMIT(e, 0x49, 0xff, 0xc2);	 /* inc r10 */
-	EMIT(e, 0x4d, 0x69, 0xd2);	 /* imul r10, r10, step */
+	EMIT(e, 0x49, 0xff, 0xc2); /* inc r10 */
+	EMIT(e, 0x4d, 0x69, 0xd2); /* imul r10, r10, step */
 	emit32(e, c->loop.step[c->loop.counter]);
 	emit_lea64(e, SCRATCH0, sum);
 	emit_store64(e, JIT(limit), SCRATCH0);

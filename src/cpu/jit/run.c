@@ -7,6 +7,7 @@
 
 /* A region whose groups fail so often does without. */
 #define GROUP_FAILURES 200
+#define LOOP_PATIENCE  16
 
 /* Whether T1 takes code of this mode. It takes CPL 0 for granted where it is not 3. */
 static bool suits(const struct cpu *cpu)
@@ -151,8 +152,9 @@ const void *jit_slow_group(struct cpu *cpu)
 		bool two_pages = cpu->jit.address % 4096 + g->size > 4096;
 
 		cpu->jit.count.failed_groups++;
-		/* A loop comes to the end of each page once. */
-		if (!(g->region->loops && two_pages) && ++g->region->failed == GROUP_FAILURES)
+		/* A loop that strides comes to the end of each page once. */
+		g->region->failed += g->region->loops && two_pages ? 1 : LOOP_PATIENCE;
+		if (g->region->failed >= GROUP_FAILURES * LOOP_PATIENCE)
 			cache_ungroup(cpu, g->region);
 		return g->exit->stub;
 	}

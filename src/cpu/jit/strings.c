@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Repeated string instructions go from page to page by the host's own instruction, JIT(target) being what
- * is left to do. T0 takes the rest where a page is not in the TLB, an element lies on two, an interrupt
- * waits, or the direction is down.
+ * Repeated string instructions go from page to page by the host's own instruction, JIT(target)
+ * being what is left to do. T0 takes the rest where a page is not in the TLB, an element lies on
+ * two, an interrupt waits, or the direction is down.
  */
 #include "cpu/jit/translate.h"
 
@@ -30,20 +30,21 @@ static const struct string_kind *kind_of(const struct decoded *d)
 	g_assert_not_reached();
 }
 
-/* RCX to what fits between `reg` and its page's end, at most; jumps away where not even one element does. */
+/* RCX to what fits between `reg` and its page's end, at most; jumps away where not even one element
+ * does. */
 static uint8_t *emit_limit_run(struct jit_ctx *c, unsigned reg, unsigned size)
 {
 	struct emit *e = &c->e;
 
 	emit_rr(e, false, 0x8b, SCRATCH0, reg);
-	EMIT(e, 0x41, 0xf7, 0xda);			 /* neg r10d */
-	EMIT(e, 0x41, 0x81, 0xe2, 0xff, 0x0f, 0, 0);	 /* and r10d, 4095 */
-	EMIT(e, 0x41, 0xbb, 0, 0x10, 0, 0);		 /* mov r11d, 4096 */
-	EMIT(e, 0x45, 0x0f, 0x44, 0xd3);		 /* cmovz r10d, r11d */
+	EMIT(e, 0x41, 0xf7, 0xda);			/* neg r10d */
+	EMIT(e, 0x41, 0x81, 0xe2, 0xff, 0x0f, 0, 0);	/* and r10d, 4095 */
+	EMIT(e, 0x41, 0xbb, 0, 0x10, 0, 0);		/* mov r11d, 4096 */
+	EMIT(e, 0x45, 0x0f, 0x44, 0xd3);		/* cmovz r10d, r11d */
 	EMIT(e, 0x41, 0xc1, 0xea, __builtin_ctz(size)); /* shr r10d, log2(size) */
-	EMIT(e, 0x4c, 0x39, 0xd1);			 /* cmp rcx, r10 */
-	EMIT(e, 0x49, 0x0f, 0x47, 0xca);		 /* cmova rcx, r10 */
-	EMIT(e, 0x48, 0x85, 0xc9);			 /* test rcx, rcx */
+	EMIT(e, 0x4c, 0x39, 0xd1);			/* cmp rcx, r10 */
+	EMIT(e, 0x49, 0x0f, 0x47, 0xca);		/* cmova rcx, r10 */
+	EMIT(e, 0x48, 0x85, 0xc9);			/* test rcx, rcx */
 	return emit_jcc(e, CC_E);
 }
 
@@ -59,8 +60,8 @@ static void emit_back(struct jit_ctx *c, unsigned reg, unsigned scratch)
 		emit_rr(&c->e, false, 0x8b, reg, reg);
 }
 
-/* The host's own instruction on as many elements as RCX says; the distances to the host's addresses are
- * in SCRATCH1 for RDI, in SCRATCH0 for RSI. */
+/* The host's own instruction on as many elements as RCX says; the distances to the host's addresses
+ * are in SCRATCH1 for RDI, in SCRATCH0 for RSI. */
 static void emit_run(struct jit_ctx *c, const struct decoded *d, const struct string_kind *kind)
 {
 	unsigned size = d->insn.opsize;
@@ -80,8 +81,8 @@ static void emit_run(struct jit_ctx *c, const struct decoded *d, const struct st
 		emit_back(c, RSI, SCRATCH0);
 }
 
-/* After the run of one that compares: RCX is what is left of it, and its flags are in the host's. Jumps
- * away where it is the end, in two ways. */
+/* After the run of one that compares: RCX is what is left of it, and its flags are in the host's.
+ * Jumps away where it is the end, in two ways. */
 static void emit_ends(struct jit_ctx *c, const struct decoded *d, uint8_t *done[2])
 {
 	struct host_mem sum = {.base = RCX, .index = SCRATCH0};

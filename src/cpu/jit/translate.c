@@ -2,6 +2,7 @@
 /*
  * Translates a region, instruction by instruction. README.md says what holds between two of them.
  */
+#include "base/host_clock.h"
 #include "cpu/jit/recode.h"
 #include "cpu/jit/translate.h"
 #include "cpu/x86/mmu.h"
@@ -319,6 +320,8 @@ static void emit_check_canonical(struct jit_ctx *c, unsigned i)
 
 	if (!c->wide)
 		return;
+	/* A group's access has left them where they were. */
+	flags_clobber(c, i);
 	insn_record(c, i)->flags = record_flags(c);
 	emit_mov64(e, SCRATCH1, SCRATCH0);
 	EMIT(e, 0x49, 0xc1, 0xe3, 16); /* shl r11, 16 */
@@ -334,7 +337,7 @@ static void emit_call_indirect(struct jit_ctx *c, unsigned i)
 	emit_store64(&c->e, JIT(target), SCRATCH0);
 	emit_push_return(c, i);
 	emit_load64(&c->e, SCRATCH0, JIT(target));
-	emit_indirect(c, i, -(int)stack_size(c));
+	emit_indirect(c, i, 0);
 }
 
 static void emit_return(struct jit_ctx *c, unsigned i)
@@ -625,22 +628,14 @@ static struct jit_region *translate(struct cpu *cpu, uint64_t gpa, bool plain)
 	return region;
 }
 
-static uint64_t host_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000000000ull + t.tv_nsec;
-}
-
 struct jit_region *region_translate(struct cpu *cpu, uint64_t gpa, bool plain)
 {
-	uint64_t start = host_ns();
+	int64_t start = host_clock_ns(CLOCK_MONOTONIC);
 	struct jit_region *region;
 
 	cpu->jit.translating = true;
 	region = translate(cpu, gpa, plain);
 	cpu->jit.translating = false;
-	cpu->jit.count.translating_ns += host_ns() - start;
+	cpu->jit.count.translating_ns += host_clock_ns(CLOCK_MONOTONIC) - start;
 	return region;
 }

@@ -327,28 +327,47 @@ static void put_move(struct maker *m, unsigned reg, int by)
 	note(m, start, "move");
 }
 
-/* A loop that goes through memory step by step. */
-static void put_walk(struct maker *m)
+/* MOV to, from. */
+static void put_copy(struct maker *m, unsigned to, unsigned from)
+{
+	unsigned start = m->p->len;
+
+	PUT(m, 0x48 | (from >> 3) << 2 | to >> 3, 0x89, 0xc0 | (from & 7) << 3 | (to & 7));
+	note(m, start, "copy");
+}
+
+/* A loop that goes through memory step by step; `by_stack`: the index is a copy of the stack pointer, which
+ * counts meanwhile. */
+static void put_walk_by(struct maker *m, bool by_stack)
 {
 	static const int strides[] = {1, 2, 4, 8, 16, 24, 32, 64, 100, 256, 512, 700, 0,
 				      -1, -4, -8, -16, -48, -256};
 	int stride = strides[below(G_N_ELEMENTS(strides))], start = m->p->len, at;
 	int index_stride = one_in(3) ? strides[below(6)] : 0;
 	unsigned passes = 1 + below(one_in(4) ? 40 : 8), head, pointer, index, count;
+	unsigned saved = 0, mover;
 	uint16_t before = m->reserved;
 
 	if (__builtin_popcount(m->reserved) > 6)
 		return;
 	m->reserved |= 1 << (pointer = free_register(m));
 	m->reserved |= 1 << (index = free_register(m));
+	mover = by_stack ? X86_RSP : index;
+	if (by_stack) {
+		m->reserved |= 1 << (saved = free_register(m));
+		put_copy(m, saved, X86_RSP);
+		start = m->p->len;
+	}
 	m->reserved |= 1 << (count = free_register(m));
 	put_load(m, pointer, random_place());
-	put_load(m, index, below(one_in(3) ? 2 : 100));
+	put_load(m, mover, below(one_in(3) ? 2 : 100));
 	put_load(m, count, passes);
 	note(m, start, "walk");
 	head = m->p->len;
 	for (unsigned n = 1 + below(6); n; n--) {
-		if (one_in(4))
+		if (by_stack && one_in(2))
+			put_copy(m, index, X86_RSP);
+		if (!by_stack && one_in(4))
 			put_parts(m, 1);
 		else
 			put_access(m, pointer, one_in(2) ? 4 : index);
@@ -358,13 +377,20 @@ static void put_walk(struct maker *m)
 	if (!one_in(8))
 		put_move(m, pointer, stride);
 	if (index_stride)
-		put_move(m, index, index_stride);
+		put_move(m, mover, index_stride);
 	start = m->p->len;
 	PUT(m, 0x48 | count >> 3, 0x83, 0xe8 | (count & 7), 1, 0x0f, one_in(2) ? 0x85 : 0x8f);
 	at = put32(m, 0);
 	patch32(m, at, head - (at + 4));
 	note(m, start, "walk on");
+	if (by_stack)
+		put_copy(m, X86_RSP, saved);
 	m->reserved = before;
+}
+
+static void put_walk(struct maker *m)
+{
+	put_walk_by(m, one_in(4));
 }
 
 /* A call, whose target follows the program's end. */

@@ -56,6 +56,17 @@ static const struct jit_case {
 	/* mov edi, 200; mov ecx, 8; L: add rcx, 8; mov [rdx + rcx], al; sub rcx, 8; inc rdx; dec rdi; jnz L */
 	{"a loop that moves an index to and fro",
 	 {{"bfc8000000b9080000004883c10888040a4883e90848ffc248ffcf75ed"}}},
+	/* mov al, [rdx]; mov rbp, rsp; mov esp, 0xdff0; mov edi, 64; L: mov rcx, rsp; mov al, [rdx + rcx];
+	 * add rsp, 1; dec edi; jnz L; mov rsp, rbp */
+	{"a loop whose index was the stack pointer",
+	 {{"8a024889e5bcf0df0000bf400000004889e18a040a4883c401ffcf75f24889ec"}}},
+	{"a loop whose index is the stack pointer all along",
+	 {{"bf280000004889e5bc001000004889e140883c0a48ffc2ffcf75f24889ec"}}},
+	/* lea rax, [L]; mov [rdx], rax; mov [rdx + 8], rax; stc; call [rdx + 8]; L: setb cl */
+	{"flags over a call through a group's memory", {{"488d050b00000048890248894208f9ff52080f92c1"}}},
+	/* lea rax, [rdx + 0x1ffc]; mov [rdx], rax; mov edi, 4000; L: mov rbx, [rdx]; mov ecx, [rbx];
+	 * mov esi, [rbx + 4]; sub edi, 1; jnz L */
+	{"a loop with a group on two pages", {{"488d82fc1f0000488902bfa00f0000488b1a8b0b8b730483ef0175f3"}}},
 	{"compared code that is compared no longer", {{"31c0", 3, true}, {"31c9", 3, false, 300}}},
 };
 

@@ -2,6 +2,7 @@
 #include "stream/stream.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -50,6 +51,15 @@ static void run_loop(struct pipes *p)
 {
 	while (g_main_context_iteration(p->context, FALSE))
 		;
+}
+
+/* Output gathers before it comes. */
+static void run_until_readable(GMainContext *context, int fd)
+{
+	struct pollfd readable = {.fd = fd, .events = POLLIN};
+
+	while (poll(&readable, 1, 0) == 0)
+		g_main_context_iteration(context, TRUE);
 }
 
 static uint8_t pattern(size_t i)
@@ -109,7 +119,7 @@ static void test_input_escape_eof(void)
 	run_loop(&p);
 	g_assert_false(g_main_context_pending(p.context));
 	g_assert_cmpuint(stream_write(p.stream, (const uint8_t *)"out", 3), ==, 3);
-	run_loop(&p);
+	run_until_readable(p.context, p.out[0]);
 	g_assert_cmpint(read(p.out[0], buf, sizeof(buf)), ==, 3);
 	pipes_close(&p);
 }
@@ -204,7 +214,8 @@ static void test_output_reader_gone(void)
 	close(p.out[0]);
 	p.out[0] = -1;
 	stream_write(p.stream, (const uint8_t *)"lost", 4);
-	run_loop(&p);
+	while (!stream_dropped(p.stream))
+		g_main_context_iteration(p.context, TRUE);
 	g_assert_cmpuint(stream_dropped(p.stream), ==, 4);
 	g_assert_cmpuint(stream_write(p.stream, (const uint8_t *)"lost", 4), ==, 0);
 	g_assert_false(g_main_context_pending(p.context));
@@ -222,8 +233,7 @@ static void test_socket(void)
 	stream = stream_new_fd(context, fds[0], fds[0], -1, NULL, NULL);
 	g_assert_cmpint(write(fds[1], "\x1dto", 3), ==, 3);
 	stream_write(stream, (const uint8_t *)"from", 4);
-	while (g_main_context_iteration(context, FALSE))
-		;
+	run_until_readable(context, fds[1]);
 	g_assert_cmpuint(stream_read(stream, buf, sizeof(buf)), ==, 3);
 	g_assert_cmpmem(buf, 3, "\x1dto", 3);
 	g_assert_cmpint(read(fds[1], buf, sizeof(buf)), ==, 4);
@@ -248,8 +258,7 @@ static void test_terminal_flags(void)
 	flags = fcntl(slave, F_GETFL);
 	stream = stream_new_fd(context, slave, slave, -1, NULL, NULL);
 	stream_write(stream, (const uint8_t *)"hello", 5);
-	while (g_main_context_iteration(context, FALSE))
-		;
+	run_until_readable(context, master);
 	g_assert_cmpint(fcntl(slave, F_GETFL), ==, flags);
 	g_assert_cmpint(read(master, buf, sizeof(buf)), ==, 5);
 	stream_free(stream);
