@@ -118,6 +118,21 @@ bool x86_state_startup(struct x86_state *s, uint8_t vector)
 	return true;
 }
 
+void x86_state_enter_long(struct x86_state *s, uint64_t cr3, uint64_t rip)
+{
+	s->cr0 = CR0_PE | CR0_PG | CR0_ET | CR0_NE;
+	s->cr4 = CR4_PAE;
+	s->cr3 = cr3;
+	s->efer = EFER_LME | EFER_LMA;
+	s->rip = rip;
+	for (unsigned i = 0; i < X86_N_SEGS; i++)
+		s->seg[i] = (struct x86_segment){
+			.limit = ~0u,
+			.attr = SEG_P | SEG_S | SEG_TYPE_RW | SEG_TYPE_ACC | SEG_G,
+		};
+	s->seg[X86_CS].attr |= SEG_TYPE_CODE | SEG_L;
+}
+
 uint64_t cpu_rflags(const struct cpu *cpu)
 {
 	return (cpu->state.rflags & ~(uint64_t)RFLAGS_ARITH) | RFLAGS_FIXED |

@@ -158,5 +158,8 @@ void x86_state_reset(struct x86_state *state, bool bsp);
 void x86_state_init(struct x86_state *state, bool bsp);
 /* SIPI (9.4.4): a processor that waits for it starts in real mode at vector << 12; false: it did not wait. */
 bool x86_state_startup(struct x86_state *state, uint8_t vector);
+/* From the reset state to 64-bit code at `rip`, at CPL 0 with flat segments, through the page tables at `cr3`:
+ * where programs of ours start. Nothing else is changed. */
+void x86_state_enter_long(struct x86_state *state, uint64_t cr3, uint64_t rip);
 
 #endif
