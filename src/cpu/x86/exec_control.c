@@ -349,7 +349,7 @@ EXEC_WIDE(rdseed)
 ROUTINE(invlpg)
 {
 	mmu_flush_page(cpu, insn_ea(cpu, insn));
-	NEXT();
+	finish(cpu, insn);
 }
 EXEC_ONE(invlpg)
 
@@ -377,7 +377,7 @@ ROUTINE(invpcid)
 		tlb2_flush_local(cpu->tlb2);
 		mmu_flush_local(cpu);
 	}
-	NEXT();
+	finish(cpu, insn);
 }
 EXEC_ONE(invpcid)
 
