@@ -286,13 +286,36 @@ static void mmio_write(struct cpu *cpu, uint64_t gpa, const uint8_t *buf, unsign
 	}
 }
 
+/*
+ * RAM that other processors access at the same time: what one of the host's instructions can move is moved
+ * by one. memcpy() of 4 bytes may store them twice, over what another processor stored in between.
+ */
+#define COPY_ONCE(bits)                                                                                \
+	case bits / 8:                                                                                 \
+		__atomic_store_n((uint##bits##_t *)to,                                                 \
+				 __atomic_load_n((const uint##bits##_t *)from, __ATOMIC_RELAXED),      \
+				 __ATOMIC_RELAXED);                                                    \
+		break;
+
+static void copy_once(void *to, const void *from, unsigned size)
+{
+	switch (size) {
+		COPY_ONCE(8)
+		COPY_ONCE(16)
+		COPY_ONCE(32)
+		COPY_ONCE(64)
+	default:
+		memcpy(to, from, size);
+	}
+}
+
 /* Within one page. */
 static void physical_read(struct cpu *cpu, uint64_t gpa, void *buf, unsigned size)
 {
 	const uint8_t *host = mmu_hva(cpu, gpa);
 
 	if (host)
-		memcpy(buf, host, size);
+		copy_once(buf, host, size);
 	else
 		mmio_read(cpu, gpa, buf, size);
 }
@@ -305,7 +328,7 @@ static void physical_write(struct cpu *cpu, uint64_t gpa, const void *buf, unsig
 		mmio_write(cpu, gpa, buf, size);
 		return;
 	}
-	memcpy(host, buf, size);
+	copy_once(host, buf, size);
 	mem_written(cpu->env.mem, gpa, size);
 }
 
@@ -415,7 +438,7 @@ void mem_read_bytes(struct cpu *cpu, const struct insn *insn, uint64_t address, 
 	const void *p = tlb_read(cpu, address, size);
 
 	if (p)
-		memcpy(buf, p, size);
+		copy_once(buf, p, size);
 	else
 		mmu_read_slow(cpu, insn, address, buf, size);
 }
@@ -426,7 +449,7 @@ void mem_write_bytes(struct cpu *cpu, const struct insn *insn, uint64_t address,
 	void *p = tlb_write(cpu, address, size);
 
 	if (p)
-		memcpy(p, buf, size);
+		copy_once(p, buf, size);
 	else
 		mmu_write_slow(cpu, insn, address, buf, size);
 }
@@ -437,7 +460,7 @@ void mmu_sys_read(struct cpu *cpu, const struct insn *insn, uint64_t address, vo
 	const struct tlb_entry *e = tlb_slot(cpu->tlbs[TLB_SUPERVISOR].read, address);
 
 	if (G_LIKELY((e->tag ^ address) <= 4096 - size))
-		memcpy(buf, (const void *)(address + e->delta), size);
+		copy_once(buf, (const void *)(address + e->delta), size);
 	else
 		read_class(cpu, insn, address, buf, size, TLB_SUPERVISOR);
 }
@@ -448,7 +471,7 @@ void mmu_sys_write(struct cpu *cpu, const struct insn *insn, uint64_t address, c
 	const struct tlb_entry *e = tlb_slot(cpu->tlbs[TLB_SUPERVISOR].write, address);
 
 	if (G_LIKELY((e->tag ^ address) <= 4096 - size))
-		memcpy((void *)(address + e->delta), buf, size);
+		copy_once((void *)(address + e->delta), buf, size);
 	else
 		write_class(cpu, insn, address, buf, size, TLB_SUPERVISOR);
 }

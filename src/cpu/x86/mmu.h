@@ -75,13 +75,14 @@ static inline void *tlb_write(struct cpu *cpu, uint64_t address, unsigned size)
  * pages, is to a device or to decoded code, or is watched. */
 uint8_t *mmu_point(struct cpu *cpu, uint64_t address, unsigned size, bool write);
 
+/* Other processors access the same RAM: each access is one of the host's, whole and once. */
 #define MEM_ACCESSORS(bits)                                                                        \
 	static inline uint##bits##_t mem_load##bits(struct cpu *cpu, const struct insn *insn,      \
 						    uint64_t address)                              \
 	{                                                                                          \
 		uint##bits##_t v, *p = tlb_read(cpu, address, bits / 8);                           \
 		if (G_LIKELY(p != NULL))                                                           \
-			return *p;                                                                 \
+			return __atomic_load_n(p, __ATOMIC_RELAXED);                               \
 		mmu_read_slow(cpu, insn, address, &v, bits / 8);                                   \
 		return v;                                                                          \
 	}                                                                                          \
@@ -90,7 +91,7 @@ uint8_t *mmu_point(struct cpu *cpu, uint64_t address, unsigned size, bool write)
 	{                                                                                          \
 		uint##bits##_t *p = tlb_write(cpu, address, bits / 8);                             \
 		if (G_LIKELY(p != NULL))                                                           \
-			*p = v;                                                                    \
+			__atomic_store_n(p, v, __ATOMIC_RELAXED);                                  \
 		else                                                                               \
 			mmu_write_slow(cpu, insn, address, &v, bits / 8);                          \
 	}
