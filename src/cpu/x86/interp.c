@@ -132,16 +132,17 @@ static void run_block(struct cpu *cpu)
 /* One instruction, with RFLAGS.TF set or breakpoints enabled. RF lasts to its end. */
 static void run_stepped(struct cpu *cpu)
 {
-	uint64_t rf = cpu->state.rflags & RFLAGS_RF, rip = cpu->state.rip;
+	uint64_t rip = cpu->state.rip;
 	bool stepped = cpu->state.rflags & RFLAGS_TF;
 
 	debug_check_fetch(cpu);
 	cpu->state.rflags &= ~(uint64_t)RFLAGS_RF;
 	cpu->no_step = false;
 	run_block(cpu);
-	/* A repeated instruction that was left between two elements has not ended. */
+	/* A repeated instruction that was left between two elements has not ended: breakpoints on it do not
+	 * count when it goes on (SDM volume 3, 18.3.1.1). */
 	if (cpu->state.rip == rip && (cpu->block->insn[0].flags & (INSN_REP | INSN_REPNE)))
-		cpu->state.rflags |= rf;
+		cpu->state.rflags |= RFLAGS_RF;
 	if (stepped && !cpu->no_step)
 		debug_pend(cpu, DR6_BS);
 }
