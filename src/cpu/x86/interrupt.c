@@ -72,6 +72,8 @@ static void deliver_long(struct cpu *cpu, const struct insn *insn, const struct 
 	frame[words - 5] = cpu->state.rip;
 	if (event->has_error_code)
 		frame[0] = event->error_code;
+	if (!is_canonical(rsp) || !is_canonical(rsp + 8 * words - 1))
+		cpu_fault_code(cpu, insn, EXC_SS, !event->software);
 	if (new_cpl == 3)
 		mem_write_bytes(cpu, insn, rsp, frame, 8 * words);
 	else

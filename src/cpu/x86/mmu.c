@@ -44,7 +44,7 @@ static bool is_stack_access(const struct cpu *cpu, const struct insn *insn, uint
 		return true;
 	if (!(insn->flags & INSN_MEM))
 		return insn->base == INSN_ZERO && insn->seg != X86_FS && insn->seg != X86_GS &&
-		       insn_row_get(insn->row)->flags & (IF_D64 | IF_F64);
+		       insn_row_get(insn->row)->flags & (IF_D64 | IF_F64 | IF_STACK);
 	return (insn->base == R_RSP || insn->base == R_RBP) && insn->seg == INSN_SEG_NONE;
 }
 
