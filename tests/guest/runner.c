@@ -39,7 +39,9 @@ struct run {
 	bool hand_over;
 	bool emulated;
 	uint32_t result;
-	struct timer smi;
+	struct timer smi, late;
+	uint32_t late_machine_check;
+	bool machine_check_taken;
 };
 
 static void kick_all(struct run *run)
@@ -208,6 +210,38 @@ static uint64_t start_port_read(void *opaque, uint64_t offset, unsigned size)
 	return ((const struct run *)opaque)->n_vcpus;
 }
 
+/* Tells the processor of the error whose five values (struct engine_machine_check) are there. */
+static void machine_check_port_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
+{
+	struct run *run = opaque;
+	struct engine_machine_check error;
+	uint64_t v[5];
+
+	g_assert_true(mem_read(run->env.mem, value, v, sizeof(v)));
+	error = (struct engine_machine_check){v[0], v[1], v[2], v[3], v[4]};
+	run->machine_check_taken = run->engine->machine_check(run->vcpu, &error);
+}
+
+/* 1: the last one was taken. */
+static uint64_t machine_check_port_read(void *opaque, uint64_t offset, unsigned size)
+{
+	return ((const struct run *)opaque)->machine_check_taken;
+}
+
+/* The same in a millisecond, from another thread. */
+static void late_port_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
+{
+	struct run *run = opaque;
+
+	run->late_machine_check = value;
+	timer_set(&run->late, clock_now_ns(run->env.clock) + 1000000);
+}
+
+static void machine_check_late(void *opaque)
+{
+	machine_check_port_write(opaque, 0, ((struct run *)opaque)->late_machine_check, 4);
+}
+
 struct dma {
 	struct mem *mem;
 	uint64_t gpa;
@@ -295,6 +329,9 @@ static void build_machine(struct run *run, GMutex *lock)
 	static const struct bus_ops smram_port = {port_read, smram_port_write, 1, 1};
 	static const struct bus_ops shutdown_port = {shutdown_port_read, shutdown_port_write, 1, 1};
 	static const struct bus_ops start_port = {start_port_read, start_port_write, 4, 4};
+	static const struct bus_ops machine_check_port = {machine_check_port_read,
+							  machine_check_port_write, 4, 4};
+	static const struct bus_ops late_port = {port_read, late_port_write, 4, 4};
 	static const struct bus_ops dma_port = {port_read, dma_port_write, 4, 4};
 
 	run->env = (struct engine_env){.mem = mem_new(RAM_SIZE, NULL),
@@ -311,12 +348,16 @@ static void build_machine(struct run *run, GMutex *lock)
 	bus_map(run->env.bus, BUS_PIO, 0xfc, 1, &shutdown_port, run, lock);
 	bus_map(run->env.bus, BUS_PIO, 0xe0, 4, &start_port, run, lock);
 	bus_map(run->env.bus, BUS_PIO, 0xe4, 4, &dma_port, run, lock);
+	bus_map(run->env.bus, BUS_PIO, 0xe8, 4, &machine_check_port, run, lock);
+	bus_map(run->env.bus, BUS_PIO, 0xec, 4, &late_port, run, lock);
+	timer_init(&run->late, run->env.clock, NULL, machine_check_late, run);
 	timer_init(&run->smi, run->env.clock, NULL, raise_smi, run);
 }
 
 static void free_machine(struct run *run)
 {
 	timer_fini(&run->smi);
+	timer_fini(&run->late);
 	lapic_set_free(run->env.lapics);
 	clock_free(run->env.clock);
 	bus_free(run->env.bus);

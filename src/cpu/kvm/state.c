@@ -24,6 +24,8 @@ enum {
 };
 #define FCW_INIT 0x37f
 
+enum { VECTOR_MC = 18 };
+
 /* MSRs that are kept in the state as they are. */
 #define MSR(index, member)                                \
 	{                                                 \
@@ -47,6 +49,14 @@ static const struct msr_place {
 	MSR(0x208, mtrr_var[8]),  MSR(0x209, mtrr_var[9]),	   MSR(0x20a, mtrr_var[10]),
 	MSR(0x20b, mtrr_var[11]), MSR(0x20c, mtrr_var[12]),	   MSR(0x20d, mtrr_var[13]),
 	MSR(0x20e, mtrr_var[14]), MSR(0x20f, mtrr_var[15]),
+	MSR(0x17a, mcg_status),	  MSR(0x400, mc[0][X86_MC_CTL]),   MSR(0x401, mc[0][X86_MC_STATUS]),
+	MSR(0x402, mc[0][X86_MC_ADDR]),	  MSR(0x403, mc[0][X86_MC_MISC]),
+	MSR(0x404, mc[1][X86_MC_CTL]),	  MSR(0x405, mc[1][X86_MC_STATUS]),
+	MSR(0x406, mc[1][X86_MC_ADDR]),	  MSR(0x407, mc[1][X86_MC_MISC]),
+	MSR(0x408, mc[2][X86_MC_CTL]),	  MSR(0x409, mc[2][X86_MC_STATUS]),
+	MSR(0x40a, mc[2][X86_MC_ADDR]),	  MSR(0x40b, mc[2][X86_MC_MISC]),
+	MSR(0x40c, mc[3][X86_MC_CTL]),	  MSR(0x40d, mc[3][X86_MC_STATUS]),
+	MSR(0x40e, mc[3][X86_MC_ADDR]),	  MSR(0x40f, mc[3][X86_MC_MISC]),
 };
 
 void kvm_refuse(struct kvm_vcpu *v, const char *what)
@@ -378,14 +388,16 @@ static void set_events(struct kvm_vcpu *v, const struct x86_state *s)
 							       : KVM_X86_SHADOW_INT_STI,
 			},
 		.nmi = {.pending = s->nmi_taken, .masked = s->nmi_masked},
+		.exception = {.injected = s->machine_check_taken,
+			      .nr = s->machine_check_taken ? VECTOR_MC : 0},
 		.flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW,
 	};
 
 	transfer(v, KVM_SET_VCPU_EVENTS, &k, "the pending events");
 }
 
-/* A fault that is not delivered yet is left out: its instruction starts again and raises it again.
- */
+/* A fault that is not delivered yet is left out: its instruction starts again and raises it again. A
+ * machine check does not. */
 static void get_events(struct kvm_vcpu *v, struct x86_state *s)
 {
 	struct kvm_vcpu_events k = {0};
@@ -396,6 +408,7 @@ static void get_events(struct kvm_vcpu *v, struct x86_state *s)
 	s->interrupt_shadow = k.interrupt.shadow;
 	s->shadow_by_ss = k.interrupt.shadow & KVM_X86_SHADOW_INT_MOV_SS;
 	s->nmi_taken = k.nmi.pending || k.nmi.injected;
+	s->machine_check_taken = k.exception.injected && k.exception.nr == VECTOR_MC;
 	s->nmi_masked = k.nmi.masked && !k.nmi.injected;
 }
 

@@ -216,6 +216,8 @@ struct cpu {
 	_Atomic bool in_guest; /* between blocks at the latest, requests are taken */
 	GMutex halt_lock;
 	GCond halt_cond;
+	GArray *machine_checks; /* struct engine_machine_check, under halt_lock; not taken yet */
+	_Atomic bool machine_check_waits;
 
 	struct code_cache *code;
 	struct cpu_jit jit;

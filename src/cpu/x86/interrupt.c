@@ -261,6 +261,16 @@ void interrupt_debug(struct cpu *cpu)
 	cpu->delivering = DELIVERING_NOTHING;
 }
 
+void interrupt_machine_check(struct cpu *cpu)
+{
+	struct event event = {.vector = EXC_MC};
+
+	cpu->stats.exceptions++;
+	cpu->delivering = DELIVERING_EVENT;
+	deliver(cpu, NULL, &event);
+	cpu->delivering = DELIVERING_NOTHING;
+}
+
 void interrupt_software(struct cpu *cpu, const struct insn *insn, uint8_t vector, bool checks_dpl)
 {
 	struct event event = {.vector = vector, .software = checks_dpl};
