@@ -124,5 +124,9 @@ static inline void outb(uint16_t port, uint8_t v)
 {
 	asm volatile("outb %0, %1" : : "a"(v), "Nd"(port));
 }
+static inline bool is_kvm(void)
+{
+	return inb(0xf8) & 2;
+}
 
 #endif

@@ -81,6 +81,12 @@ static uint64_t hand_over_port_read(void *opaque, uint64_t offset, unsigned size
 	return run->emulated | kvm << 1;
 }
 
+/* Bit 1: the A20 gate, as at the PC's port 92h. */
+static void a20_port_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
+{
+	mem_set_a20(((struct run *)opaque)->env.mem, value & 2);
+}
+
 /* A program that shuts down runs again, and asks how often it has. */
 static uint64_t shutdown_port_read(void *opaque, uint64_t offset, unsigned size)
 {
@@ -327,6 +333,7 @@ static void build_machine(struct run *run, GMutex *lock)
 	static const struct bus_ops print_port = {port_read, print_port_write, 1, 1};
 	static const struct bus_ops smi_port = {port_read, smi_port_write, 1, 1};
 	static const struct bus_ops smram_port = {port_read, smram_port_write, 1, 1};
+	static const struct bus_ops a20_port = {port_read, a20_port_write, 1, 1};
 	static const struct bus_ops shutdown_port = {shutdown_port_read, shutdown_port_write, 1, 1};
 	static const struct bus_ops start_port = {start_port_read, start_port_write, 4, 4};
 	static const struct bus_ops machine_check_port = {machine_check_port_read,
@@ -345,6 +352,7 @@ static void build_machine(struct run *run, GMutex *lock)
 	bus_map(run->env.bus, BUS_PIO, 0x402, 1, &print_port, run, lock);
 	bus_map(run->env.bus, BUS_PIO, 0xfa, 1, &smi_port, run, lock);
 	bus_map(run->env.bus, BUS_PIO, 0xfb, 1, &smram_port, run, lock);
+	bus_map(run->env.bus, BUS_PIO, 0x92, 1, &a20_port, run, lock);
 	bus_map(run->env.bus, BUS_PIO, 0xfc, 1, &shutdown_port, run, lock);
 	bus_map(run->env.bus, BUS_PIO, 0xe0, 4, &start_port, run, lock);
 	bus_map(run->env.bus, BUS_PIO, 0xe4, 4, &dma_port, run, lock);

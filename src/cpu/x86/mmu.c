@@ -133,6 +133,7 @@ static uint64_t translate_page(struct cpu *cpu, const struct insn *insn, uint64_
 		if (w.page_bits > 12)
 			note_large_page(cpu, address, w.page_bits);
 	}
+	w.gpa = mmu_bus_address(cpu, w.gpa);
 	host = mmu_hva(cpu, w.gpa & ~4095ull);
 	if (host && access != ACCESS_FETCH && class != TLB_USER_AC && !is_watched(cpu, address))
 		fill(cpu, address, &w, host, access, class);
@@ -164,6 +165,7 @@ uint8_t *mmu_point(struct cpu *cpu, uint64_t address, unsigned size, bool write)
 		return NULL;
 	if (w.page_bits > 12)
 		note_large_page(cpu, address, w.page_bits);
+	w.gpa = mmu_bus_address(cpu, w.gpa);
 	host = mmu_hva(cpu, w.gpa & ~4095ull);
 	if (!host)
 		return NULL;
@@ -196,7 +198,7 @@ bool mmu_peek_code(struct cpu *cpu, uint64_t address, uint64_t *gpa, bool *globa
 	if ((cpu->state.cr0 & CR0_PG) &&
 	    (!is_canonical(address) || !tlb2_walk(cpu, address, ACCESS_FETCH, who, &w)))
 		return false;
-	*gpa = w.gpa;
+	*gpa = w.gpa = mmu_bus_address(cpu, w.gpa);
 	*global = w.rights & PAGING_GLOBAL;
 	return mmu_hva(cpu, w.gpa) != NULL;
 }
@@ -336,7 +338,7 @@ void mmu_physical_read(struct cpu *cpu, uint64_t gpa, void *buf, unsigned size)
 {
 	for (unsigned done = 0, part; done < size; done += part) {
 		part = MIN(size - done, 4096 - (gpa + done) % 4096);
-		physical_read(cpu, gpa + done, (uint8_t *)buf + done, part);
+		physical_read(cpu, mmu_bus_address(cpu, gpa + done), (uint8_t *)buf + done, part);
 	}
 }
 
@@ -344,7 +346,7 @@ void mmu_physical_write(struct cpu *cpu, uint64_t gpa, const void *buf, unsigned
 {
 	for (unsigned done = 0, part; done < size; done += part) {
 		part = MIN(size - done, 4096 - (gpa + done) % 4096);
-		physical_write(cpu, gpa + done, (const uint8_t *)buf + done, part);
+		physical_write(cpu, mmu_bus_address(cpu, gpa + done), (const uint8_t *)buf + done, part);
 	}
 }
 

@@ -24,6 +24,12 @@ static inline uint64_t mmu_linear(struct cpu *cpu, const struct insn *insn, enum
 	return cpu->mode_key & MODE_64 ? offset : (uint32_t)offset;
 }
 
+/* The address as it leaves the processor (A20M#). What translations and page tables give has been through it. */
+static inline uint64_t mmu_bus_address(const struct cpu *cpu, uint64_t gpa)
+{
+	return gpa & atomic_load_explicit(&cpu->env.mem->a20_mask, memory_order_relaxed);
+}
+
 /* Host address of RAM at `gpa` as the processor sees it, or NULL; valid up to the end of gpa's page. */
 static inline uint8_t *mmu_hva(const struct cpu *cpu, uint64_t gpa)
 {
