@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A20M# (SDM volume 3, 9.7.1.1 and 21.1.1): while the gate is closed bit 20 of physical addresses is 0, for
- * data, code and page tables, with paging and without. The code lies below 1 MiB, as it has to.
+ * A20M# (SDM volume 3, 9.7.1.1 and 21.1.1): while the gate is closed bit 20 of physical addresses
+ * is 0, for data, code and page tables, with paging and without. The code lies below 1 MiB, as it
+ * has to.
  */
 #include "guest32.h"
 
@@ -28,7 +29,7 @@ asm(".pushsection .text16, \"awx\"\n\t.code16\n"
     ".code32\n"
     "paged_a20:\n\t"
     "movb $0, %al\n\tout %al, $0x92\n\tjmp 1f\n1:\t"
-    "mov 0x300000, %eax\n\tmov %eax, found\n\t" /* identity-mapped by a page of 4 MiB */
+    "mov 0x300000, %eax\n\tmov %eax, found\n\t"	    /* identity-mapped by a page of 4 MiB */
     "mov 0x400000, %eax\n\tmov %eax, found + 4\n\t" /* by a table at 300000h, where 200000h is */
     "movb $2, %al\n\tout %al, $0x92\n\tjmp 1f\n1:\t"
     "mov 0x300000, %eax\n\tmov %eax, found + 8\n\tret\n\t"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * SDM volume 1, 3.3.7.1: what an address that is not canonical does in each place that takes one; MSRs are in
- * registers.c. And bits of CR0, CR3 and CR4 that are reserved (volume 3, 2.5), 5-level paging among them.
+ * SDM volume 1, 3.3.7.1: what an address that is not canonical does in each place that takes one;
+ * MSRs are in registers.c. And bits of CR0, CR3 and CR4 that are reserved (volume 3, 2.5), 5-level
+ * paging among them.
  */
 #include "guest.h"
 
@@ -20,13 +21,13 @@ static struct {
 	uint16_t selector;
 } __attribute__((packed)) pointer = {BAD, SEL_CODE};
 
-#define raises(v, code, text, ...)                                                \
-	do {                                                                      \
-		try_asm(text, "\n\tmov %%r15, %%rsp" __VA_ARGS__                  \
-			: "rbx", "r11", "r15", "memory", "cc");                   \
-		check_equal(last.vector, v);                                            \
-		if ((v) < 32)                                                           \
-			check_equal(last.error, code);                                  \
+#define raises(v, code, text, ...)                               \
+	do {                                                     \
+		try_asm(text, "\n\tmov %%r15, %%rsp" __VA_ARGS__ \
+			: "rbx", "r11", "r15", "memory", "cc");  \
+		check_equal(last.vector, v);                     \
+		if ((v) < 32)                                    \
+			check_equal(last.error, code);           \
 	} while (0)
 /* The stack that the text leaves; #SS comes on one of its own. */
 #define KEEP "mov %%rsp, %%r15\n\t"
@@ -76,7 +77,10 @@ static void stack(void)
 	raises(12, 0, KEEP "mov %0, %%rsp\n\tpushfq", : : "r"(BAD + 8));
 	raises(12, 0, KEEP "mov %0, %%rsp\n\tiretq", : : "r"(BAD));
 	raises(12, 0, KEEP "mov %0, %%rsp\n\tmov 8(%%rsp), %%rbx", : : "r"(BAD));
-	raises(12, 0, KEEP "push %%rbp\n\tmov %0, %%rbp\n\tmov (%%rbp), %%rbx", "\n\tmov -8(%%r15), %%rbp" : : "r"(BAD));
+	raises(12, 0, KEEP "push %%rbp\n\tmov %0, %%rbp\n\tmov (%%rbp), %%rbx",
+	       "\n\tmov -8(%%r15), %%rbp"
+	       :
+	       : "r"(BAD));
 	raises(13, 0, KEEP "mov %%ds:(%0), %%rbx", : : "r"(BAD));
 	raises(13, 0, KEEP "mov %%fs:(%0), %%rbx", : : "r"(BAD));
 	idt[12][0] &= ~(7ull << 32);
@@ -92,7 +96,9 @@ static void branches(void)
 	check_equal(last.rsp, last.r15);
 	raises(13, 0, KEEP "push %0\n\tmov %%rsp, %%rbx\n\tret", : : "r"(BAD));
 	check_equal(last.rsp, last.rbx);
-	raises(13, 0, KEEP "push %1\n\tpush %0\n\tmov %%rsp, %%rbx\n\tlretq", : : "r"(BAD), "r"((uint64_t)SEL_CODE));
+	raises(13, 0, KEEP "push %1\n\tpush %0\n\tmov %%rsp, %%rbx\n\tlretq",
+	       :
+	       : "r"(BAD), "r"((uint64_t)SEL_CODE));
 	check_equal(last.rsp, last.rbx);
 	raises(13, 0, KEEP "mov %0, %%rbx\n\tlea %1, %%rsp\n\tiretq", : : "r"(BAD), "m"(frame));
 	check_equal(last.rsp, (uint64_t)frame);
@@ -116,7 +122,8 @@ static void tables_of_descriptors(void)
 	check_equal(now.base, (uint64_t)idt);
 }
 
-/* Running off the lower half's end: the fetch behind it is #GP(0), of an instruction that is not there. */
+/* Running off the lower half's end: the fetch behind it is #GP(0), of an instruction that is not
+ * there. */
 static void runs_off(void)
 {
 	page[4095] = 0x90;
@@ -133,14 +140,18 @@ static void control_registers(void)
 	uint64_t cr0 = read_cr0(), cr3 = read_cr3(), cr4 = read_cr4();
 
 	raises(13, 0, KEEP "mov %0, %%cr0", : : "r"(cr0 | 1ull << 32));
-	raises(13, 0, KEEP "mov %0, %%cr0", : : "r"(cr0 & ~1ull));	  /* PG without PE */
+	raises(13, 0, KEEP "mov %0, %%cr0", : : "r"(cr0 & ~1ull));	   /* PG without PE */
 	raises(13, 0, KEEP "mov %0, %%cr0", : : "r"(cr0 & ~(1ull << 31))); /* from 64-bit code */
-	raises(13, 0, KEEP "mov %0, %%cr0", : : "r"((cr0 | 1ull << 29) & ~(1ull << 30))); /* NW without CD */
+	raises(13, 0, KEEP "mov %0, %%cr0",
+	       :
+	       : "r"((cr0 | 1ull << 29) & ~(1ull << 30))); /* NW without CD */
 	raises(13, 0, KEEP "mov %0, %%cr3", : : "r"(cr3 | 1ull << 52));
 	raises(13, 0, KEEP "mov %0, %%cr3", : : "r"(cr3 | 1ull << 63));
 	raises(13, 0, KEEP "mov %0, %%cr4", : : "r"(cr4 & ~(1ull << 5))); /* PAE */
-	raises(13, 0, KEEP "mov %0, %%cr4", : : "r"(cr4 | 1ull << 12));	  /* LA57: no change in long mode anyway */
-	raises(13, 0, KEEP "mov %0, %%cr4", : : "r"(cr4 | 1ull << 13));	  /* VMXE */
+	raises(13, 0, KEEP "mov %0, %%cr4",
+	       :
+	       : "r"(cr4 | 1ull << 12)); /* LA57: no change in long mode anyway */
+	raises(13, 0, KEEP "mov %0, %%cr4", : : "r"(cr4 | 1ull << 13)); /* VMXE */
 	raises(13, 0, KEEP "mov %0, %%cr4", : : "r"(cr4 | 1ull << 63));
 	raises(13, 0, KEEP "mov %0, %%dr7", : : "r"(1ull << 32));
 	raises(13, 0, KEEP "mov %0, %%dr6", : : "r"(1ull << 32));

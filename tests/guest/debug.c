@@ -63,7 +63,8 @@ CODE(add, "lock addl $1, 4(%%edi)\nadd_at:\n\tnop")
 CODE(store_byte, "movb $1, 7(%%edi)\nstore_byte_at:\n\tnop")
 CODE(push_it, "mov %%esp, %%edx\n\tlea 8(%%edi), %%esp\n\tpush $5\npush_it_at:\n\tmov %%edx, %%esp")
 CODE(string, "mov $4, %%ecx\n\txor %%eax, %%eax\n\trep stosl\nstring_at:\n\tnop")
-CODE(step_string, "mov $3, %%ecx\n\tpushf\n\torl $0x100, (%%esp)\n\tpopf\n\trep stosl\nstep_string_at:\n\tnop")
+CODE(step_string,
+     "mov $3, %%ecx\n\tpushf\n\torl $0x100, (%%esp)\n\tpopf\n\trep stosl\nstep_string_at:\n\tnop")
 CODE(fault, "fault_at: ud2")
 CODE(output, "mov $0x81, %%dx\n\toutb %%al, %%dx\noutput_at:\n\tnop")
 CODE(after_ss, "mov %%ss, %%eax\n\tmov %%eax, %%ss\nafter_ss_at:\n\tnop\n\tnop")
@@ -146,8 +147,8 @@ static void set_dr5(void)
 	asm volatile("mov %0, %%dr5" : : "r"(wanted));
 }
 
-/* 18.2.2: DR4 and DR5 are DR6 and DR7, or nothing. 18.3.1.1: what RF is in a fault's frame, and single step
- * in a repeated instruction. */
+/* 18.2.2: DR4 and DR5 are DR6 and DR7, or nothing. 18.3.1.1: what RF is in a fault's frame, and
+ * single step in a repeated instruction. */
 static void aliases_and_flags(void)
 {
 	uint32_t dr7;

@@ -1,11 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Gates and system descriptors of long mode: SDM volume 3, 6.14 (frames, alignment, IST, null SS), 5.8.3.1
- * (call gates), 5.3.1 (no limits in 64-bit mode), 8.7 (no task switches), volume 2: IRET, LTR, LLDT, LAR, LSL.
+ * Gates and system descriptors of long mode: SDM volume 3, 6.14 (frames, alignment, IST, null
+ * SS), 5.8.3.1 (call gates), 5.3.1 (no limits in 64-bit mode), 8.7 (no task switches), volume 2:
+ * IRET, LTR, LLDT, LAR, LSL.
  */
 #include "guest.h"
 
-enum { FREE = 8 * 8 /* and the selector after it */, COMPAT = 10 * 8, SMALL = 11 * 8, LONG_COMPAT = 12 * 8 };
+enum {
+	FREE = 8 * 8 /* and the selector after it */,
+	COMPAT = 10 * 8,
+	SMALL = 11 * 8,
+	LONG_COMPAT = 12 * 8
+};
 enum { CALL_GATE = 0x8c, PRESENT = 0x80, DPL3 = 0x60, IF = 1 << 9, NT = 1 << 14 };
 
 uint64_t seen[8];
@@ -18,14 +24,17 @@ static void set_call_gate(unsigned selector, const void *target, unsigned access
 {
 	uint64_t at = (uint64_t)target;
 
-	gdt[FREE / 8] = (at & 0xffff) | (uint64_t)selector << 16 | (uint64_t)access << 40 | (at >> 16 & 0xffff) << 48;
+	gdt[FREE / 8] = (at & 0xffff) | (uint64_t)selector << 16 | (uint64_t)access << 40 |
+			(at >> 16 & 0xffff) << 48;
 	gdt[FREE / 8 + 1] = at >> 32;
 }
 
 /* At CPL 0: notes the frame, and goes back. */
 extern char inner[];
-asm(".text\ninner:\n\tmov %rsp, seen(%rip)\n\tmov %ss, %eax\n\tmov %rax, seen+8(%rip)\n\tmov %cs, %eax\n\t"
-    "mov %rax, seen+16(%rip)\n\tmov 8(%rsp), %rax\n\tmov %rax, seen+24(%rip)\n\tmov 16(%rsp), %rax\n\t"
+asm(".text\ninner:\n\tmov %rsp, seen(%rip)\n\tmov %ss, %eax\n\tmov %rax, seen+8(%rip)\n\tmov %cs, "
+    "%eax\n\t"
+    "mov %rax, seen+16(%rip)\n\tmov 8(%rsp), %rax\n\tmov %rax, seen+24(%rip)\n\tmov 16(%rsp), "
+    "%rax\n\t"
     "mov %rax, seen+32(%rip)\n\tmov 24(%rsp), %rax\n\tmov %rax, seen+40(%rip)\n\tlretq");
 
 static void user_call(void)
@@ -93,8 +102,8 @@ static void set_idt(unsigned vector, const void *target, unsigned access, unsign
 {
 	uint64_t at = (uint64_t)target;
 
-	idt[vector][0] = (at & 0xffff) | (uint64_t)SEL_CODE << 16 | (uint64_t)ist << 32 | (uint64_t)access << 40 |
-			 (at >> 16 & 0xffff) << 48;
+	idt[vector][0] = (at & 0xffff) | (uint64_t)SEL_CODE << 16 | (uint64_t)ist << 32 |
+			 (uint64_t)access << 40 | (at >> 16 & 0xffff) << 48;
 	idt[vector][1] = at >> 32;
 }
 
@@ -110,7 +119,8 @@ static void interrupt_gates(void)
 	asm volatile("mov %0, %%ss" : : "r"(SEL_DATA));
 	for (unsigned trap = 0; trap < 2; trap++) {
 		set_idt(0x90, note, 0x8e + trap, 0);
-		asm volatile("mov %%rsp, %%rbx\n\tand $-16, %%rsp\n\tsub $24, %%rsp\n\tmov %%rsp, %0\n\tsti\n\tint $0x90\n\tcli\n\t"
+		asm volatile("mov %%rsp, %%rbx\n\tand $-16, %%rsp\n\tsub $24, %%rsp\n\tmov %%rsp, "
+			     "%0\n\tsti\n\tint $0x90\n\tcli\n\t"
 			     "mov %%rbx, %%rsp"
 			     : "=&r"(rsp)
 			     :
@@ -146,10 +156,13 @@ static void interrupt_gates(void)
 	check_equal(last.error, 0);
 }
 
-#define try_iret(cs, ss, flags, rip)                                                                                   \
-	try_asm("mov %%rsp, %%rbx\n\tpush %[s]\n\tpush %%rsp\n\tpush %[f]\n\tpush %[c]\n\tpush %[i]\n\tiretq\n8:\tud2",         \
-		"\n\tmov %%rbx, %%rsp"                                                                                 \
-		: : [s] "r"((uint64_t)(ss)), [f] "r"((uint64_t)(flags)), [c] "r"((uint64_t)(cs)), [i] "r"((uint64_t)(rip)) \
+#define try_iret(cs, ss, flags, rip)                                                             \
+	try_asm("mov %%rsp, %%rbx\n\tpush %[s]\n\tpush %%rsp\n\tpush %[f]\n\tpush %[c]\n\tpush " \
+		"%[i]\n\tiretq\n8:\tud2",                                                        \
+		"\n\tmov %%rbx, %%rsp"                                                           \
+		:                                                                                \
+		: [s] "r"((uint64_t)(ss)), [f] "r"((uint64_t)(flags)), [c] "r"((uint64_t)(cs)),  \
+		  [i] "r"((uint64_t)(rip))                                                       \
 		: "rbx", "r11", "memory", "cc")
 
 extern char lands[];
@@ -189,7 +202,8 @@ static void irets(void)
 
 static void set_system(unsigned type, uint64_t base, uint32_t limit)
 {
-	gdt[FREE / 8] = (limit & 0xffff) | (base & 0xffffff) << 16 | (uint64_t)type << 40 | (base >> 24 & 0xff) << 56;
+	gdt[FREE / 8] = (limit & 0xffff) | (base & 0xffffff) << 16 | (uint64_t)type << 40 |
+			(base >> 24 & 0xff) << 56;
 	gdt[FREE / 8 + 1] = base >> 32;
 }
 
@@ -241,9 +255,11 @@ static void system_descriptors(void)
 	asm volatile("ltr %w0" : : "r"(SEL_TSS));
 }
 
-/* Far JMP to 32-bit code at CPL 0 and back; segments have limits and bases there and not in 64-bit mode. */
+/* Far JMP to 32-bit code at CPL 0 and back; segments have limits and bases there and not in 64-bit
+ * mode. */
 extern char in_compat[], compat_faults[], compat_fault_at[];
-asm(".text\n.code32\nin_compat:\n\tmov %ds:0xffc, %eax\n\tmov %eax, %ecx\n\tmov $0xffffffff, %eax\n\t"
+asm(".text\n.code32\nin_compat:\n\tmov %ds:0xffc, %eax\n\tmov %eax, %ecx\n\tmov $0xffffffff, "
+    "%eax\n\t"
     ".byte 0x40\n\t" /* inc eax, and no REX */
     "lret\n"
     "compat_faults: compat_fault_at: mov %ds:0xffd, %eax\n\tlret\n.code64");
@@ -269,7 +285,8 @@ static void compatibility_code(void)
 	check_equal(rax, 0);
 	check_equal(rcx, 0x13572468);
 	to.offset = (uint32_t)(uint64_t)compat_faults;
-	try_asm("mov %%rsp, resume_rsp(%%rip)\n\tmov %4, %%ds\n\tlcall *%3", "\n\tmov %5, %%ds\n\tmov %5, %%ss"
+	try_asm("mov %%rsp, resume_rsp(%%rip)\n\tmov %4, %%ds\n\tlcall *%3",
+		"\n\tmov %5, %%ds\n\tmov %5, %%ss"
 		: "+a"(rax), "+c"(rcx)
 		: "m"(to), "m"(to), "r"(SMALL), "r"(SEL_DATA)
 		: "rbx", "r11", "memory", "cc");
@@ -282,8 +299,9 @@ static void compatibility_code(void)
 /* Opcodes that 64-bit mode does not have. */
 static void removed_opcodes(void)
 {
-	static const uint8_t opcodes[] = {0x06, 0x07, 0x0e, 0x16, 0x17, 0x1e, 0x1f, 0x27, 0x2f, 0x37, 0x3f,
-					  0x60, 0x61, 0x82, 0x9a, 0xce, 0xd4, 0xd5, 0xea};
+	static const uint8_t opcodes[] = {0x06, 0x07, 0x0e, 0x16, 0x17, 0x1e, 0x1f,
+					  0x27, 0x2f, 0x37, 0x3f, 0x60, 0x61, 0x82,
+					  0x9a, 0xce, 0xd4, 0xd5, 0xea};
 	static uint8_t code[16];
 
 	for (unsigned i = 0; i < sizeof(opcodes); i++) {

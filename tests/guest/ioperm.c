@@ -7,14 +7,17 @@ enum { PORT = 0x80, NONE = 6 /* the code's own UD2 */ };
 static uint16_t port;
 static uint8_t buffer[4];
 
-#define ACCESS(name, text)                                                                            \
-	static void name(void)                                                                        \
-	{                                                                                             \
-		asm volatile(text "\n\tud2" : : "d"(port), "D"(buffer), "S"(buffer) : "eax", "memory"); \
-	}                                                                                             \
-	static void user_##name(void)                                                                 \
-	{                                                                                             \
-		run_user(name);                                                                       \
+#define ACCESS(name, text)                                         \
+	static void name(void)                                     \
+	{                                                          \
+		asm volatile(text "\n\tud2"                        \
+			     :                                     \
+			     : "d"(port), "D"(buffer), "S"(buffer) \
+			     : "eax", "memory");                   \
+	}                                                          \
+	static void user_##name(void)                              \
+	{                                                          \
+		run_user(name);                                    \
 	}
 ACCESS(out8, "out %%al, %%dx")
 ACCESS(out16, "out %%ax, %%dx")
@@ -30,14 +33,18 @@ static const struct {
 	void (*kernel)(void), (*user)(void);
 	unsigned size;
 } accesses[] = {
-	{out8, user_out8, 1}, {out16, user_out16, 2}, {out32, user_out32, 4}, {in8, user_in8, 1},     {in16, user_in16, 2},
-	{in32, user_in32, 4}, {ins8, user_ins8, 1},   {ins32, user_ins32, 4}, {outs16, user_outs16, 2},
+	{out8, user_out8, 1}, {out16, user_out16, 2}, {out32, user_out32, 4},
+	{in8, user_in8, 1},   {in16, user_in16, 2},   {in32, user_in32, 4},
+	{ins8, user_ins8, 1}, {ins32, user_ins32, 4}, {outs16, user_outs16, 2},
 };
 #define N_ACCESSES (sizeof(accesses) / sizeof(accesses[0]))
 
 static void set_iopl(unsigned iopl)
 {
-	asm volatile("pushf\n\tandl $~0x3000, (%%esp)\n\tor %0, (%%esp)\n\tpopf" : : "r"(iopl << 12) : "cc", "memory");
+	asm volatile("pushf\n\tandl $~0x3000, (%%esp)\n\tor %0, (%%esp)\n\tpopf"
+		     :
+		     : "r"(iopl << 12)
+		     : "cc", "memory");
 }
 
 static void try_port(unsigned i, uint16_t at, bool allowed)
@@ -49,7 +56,8 @@ static void try_port(unsigned i, uint16_t at, bool allowed)
 	check_equal(last.error, 0);
 }
 
-/* One bit clear, none clear, or all that the access needs: at each place in a byte and over its end. */
+/* One bit clear, none clear, or all that the access needs: at each place in a byte and over its
+ * end. */
 static void bits(void)
 {
 	for (unsigned i = 0; i < N_ACCESSES; i++)

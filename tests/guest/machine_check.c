@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Machine checks: SDM volume 3, 16.3 (the MSRs), 6.15, Interrupt 18 (what is pushed, IF and HLT, shutdown),
- * 16.3.2.2 (errors that follow each other).
+ * Machine checks: SDM volume 3, 16.3 (the MSRs), 6.15, Interrupt 18 (what is pushed, IF and HLT,
+ * shutdown), 16.3.2.2 (errors that follow each other).
  */
 #include "guest.h"
 
@@ -65,7 +65,10 @@ static void registers(void)
 	check_equal(last.vector, 13);
 	try_asm("wrmsr", : : "c"(MCG_CAP), "a"(0), "d"(0) : "r11", "memory");
 	check_equal(last.vector, 13);
-	try_asm("rdmsr", : : "c"(MC0_CTL + 4 * (rdmsr(MCG_CAP) & 0xff)), "a"(0), "d"(0) : "r11", "memory");
+	try_asm("rdmsr",
+		:
+		: "c"(MC0_CTL + 4 * (rdmsr(MCG_CAP) & 0xff)), "a"(0), "d"(0)
+		: "r11", "memory");
 	check_equal(last.vector, 13);
 }
 
@@ -91,7 +94,10 @@ static void exception(void)
 	check_equal(mc(BANK, MISC), 0x86);
 	/* Another one, in a bank that still holds the first. */
 	wrmsr(MCG_STATUS, 0);
-	try_asm("outl %%eax, $0xe8\n\tcli\n\tnop\n\tud2", : : "a"((uint32_t)(uint64_t)&error) : "r11", "memory");
+	try_asm("outl %%eax, $0xe8\n\tcli\n\tnop\n\tud2",
+		:
+		: "a"((uint32_t)(uint64_t)&error)
+		: "r11", "memory");
 	check_equal(last.vector, 18);
 	check_equal(mc(BANK, STATUS), FATAL | OVERFLOW);
 	clear();
@@ -109,7 +115,10 @@ static void corrected(void)
 	check_equal(mc(BANK, STATUS), CORRECTED | OVERFLOW);
 	/* An uncorrected one takes its place. */
 	describe(BANK, FATAL, RIPV);
-	try_asm("outl %%eax, $0xe8\n\tcli\n\tnop\n\tud2", : : "a"((uint32_t)(uint64_t)&error) : "r11", "memory");
+	try_asm("outl %%eax, $0xe8\n\tcli\n\tnop\n\tud2",
+		:
+		: "a"((uint32_t)(uint64_t)&error)
+		: "r11", "memory");
 	check_equal(last.vector, 18);
 	check_equal(mc(BANK, STATUS), FATAL | OVERFLOW);
 	/* And keeps it. */
@@ -136,7 +145,8 @@ static void ignored(void)
 	check_equal(mc(BANK, STATUS), 0);
 }
 
-/* It ends HLT, with interrupts off, and comes from any thread: now and then before HLT is reached. */
+/* It ends HLT, with interrupts off, and comes from any thread: now and then before HLT is reached.
+ */
 static void while_halted(void)
 {
 	unsigned tries = 0;

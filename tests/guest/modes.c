@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * From mode to mode: SDM volume 3, 10.9 and 21.1 (what a segment's limit is in real mode after protected mode:
- * "unreal"), 22 (16-bit code in protected mode), 10.8.5 and 5.2.1 (into long mode, compatibility and 64-bit
- * code, and back), volume 2, ARPL and LAR in real mode.
+ * From mode to mode: SDM volume 3, 10.9 and 21.1 (what a segment's limit is in real mode after
+ * protected mode: "unreal"), 22 (16-bit code in protected mode), 10.8.5 and 5.2.1 (into long mode,
+ * compatibility and 64-bit code, and back), volume 2, ARPL and LAR in real mode.
  */
 #include "guest32.h"
 
@@ -27,18 +27,18 @@ asm(".pushsection .text16, \"awx\"\n\t.code16\n"
     "skip_handler: push %bp\n\tmov %sp, %bp\n\taddw $4, 2(%bp)\n\tincw faults\n\tpop %bp\n\tiret\n"
     "unreal:\n\t"
     "mov $0x180000, %ebx\n\t"
-    "mov %es:(%ebx), %eax\n\t"		     /* 64 KiB so far: faults */
+    "mov %es:(%ebx), %eax\n\t" /* 64 KiB so far: faults */
     "mov %cr0, %eax\n\tor $1, %al\n\tmov %eax, %cr0\n\t"
-    "mov $0x10, %dx\n\tmov %dx, %es\n\t"     /* SEL_DATA: 4 GiB */
+    "mov $0x10, %dx\n\tmov %dx, %es\n\t" /* SEL_DATA: 4 GiB */
     "and $0xfe, %al\n\tmov %eax, %cr0\n\t"
     "mov %es:(%ebx), %eax\n\tmov %eax, big_value\n\t"
-    "xor %dx, %dx\n\tmov %dx, %es\n\t"	     /* a load in real mode makes a base and leaves the limit */
+    "xor %dx, %dx\n\tmov %dx, %es\n\t" /* a load in real mode makes a base and leaves the limit */
     "mov %es:(%ebx), %eax\n\tadd %eax, big_value\n\t"
     "mov $0x1000, %dx\n\tmov %dx, %es\n\t"
     "mov %es:-0x10000(%ebx), %eax\n\tadd %eax, big_value\n\t"
-    "mov %fs:(%ebx), %eax\n\t"		     /* no other segment is wider */
+    "mov %fs:(%ebx), %eax\n\t" /* no other segment is wider */
     "mov %cr0, %eax\n\tor $1, %al\n\tmov %eax, %cr0\n\t"
-    "mov $0x30, %dx\n\tmov %dx, %es\n\t"     /* SEL_DATA16 */
+    "mov $0x30, %dx\n\tmov %dx, %es\n\t" /* SEL_DATA16 */
     "and $0xfe, %al\n\tmov %eax, %cr0\n\t"
     "xor %dx, %dx\n\tmov %dx, %es\n\tret\n"
     "big_value: .long 0\nfaults: .word 0\n\t.code32\n\t.popsection");
@@ -77,14 +77,16 @@ static void test_unknown_in_real_mode(void)
 }
 
 /*
- * 16-bit code in protected mode: sizes are 16 bits unless a prefix says otherwise, addresses wrap at 64 KiB,
- * and a stack pointer's upper half is not the stack's. A 32-bit gate pushes 32 bits there, too.
+ * 16-bit code in protected mode: sizes are 16 bits unless a prefix says otherwise, addresses wrap
+ * at 64 KiB, and a stack pointer's upper half is not the stack's. A 32-bit gate pushes 32 bits
+ * there, too.
  */
 void enter16(void);
 void enter_beyond16(void);
 asm(".pushsection .text16, \"awx\"\n\t.code16\n"
     "code16:\n\t"
-    "mov %esp, %ecx\n\tpush %ax\n\tmov %esp, %edx\n\tsub %edx, %ecx\n\taddr32 mov %ecx, %fs:seen\n\t"
+    "mov %esp, %ecx\n\tpush %ax\n\tmov %esp, %edx\n\tsub %edx, %ecx\n\taddr32 mov %ecx, "
+    "%fs:seen\n\t"
     "pushl %eax\n\tsub %esp, %edx\n\taddr32 mov %edx, %fs:seen + 4\n\tadd $6, %sp\n\t"
     "call 1f\n"
     "1:\taddr32 mov %esp, %fs:seen + 8\n\tpop %ax\n\t"
@@ -94,7 +96,8 @@ asm(".pushsection .text16, \"awx\"\n\t.code16\n"
     "\t.code32\n\t.popsection\n\t"
     ".text\nenter16: push %ebp\n\tmov $0x30, %eax\n\tmov %eax, %ds\n\t"
     "mov %esp, %ebp\n\tmov %eax, %ss\n\tmov $0xabcd7000, %esp\n\tljmp $0x28, $code16\n"
-    "leave16: mov $0x10, %eax\n\tmov %eax, %ds\n\tmov %eax, %ss\n\tmov %ebp, %esp\n\tpop %ebp\n\tret\n"
+    "leave16: mov $0x10, %eax\n\tmov %eax, %ds\n\tmov %eax, %ss\n\tmov %ebp, %esp\n\tpop "
+    "%ebp\n\tret\n"
     "enter_beyond16: mov $0x30, %eax\n\tmov %eax, %ds\n\tljmp $0x28, $beyond16\n"
     "handler44: push %eax\n\tmov %esp, %fs:seen + 16\n\tpush %fs\n\tpop %ds\n\t"
     "movzwl %sp, %eax\n\tmov 8(%eax), %eax\n\tmov %eax, seen + 20\n\tmov $0x30, %eax\n\t"

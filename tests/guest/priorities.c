@@ -1,11 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Which of two exceptions comes: SDM volume 3, table 6-2 (priorities), 4.7 (bits of a page fault's error code),
- * 6.15 and table 6-5 (exceptions while one is delivered).
+ * Which of two exceptions comes: SDM volume 3, table 6-2 (priorities), 4.7 (bits of a page fault's
+ * error code), 6.15 and table 6-5 (exceptions while one is delivered).
  */
 #include "guest.h"
 
-enum { ABSENT = 30, ABSENT2 = 31, READ_ONLY = 32, PRESENT = 33, USER = 34, CR0_EM = 4, CR0_TS = 8, CR0_AM = 1 << 18 };
+enum {
+	ABSENT = 30,
+	ABSENT2 = 31,
+	READ_ONLY = 32,
+	PRESENT = 33,
+	USER = 34,
+	CR0_EM = 4,
+	CR0_TS = 8,
+	CR0_AM = 1 << 18
+};
 #define AT(page) (WINDOW + 4096ull * (page))
 
 static uint8_t page[4096] __attribute__((aligned(4096)));
@@ -17,18 +26,18 @@ static void map(unsigned n, uint64_t rights)
 	invlpg(AT(n));
 }
 
-#define raises(v, code, text, ...)                                              \
-	do {                                                                    \
+#define raises(v, code, text, ...)                                                      \
+	do {                                                                            \
 		try_asm("mov %%rsp, %%r15\n\t" text, "\n\tmov %%r15, %%rsp" __VA_ARGS__ \
-			: "rax", "rbx", "r11", "r15", "memory", "cc");          \
-		check_equal(last.vector, v);                                    \
-		if ((v) < 32)                                                   \
-			check_equal(last.error, code);                          \
+			: "rax", "rbx", "r11", "r15", "memory", "cc");                  \
+		check_equal(last.vector, v);                                            \
+		if ((v) < 32)                                                           \
+			check_equal(last.error, code);                                  \
 	} while (0)
-#define page_fault(code, at, text, ...)                 \
-	do {                                            \
-		raises(14, code, text, __VA_ARGS__);    \
-		check_equal(last_cr2, at);              \
+#define page_fault(code, at, text, ...)              \
+	do {                                         \
+		raises(14, code, text, __VA_ARGS__); \
+		check_equal(last_cr2, at);           \
 	} while (0)
 
 static void set_debug(uint64_t dr0, uint64_t dr7)
@@ -104,11 +113,17 @@ static void user_invlpg(void)
 }
 static void user_misaligned(void)
 {
-	asm volatile("pushfq\n\torq $0x40000, (%%rsp)\n\tpopfq\n\tmov 1(%0), %%eax" : : "r"(AT(ABSENT)) : "eax");
+	asm volatile("pushfq\n\torq $0x40000, (%%rsp)\n\tpopfq\n\tmov 1(%0), %%eax"
+		     :
+		     : "r"(AT(ABSENT))
+		     : "eax");
 }
 static void user_misaligned_there(void)
 {
-	asm volatile("pushfq\n\torq $0x40000, (%%rsp)\n\tpopfq\n\tmov 1(%0), %%eax" : : "r"(AT(USER)) : "eax");
+	asm volatile("pushfq\n\torq $0x40000, (%%rsp)\n\tpopfq\n\tmov 1(%0), %%eax"
+		     :
+		     : "r"(AT(USER))
+		     : "eax");
 }
 static void user_divides(void)
 {
@@ -190,8 +205,8 @@ static void error_codes(void)
 }
 
 /*
- * While one exception is delivered another one comes: by an absent gate (#NP, contributory) or by a stack that
- * is not mapped (#PF).
+ * While one exception is delivered another one comes: by an absent gate (#NP, contributory) or by a
+ * stack that is not mapped (#PF).
  */
 enum second { GATE, STACK };
 
@@ -204,12 +219,12 @@ static void set_up(unsigned vector, enum second second)
 		idt[vector][0] |= 3ull << 32;
 }
 
-#define after(vector, second, v, code, text, ...)                     \
-	do {                                                          \
-		uint64_t saved = idt[vector][0];                      \
-		set_up(vector, second);                               \
-		raises(v, code, text, __VA_ARGS__);                   \
-		idt[vector][0] = saved;                               \
+#define after(vector, second, v, code, text, ...)   \
+	do {                                        \
+		uint64_t saved = idt[vector][0];    \
+		set_up(vector, second);             \
+		raises(v, code, text, __VA_ARGS__); \
+		idt[vector][0] = saved;             \
 	} while (0)
 
 static void while_delivering(void)
@@ -235,7 +250,8 @@ static void while_delivering(void)
 	check_equal(last_cr2, a);
 	after(14, STACK, 8, 0, "mov (%0), %%eax", : : "r"(a));
 	check_equal(last_cr2, AT(ABSENT2) + 4096 - 48);
-	/* INT n is no exception: what is wrong with its gate has no EXT. DPL is looked at before P. */
+	/* INT n is no exception: what is wrong with its gate has no EXT. DPL is looked at before P.
+	 */
 	after(0x80, GATE, 11, 0x80 * 8 + 2, "int $0x80", : :);
 	after(0x80, STACK, 14, 2, "int $0x80", : :);
 }

@@ -33,8 +33,8 @@ struct run {
 	GThread *second_thread;
 	uint64_t second_rip;
 	unsigned n_vcpus;
-	int ended; /* atomic */
-	unsigned n_shutdowns;	/* so far */
+	int ended;	      /* atomic */
+	unsigned n_shutdowns; /* so far */
 	bool expects_shutdown;
 	bool hand_over;
 	bool emulated;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * SDM volume 3, 5.6 and 5.7: loads of segment registers by type, DPL, RPL and CPL; 5.8.1: direct transfers to
- * code segments, conforming and not; 5.10 and volume 2: who may ask with LAR, LSL, VERR and VERW; ARPL;
- * 6.12.1.3: what gates do to IF.
+ * SDM volume 3, 5.6 and 5.7: loads of segment registers by type, DPL, RPL and CPL; 5.8.1: direct
+ * transfers to code segments, conforming and not; 5.10 and volume 2: who may ask with LAR, LSL,
+ * VERR and VERW; ARPL; 6.12.1.3: what gates do to IF.
  */
 #include "guest32.h"
 
@@ -67,7 +67,8 @@ static void user_load_ss(void)
 	run_user(load_ss);
 }
 
-static void one_load(bool stack, unsigned cpl, unsigned rpl, unsigned dpl, unsigned type, bool present)
+static void one_load(bool stack, unsigned cpl, unsigned rpl, unsigned dpl, unsigned type,
+		     bool present)
 {
 	unsigned vector = (stack ? stack_load : data_load)(cpl, rpl, dpl, type, present);
 	/* Expand-down, so that a stack there has room. */
@@ -78,7 +79,8 @@ static void one_load(bool stack, unsigned cpl, unsigned rpl, unsigned dpl, unsig
 	run(stack ? cpl ? user_load_ss : load_ss : cpl ? user_load_es : load_es);
 	asm volatile("mov %0, %%ss" : : "r"(SEL_DATA));
 	if (last_vector != vector)
-		fail(__FILE__, __LINE__, "load", stack << 28 | cpl << 24 | rpl << 20 | dpl << 16 | present << 12 | type,
+		fail(__FILE__, __LINE__, "load",
+		     stack << 28 | cpl << 24 | rpl << 20 | dpl << 16 | present << 12 | type,
 		     vector);
 	if (vector != NONE)
 		check_equal(last.error, S1);
@@ -122,7 +124,8 @@ static void null_and_beyond(void)
 	load_is(load_es, 12, 13, 12);
 }
 
-/* A direct JMP: conforming code of an inner level runs at the outer one; the selector's RPL is CPL's. */
+/* A direct JMP: conforming code of an inner level runs at the outer one; the selector's RPL is
+ * CPL's. */
 extern char target[];
 asm(".text\ntarget: ud2");
 static struct {
@@ -223,12 +226,19 @@ static void questions(void)
 static void arpl(void)
 {
 	for (unsigned n = 0; n < 16; n++) {
-		uint16_t memory = 0x1230 | (n & 3), reg = 0x1230 | (n & 3), source = 0x4564 | n >> 2;
+		uint16_t memory = 0x1230 | (n & 3), reg = 0x1230 | (n & 3),
+			 source = 0x4564 | n >> 2;
 		uint16_t result = 0x1230 | max(n & 3, n >> 2);
 		uint8_t by_memory, by_reg;
 
-		asm volatile("arpl %2, %0\n\tsetz %1" : "+m"(memory), "=q"(by_memory) : "r"(source) : "cc");
-		asm volatile("arpl %2, %0\n\tsetz %1" : "+r"(reg), "=q"(by_reg) : "r"(source) : "cc");
+		asm volatile("arpl %2, %0\n\tsetz %1"
+			     : "+m"(memory), "=q"(by_memory)
+			     : "r"(source)
+			     : "cc");
+		asm volatile("arpl %2, %0\n\tsetz %1"
+			     : "+r"(reg), "=q"(by_reg)
+			     : "r"(source)
+			     : "cc");
 		check_equal(memory, result);
 		check_equal(reg, result);
 		check_equal(by_memory, (n >> 2) > (n & 3));

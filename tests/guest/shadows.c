@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * SDM volume 3, 6.8.3, and volume 2, STI, MOV and POP: after which instruction an interrupt that waits is
- * taken; 6.7: NMIs, which one is held back by another.
+ * SDM volume 3, 6.8.3, and volume 2, STI, MOV and POP: after which instruction an interrupt that
+ * waits is taken; 6.7: NMIs, which one is held back by another.
  */
 #include "guest32.h"
 
@@ -17,10 +17,13 @@ static volatile uint32_t came_at[4], n_came;
 extern char note_interrupt[], note_nmi[];
 static volatile uint32_t nmis, nmi_depth, nmi_deepest;
 asm(".text\nnote_interrupt: push %eax\n\tpush %ebx\n\tmov 8(%esp), %eax\n\tmov n_came, %ebx\n\t"
-    "mov %eax, came_at(,%ebx,4)\n\tincl n_came\n\tmovl $0, 0xfee000b0\n\tpop %ebx\n\tpop %eax\n\tiret\n"
+    "mov %eax, came_at(,%ebx,4)\n\tincl n_came\n\tmovl $0, 0xfee000b0\n\tpop %ebx\n\tpop "
+    "%eax\n\tiret\n"
     /* The first one sends another, which waits for its IRET. */
-    "note_nmi: incl nmis\n\tincl nmi_depth\n\tpush %eax\n\tmov nmi_depth, %eax\n\tcmp nmi_deepest, %eax\n\t"
-    "jbe 1f\n\tmov %eax, nmi_deepest\n1:\tcmpl $1, nmis\n\tjne 2f\n\tmovl $0x40400, 0xfee00300\n\tnop\n\tnop\n\tnop\n"
+    "note_nmi: incl nmis\n\tincl nmi_depth\n\tpush %eax\n\tmov nmi_depth, %eax\n\tcmp nmi_deepest, "
+    "%eax\n\t"
+    "jbe 1f\n\tmov %eax, nmi_deepest\n1:\tcmpl $1, nmis\n\tjne 2f\n\tmovl $0x40400, "
+    "0xfee00300\n\tnop\n\tnop\n\tnop\n"
     "2:\tpop %eax\n\tdecl nmi_depth\n\tiret");
 
 /* Code that starts with interrupts off and one waiting, and ends with them off. */

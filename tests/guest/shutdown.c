@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* SDM volume 3, 6.15, Interrupt 8: an exception while a double fault is delivered shuts the processor down. */
+/* SDM volume 3, 6.15, Interrupt 8: an exception while a double fault is delivered shuts the
+ * processor down. */
 #include "guest.h"
 
 static void set_idt_limit(uint16_t limit)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* As shutdown.c, in real and in 32-bit protected mode, and with a double fault's task (SDM volume 3, 6.15). */
+/* As shutdown.c, in real and in 32-bit protected mode, and with a double fault's task (SDM volume
+ * 3, 6.15). */
 #include "guest32.h"
 
 enum { TASK = SEL_FREE };
@@ -40,7 +41,8 @@ static void bad_task(void)
 	asm volatile("mov %0, %%ds" : : "r"(0x1000));
 }
 
-/* With a task of its own #DF is taken though the stack is gone: the one way that does not shut down. */
+/* With a task of its own #DF is taken though the stack is gone: the one way that does not shut
+ * down. */
 static void good_task(void)
 {
 	handler = (struct tss32){.eip = (uint32_t)exception_stubs + 16 * 8,

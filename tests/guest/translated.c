@@ -119,8 +119,9 @@ static void remapped_across(void)
 	}
 }
 
-/* The page of running code loses its rights while it runs: the next instruction faults. It is a page that
- * nothing else writes to, so that nothing but the flush has the processor look at it again. */
+/* The page of running code loses its rights while it runs: the next instruction faults. It is a
+ * page that nothing else writes to, so that nothing but the flush has the processor look at it
+ * again. */
 static uint8_t alone[2][4096] __attribute__((aligned(4096)));
 
 static void unmapped_by(uint8_t *code_page, const void *program, unsigned size, uint64_t operand,
@@ -178,10 +179,10 @@ static void unmapped_while_running(void)
 		0xb8, 0x07, 0,	  0, 0, 0xc3, /* mov eax, 7; ret */
 	};
 	static const uint8_t by_invpcid[] = {
-		0x31, 0xc0,		      /* xor eax, eax: one address */
-		0x48, 0x89, 0x17,	      /* mov [rdi], rdx */
-		0x66, 0x0f, 0x38, 0x82, 0x06, /* invpcid rax, [rsi] */
-		0xb8, 0x07, 0,	  0, 0, 0xc3, /* mov eax, 7; ret */
+		0x31, 0xc0,			    /* xor eax, eax: one address */
+		0x48, 0x89, 0x17,		    /* mov [rdi], rdx */
+		0x66, 0x0f, 0x38, 0x82, 0x06,	    /* invpcid rax, [rsi] */
+		0xb8, 0x07, 0,	  0,	0,    0xc3, /* mov eax, 7; ret */
 	};
 	static const uint64_t descriptor[2] = {0, WINDOW + 10 * 4096};
 

@@ -38,12 +38,12 @@ struct kvm_vcpu {
 	struct engine_stats stats;
 
 	enum x86_activity activity;
-	bool if_flag;	 /* RFLAGS.IF when KVM_RUN last came back */
-	bool can_inject; /* KVM would take an interrupt now */
-	bool nmi_masked; /* kept while halted */
+	bool if_flag;		 /* RFLAGS.IF when KVM_RUN last came back */
+	bool can_inject;	 /* KVM would take an interrupt now */
+	bool nmi_masked;	 /* kept while halted */
 	bool has_machine_checks; /* KVM has our banks */
-	uint32_t smbase; /* of the state; no SMI is taken (docs/adr/0012) */
-	uint8_t cr8;	 /* as given to KVM_RUN */
+	uint32_t smbase;	 /* of the state; no SMI is taken (docs/adr/0012) */
+	uint8_t cr8;		 /* as given to KVM_RUN */
 
 	uint64_t tsc_khz;
 	uint64_t tsc_offset;	   /* guest TSC minus the VM's clock, when run() was last left */
@@ -55,8 +55,9 @@ struct kvm_vcpu {
 	GMutex lock; /* below the APIC's */
 	GCond wakeup;
 	bool running, attention; /* under the lock */
-	GArray *machine_checks;	 /* struct engine_machine_check, under the lock; not given to KVM yet */
-	pthread_t thread;	 /* valid while running */
+	GArray *machine_checks; /* struct engine_machine_check, under the lock; not given to KVM yet
+				 */
+	pthread_t thread;	/* valid while running */
 	_Atomic bool in_kvm, kicked;
 
 	struct {

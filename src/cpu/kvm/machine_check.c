@@ -11,9 +11,10 @@ void kvm_machine_check_init(struct kvm_vcpu *v)
 	uint64_t mcg_cap = X86_N_MC_BANKS;
 
 	v->machine_checks = g_array_new(false, false, sizeof(struct engine_machine_check));
-	v->has_machine_checks = v->model->has[F_MCA] &&
-				ioctl(v->vm->kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_MCE) >= X86_N_MC_BANKS &&
-				ioctl(v->fd, KVM_X86_SETUP_MCE, &mcg_cap) == 0;
+	v->has_machine_checks =
+		v->model->has[F_MCA] &&
+		ioctl(v->vm->kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_MCE) >= X86_N_MC_BANKS &&
+		ioctl(v->fd, KVM_X86_SETUP_MCE, &mcg_cap) == 0;
 }
 
 bool kvm_machine_check_send(struct kvm_vcpu *v, const struct engine_machine_check *error)
@@ -37,7 +38,8 @@ void kvm_machine_check_inject(struct kvm_vcpu *v)
 			.status = error->status,
 			.addr = error->addr,
 			.misc = error->misc,
-			.mcg_status = (error->mcg_status & (MCG_STATUS_RIPV | MCG_STATUS_EIPV)) | MCG_STATUS_MCIP,
+			.mcg_status = (error->mcg_status & (MCG_STATUS_RIPV | MCG_STATUS_EIPV)) |
+				      MCG_STATUS_MCIP,
 			.bank = error->bank,
 		};
 

@@ -51,8 +51,8 @@ static uint64_t destination(struct cpu *cpu, const struct insn *insn, unsigned s
 static uint64_t page_run(const struct cpu *cpu, const struct insn *insn, uint64_t address,
 			 uint64_t count)
 {
-	if (!is_repeated(insn) || (cpu->state.rflags & (RFLAGS_DF | RFLAGS_TF)) || insn->addrsize == 2 ||
-	    (cpu->seg_checked & (1u << insn->seg | 1u << X86_ES)))
+	if (!is_repeated(insn) || (cpu->state.rflags & (RFLAGS_DF | RFLAGS_TF)) ||
+	    insn->addrsize == 2 || (cpu->seg_checked & (1u << insn->seg | 1u << X86_ES)))
 		return 1;
 	return CLAMP((4096 - address % 4096) / insn->opsize, 1, count);
 }

@@ -14,12 +14,13 @@ uint64_t *machine_check_msr(struct x86_state *state, const struct x86_model *mod
 {
 	uint32_t n = index - MSR_MC0_CTL;
 
-	return model->has[F_MCA] && n < X86_N_MC_BANKS * X86_N_MC ? &state->mc[n / X86_N_MC][n % X86_N_MC]
-								  : NULL;
+	return model->has[F_MCA] && n < X86_N_MC_BANKS * X86_N_MC
+		       ? &state->mc[n / X86_N_MC][n % X86_N_MC]
+		       : NULL;
 }
 
-/* Errors are reported all or not at all, as by the P6 family (16.3.2.1). What was logged can be cleared only
- * (16.3.2.2 to 16.3.2.4). */
+/* Errors are reported all or not at all, as by the P6 family (16.3.2.1). What was logged can be
+ * cleared only (16.3.2.2 to 16.3.2.4). */
 bool machine_check_may_write(uint32_t index, uint64_t value)
 {
 	return !value || ((index - MSR_MC0_CTL) % X86_N_MC == X86_MC_CTL && value == ~0ull);
@@ -71,8 +72,8 @@ static void log_error(struct x86_state *s, const struct engine_machine_check *er
 static bool shut_down(struct cpu *cpu, const struct engine_machine_check *error, const char *why)
 {
 	g_snprintf(cpu->error, sizeof(cpu->error),
-		   "machine check in bank %u, status %#" G_GINT64_MODIFIER "x, at rip %#" G_GINT64_MODIFIER
-		   "x: %s",
+		   "machine check in bank %u, status %#" G_GINT64_MODIFIER
+		   "x, at rip %#" G_GINT64_MODIFIER "x: %s",
 		   error->bank, error->status, cpu->state.rip, why);
 	return false;
 }
@@ -81,7 +82,8 @@ static bool shut_down(struct cpu *cpu, const struct engine_machine_check *error,
 static bool take(struct cpu *cpu, const struct engine_machine_check *error)
 {
 	struct x86_state *s = &cpu->state;
-	bool has_banks = cpu->model->has[F_MCA], is_uncorrected = error->status & ENGINE_MC_UNCORRECTED;
+	bool has_banks = cpu->model->has[F_MCA],
+	     is_uncorrected = error->status & ENGINE_MC_UNCORRECTED;
 
 	if (has_banks && is_uncorrected && s->mc[error->bank][X86_MC_CTL] != ~0ull)
 		return true;
@@ -94,7 +96,8 @@ static bool take(struct cpu *cpu, const struct engine_machine_check *error)
 	if (!is_uncorrected)
 		return true;
 	if (has_banks)
-		s->mcg_status = (error->mcg_status & (MCG_STATUS_RIPV | MCG_STATUS_EIPV)) | MCG_STATUS_MCIP;
+		s->mcg_status =
+			(error->mcg_status & (MCG_STATUS_RIPV | MCG_STATUS_EIPV)) | MCG_STATUS_MCIP;
 	s->machine_check_taken = true;
 	return true;
 }

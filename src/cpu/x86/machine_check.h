@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Machine checks (SDM volume 3, chapter 16): the MSRs in which errors are logged, and what an error does to a
- * processor. Where nothing says otherwise: on the vCPU's own thread.
+ * Machine checks (SDM volume 3, chapter 16): the MSRs in which errors are logged, and what an error
+ * does to a processor. Where nothing says otherwise: on the vCPU's own thread.
  */
 #ifndef VIV_CPU_X86_MACHINE_CHECK_H
 #define VIV_CPU_X86_MACHINE_CHECK_H
@@ -26,7 +26,8 @@ bool machine_check_may_write(uint32_t index, uint64_t value);
 
 /* What engine.h's machine_check() does. Any thread. */
 bool machine_check_send(struct cpu *cpu, const struct engine_machine_check *error);
-/* Takes what was sent, and delivers #MC. False: the processor shuts down, and cpu->error says why. */
+/* Takes what was sent, and delivers #MC. False: the processor shuts down, and cpu->error says why.
+ */
 bool machine_check_take(struct cpu *cpu);
 
 #endif

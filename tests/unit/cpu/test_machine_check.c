@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Machine checks by the engine's contract: which are taken, on which models, and what goes along with the
- * state; what a guest sees of them is for tests/guest/machine_check.c. */
+/* Machine checks by the engine's contract: which are taken, on which models, and what goes along
+ * with the state; what a guest sees of them is for tests/guest/machine_check.c. */
 #include <string.h>
 
 #include "base/le.h"

@@ -231,8 +231,8 @@ static void test_intx(void)
 	driver_fini(&d);
 }
 
-/* Many requests under way, each with a buffer of its own, then a reset: it ends, and nothing reaches the
- * guest after it. */
+/* Many requests under way, each with a buffer of its own, then a reset: it ends, and nothing
+ * reaches the guest after it. */
 static void test_reset_in_flight(void)
 {
 	enum { REQUESTS = 16, PART = 256 << 10, TABLE = 3 * 16 };
@@ -243,8 +243,10 @@ static void test_reset_in_flight(void)
 		start(&d, F_INDIRECT);
 		put_header(&d, T_IN, 0);
 		for (unsigned i = 0; i < REQUESTS; i++) {
-			put_chain(&d, ram(&d, INDIRECT_AT + TABLE * i), DATA_AT + PART * i, PART, true);
-			set_desc(ram(&d, DESC_AT), i, INDIRECT_AT + TABLE * i, TABLE, DESC_INDIRECT, 0);
+			put_chain(&d, ram(&d, INDIRECT_AT + TABLE * i), DATA_AT + PART * i, PART,
+				  true);
+			set_desc(ram(&d, DESC_AT), i, INDIRECT_AT + TABLE * i, TABLE, DESC_INDIRECT,
+				 0);
 			offer(&d, i);
 		}
 		kick(&d);
