@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 import subprocess
+import time
 
 import pytest
 
@@ -163,6 +164,18 @@ def test_several_cpus(viv, cpus):
         assert last_line(total) == str(2000 * cpus)
         log = guest.run("dmesg")
         assert bad_news(log) == []
+        guest.send("poweroff -f\n")
+        assert guest.finish()[0] == 0
+
+
+@pytest.mark.slow
+def test_idle(viv):
+    """Four processors with nothing to do take less than a hundredth of one of the host's."""
+    with start(viv, "cloud", "--cpus", "4") as guest:
+        time.sleep(20)  # what a boot leaves to do later
+        before = cpu_seconds(guest.process.pid)
+        time.sleep(60)
+        assert cpu_seconds(guest.process.pid) - before < 0.01 * 60
         guest.send("poweroff -f\n")
         assert guest.finish()[0] == 0
 
