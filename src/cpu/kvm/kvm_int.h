@@ -55,9 +55,8 @@ struct kvm_vcpu {
 	GMutex lock; /* below the APIC's */
 	GCond wakeup;
 	bool running, attention; /* under the lock */
-	GArray *machine_checks; /* struct engine_machine_check, under the lock; not given to KVM yet
-				 */
-	pthread_t thread;	/* valid while running */
+	GArray *machine_checks;	 /* struct engine_machine_check, under the lock */
+	pthread_t thread;	 /* valid while running */
 	_Atomic bool in_kvm, kicked;
 
 	struct {

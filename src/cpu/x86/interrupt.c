@@ -227,8 +227,8 @@ bool interrupt_exception(struct cpu *cpu)
 		.vector = cpu->fault.vector,
 		.has_error_code = cpu->fault.has_error_code,
 		.error_code = cpu->fault.error_code,
-		/* Faults do, but the #DB of a breakpoint on the instruction (SDM volume
-		 * 3, 18.3.1.1), which is not yet known. */
+		/* Faults do, but not the #DB of an instruction breakpoint (SDM volume 3, 18.3.1.1),
+		 * which comes before there is an instruction. */
 		.sets_rf = cpu->fault.vector != EXC_DB || cpu->fault_insn,
 	};
 
