@@ -17,6 +17,7 @@ struct block {
 	uint64_t size;
 	bool read_only;
 	GThreadPool *workers;
+	GMutex *gate; /* the options' */
 	GMutex lock; /* guards in_flight */
 	GCond idle;
 	unsigned in_flight;
@@ -71,7 +72,11 @@ static void work(gpointer data, gpointer opaque)
 	struct block_request *request = data;
 	struct block *block = opaque;
 
+	if (block->gate)
+		g_mutex_lock(block->gate);
 	request->done(request, run_request(block, request));
+	if (block->gate)
+		g_mutex_unlock(block->gate);
 	g_mutex_lock(&block->lock);
 	if (--block->in_flight == 0)
 		g_cond_broadcast(&block->idle);
@@ -95,6 +100,7 @@ struct block *block_open(const struct block_options *options, GError **error)
 	block->image = image;
 	block->size = size;
 	block->read_only = options->read_only;
+	block->gate = options->gate;
 	g_mutex_init(&block->lock);
 	g_cond_init(&block->idle);
 	/* A pool whose threads are shared between pools is made without asking the host. */

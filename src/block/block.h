@@ -40,6 +40,7 @@ struct block_options {
 	const char *path;
 	const char *format; /* "raw" */
 	bool read_only;
+	GMutex *gate; /* held while a request is carried out and its done() runs; NULL: none */
 };
 
 /* The image is locked against other VMs: one writer or many readers. A disk that cannot be

@@ -96,6 +96,14 @@ static void print_models(void)
 	fputs(text->str, stdout);
 }
 
+static void print_events(void)
+{
+	g_autoptr(GString) text = g_string_new(NULL);
+
+	trace_append_help(text);
+	fputs(text->str, stdout);
+}
+
 static void on_crash(int number)
 {
 	terminal_restore();
@@ -252,6 +260,8 @@ static int run_main(int argc, char **argv)
 		print_help(groups, G_N_ELEMENTS(groups));
 	else if (config.cpu_help)
 		print_models();
+	else if (config.trace_help)
+		print_events();
 	else
 		status = run_config(&config, &options);
 	vm_config_fini(&config);

@@ -23,6 +23,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "base/trace.h"
 #include "bus/bus.h"
 #include "clock/clock.h"
 #include "mem/mem.h"
@@ -85,6 +86,11 @@ struct engine_stop {
 	struct engine_point point;
 };
 
+/* Bytes of translated code that a vCPU keeps, unless told; and what it may be told. */
+#define ENGINE_CODE_CACHE     (64ull << 20)
+#define ENGINE_CODE_CACHE_MIN (1ull << 20)
+#define ENGINE_CODE_CACHE_MAX (1ull << 30)
+
 /* What the vCPUs of one VM share; outlives them. */
 struct engine_env {
 	struct mem *mem;
@@ -93,9 +99,15 @@ struct engine_env {
 	struct lapic_set *lapics;
 	const struct x86_model *model; /* NULL: x86_model_host() */
 	unsigned n_vcpus;
+	const struct trace *trace; /* NULL: off */
 	/* Where the engine names the code that it makes, for Linux's perf; NULL: nowhere. */
 	FILE *perf_map;
 	bool sample; /* report() is to say where CPU time went */
+	uint64_t code_cache; /* 0: ENGINE_CODE_CACHE */
+	/* Each so many-th run of translated code is compared with the interpreter, on one vCPU; 0: none.
+	 * Who else writes guest RAM holds the gate meanwhile; NULL: nobody does. */
+	unsigned lockstep;
+	GMutex *ram_gate;
 	void *engine_vm; /* the engine's own, made by its first vCPU and freed by its last; NULL before */
 };
 

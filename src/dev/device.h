@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/trace.h"
 #include "bus/bus.h"
 #include "clock/clock.h"
 #include "mem/mem.h"
@@ -41,6 +42,7 @@ struct device_env {
 	struct mem *mem;
 	struct bus *bus;
 	struct clock *clock;
+	const struct trace *trace; /* NULL: off */
 	struct pci_bus *pci; /* set once the host bridge exists */
 };
 

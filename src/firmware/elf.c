@@ -151,11 +151,8 @@ void elf_load(const struct elf_image *image, struct mem *mem)
 {
 	for (unsigned i = 0; i < image->n_segments; i++) {
 		const struct elf_segment *s = &image->segments[i];
-		uint8_t *hva = mem_range(mem, s->gpa, s->mem_size);
 
-		g_assert(hva);
-		memcpy(hva, s->data, s->file_size);
-		memset(hva + s->file_size, 0, s->mem_size - s->file_size);
-		mem_written(mem, s->gpa, s->mem_size);
+		mem_fill(mem, s->gpa, s->data, s->file_size);
+		mem_fill(mem, s->gpa + s->file_size, NULL, s->mem_size - s->file_size);
 	}
 }

@@ -11,6 +11,7 @@
 #include "base/le.h"
 #include "firmware/bzimage.h"
 #include "firmware/elf.h"
+#include "firmware/kernel_cache.h"
 #include "firmware/unpack.h"
 
 #define MIB(bytes) (((bytes) + (1 << 20) - 1) >> 20)
@@ -103,16 +104,72 @@ static bool fail_memory(uint64_t end, const char *with, GError **error)
 	return false;
 }
 
+struct kept_kernel {
+	char *folder, *key;
+	GBytes *unpacked;
+};
+
+static gpointer keep(gpointer opaque)
+{
+	struct kept_kernel *k = opaque;
+
+	kernel_cache_keep(k->folder, k->key, k->unpacked);
+	g_free(k->folder);
+	g_free(k->key);
+	g_bytes_unref(k->unpacked);
+	g_free(k);
+	return NULL;
+}
+
+/* On a thread of its own: the guest need not wait for the disk. */
+static void keep_kernel(const char *folder, const char *key, GBytes *unpacked)
+{
+	struct kept_kernel *k = g_new(struct kept_kernel, 1);
+
+	*k = (struct kept_kernel){g_strdup(folder), g_strdup(key), g_bytes_ref(unpacked)};
+	g_thread_unref(g_thread_new("keep kernel", keep, k));
+}
+
+static bool is_elf(GBytes *bytes)
+{
+	struct elf_image elf;
+	size_t len;
+	const uint8_t *data = g_bytes_get_data(bytes, &len);
+
+	return elf_parse(data, len, &elf, NULL);
+}
+
+/* The ELF file; it may be part of the image, which has to stay. */
+static GBytes *unpack_kernel(const struct bzimage *image, const char *cache, GError **error)
+{
+	g_autofree char *key = NULL;
+	GBytes *unpacked;
+
+	if (image->payload_len >= 4 && memcmp(image->payload, "\177ELF", 4) == 0)
+		return g_bytes_new_static(image->payload, image->payload_len);
+	if (cache) {
+		key = kernel_cache_key(image->payload, image->payload_len);
+		unpacked = kernel_cache_find(cache, key);
+		if (unpacked && is_elf(unpacked))
+			return unpacked;
+		g_clear_pointer(&unpacked, g_bytes_unref);
+	}
+	unpacked = unpack(image->payload, image->payload_len, image->payload_max, error);
+	if (unpacked && cache)
+		keep_kernel(cache, key, unpacked);
+	return unpacked;
+}
+
 /* Unpacks and checks the kernel; `*elf_data` then holds what `elf` points into. */
-static bool open_kernel(const struct mem *mem, const struct bzimage *image, GBytes **elf_data,
-			struct elf_image *elf, GError **error)
+static bool open_kernel(const struct mem *mem, const struct bzimage *image, const char *cache,
+			GBytes **elf_data, struct elf_image *elf, GError **error)
 {
 	const uint8_t *data;
 	size_t len;
 
 	if (image->init_end > mem->low_size && image->init_end <= MEM_HOLE_START)
 		return fail_memory(image->init_end, "", error);
-	*elf_data = unpack(image->payload, image->payload_len, image->payload_max, error);
+	*elf_data = unpack_kernel(image, cache, error);
 	if (!*elf_data)
 		return false;
 	data = g_bytes_get_data(*elf_data, &len);
@@ -253,7 +310,7 @@ static bool load(struct mem *mem, const struct linux_boot_file *kernel,
 
 	if (!bzimage_parse(kernel->data, kernel->len, &image, error) ||
 	    !check_cmdline(&image, cmdline, error) ||
-	    !open_kernel(mem, &image, &elf_data, &elf, error))
+	    !open_kernel(mem, &image, kernel->cache, &elf_data, &elf, error))
 		return false;
 	if (initrd &&
 	    !place_initrd(mem, &image, MAX(elf.end, image.init_end), initrd, &initrd_gpa, error))
@@ -261,7 +318,7 @@ static bool load(struct mem *mem, const struct linux_boot_file *kernel,
 
 	elf_load(&elf, mem);
 	if (initrd)
-		put(mem, initrd_gpa, initrd->data, initrd->len);
+		mem_fill(mem, initrd_gpa, initrd->data, initrd->len);
 	build_boot_params(boot_params, mem, &image, initrd_gpa, initrd ? initrd->len : 0, rsdp_gpa);
 	put(mem, BOOT_PARAMS_GPA, boot_params, sizeof(boot_params));
 	put(mem, CMDLINE_GPA, cmdline, strlen(cmdline) + 1);
@@ -302,6 +359,7 @@ bool linux_boot_load(struct mem *mem, const struct linux_boot_config *config,
 	if (!kernel_bytes)
 		return false;
 	kernel = file_of(config->kernel_path, kernel_bytes);
+	kernel.cache = config->cache;
 	if (config->initrd_path) {
 		initrd_bytes = read_file("initrd", config->initrd_path, mem_size(mem), error);
 		if (!initrd_bytes)

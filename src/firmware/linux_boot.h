@@ -25,6 +25,7 @@ struct linux_boot_config {
 	const char *kernel_path;
 	const char *initrd_path; /* or NULL */
 	const char *cmdline;
+	const char *cache; /* the folder of unpacked kernels (kernel_cache.h), or NULL */
 	uint64_t rsdp_gpa; /* 0: no ACPI */
 };
 
@@ -51,6 +52,7 @@ struct linux_boot_file {
 	const char *name;
 	const uint8_t *data;
 	size_t len;
+	const char *cache; /* of a kernel, as above */
 };
 
 /* The same with the files in memory; `initrd` may be NULL. */

@@ -227,24 +227,6 @@ static void lz4_close(union codec *codec)
 	g_free(codec->lz4.block);
 }
 
-static bool stored_open(union codec *codec)
-{
-	return true;
-}
-
-static enum step stored_step(union codec *codec, struct window *w)
-{
-	size_t n = MIN(w->in_left, w->out_left);
-
-	memcpy(w->out, w->in, n);
-	window_move(w, n, n);
-	return w->in_left ? STEP_MORE : STEP_END;
-}
-
-static void stored_close(union codec *codec)
-{
-}
-
 #define MAGIC(bytes) bytes, sizeof(bytes) - 1
 static const struct format formats[] = {
 	{"gzip", MAGIC("\x1f\x8b"), gzip_open, gzip_step, gzip_close},
@@ -253,7 +235,6 @@ static const struct format formats[] = {
 	{"bzip2", MAGIC("BZh"), bzip2_open, bzip2_step, bzip2_close},
 	{"lz4", MAGIC("\x02\x21\x4c\x18"), lz4_open, lz4_step, lz4_close},
 	{"zstd", MAGIC("\x28\xb5\x2f\xfd"), zstd_open, zstd_step, zstd_close},
-	{"ELF", MAGIC("\177ELF"), stored_open, stored_step, stored_close},
 };
 
 static const struct format *find_format(const uint8_t *data, size_t len)

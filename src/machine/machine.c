@@ -61,6 +61,7 @@ struct machine *machine_new(const struct board *board, const struct machine_conf
 	machine->n_vcpus = config->n_vcpus;
 	machine->devices = g_ptr_array_new();
 	machine->env.clock = config->clock;
+	machine->env.trace = config->trace;
 	machine->env.bus = bus_new();
 	machine->lapics = lapic_set_new(machine->env.bus, config->clock, config->n_vcpus);
 	machine->env.mem = mem_new(config->ram_size, error);

@@ -22,6 +22,7 @@ struct machine_config {
 	unsigned n_vcpus;
 	/* Not owned; they outlive the machine. */
 	struct clock *clock;
+	const struct trace *trace; /* NULL: off */
 	struct stream *serial;
 	struct block *const *disks;
 	unsigned n_disks;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "mem/mem.h"
 
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -152,6 +153,60 @@ bool mem_write(struct mem *mem, uint64_t gpa, const void *buf, uint64_t len)
 	memcpy(mem->base + gpa, buf, len);
 	mem_written(mem, gpa, len);
 	return true;
+}
+
+static bool is_zero_page(const uint8_t *page)
+{
+	return page[0] == 0 && memcmp(page, page + 1, MEM_PAGE_SIZE - 1) == 0;
+}
+
+/* Whole pages of zeros. */
+static void clear_pages(struct mem *mem, uint64_t gpa, uint64_t len)
+{
+	if (fallocate(mem->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, file_offset(mem, gpa),
+		      len) < 0)
+		memset(mem->base + gpa, 0, len);
+}
+
+/* Through the file: a page that is written whole need not be cleared first, nor mapped. */
+static void copy_pages(struct mem *mem, uint64_t gpa, const uint8_t *data, uint64_t len)
+{
+	ssize_t n = pwrite(mem->fd, data, len, file_offset(mem, gpa));
+
+	if (n < 0)
+		n = 0;
+	memcpy(mem->base + gpa + n, data + n, len - n);
+}
+
+static void copy_or_clear(struct mem *mem, uint64_t gpa, const uint8_t *data, uint64_t len)
+{
+	if (data)
+		memcpy(mem->base + gpa, data, len);
+	else
+		memset(mem->base + gpa, 0, len);
+}
+
+void mem_fill(struct mem *mem, uint64_t gpa, const uint8_t *data, uint64_t len)
+{
+	uint64_t head = MIN(len, -gpa % MEM_PAGE_SIZE), at = head, end;
+
+	g_assert(!len || in_ram(mem, gpa, len));
+	copy_or_clear(mem, gpa, data, head);
+	for (; len - at >= MEM_PAGE_SIZE; at = end) {
+		bool zero = !data || is_zero_page(data + at);
+
+		end = at;
+		do
+			end += MEM_PAGE_SIZE;
+		while (len - end >= MEM_PAGE_SIZE && (!data || is_zero_page(data + end) == zero));
+		if (zero)
+			clear_pages(mem, gpa + at, end - at);
+		else
+			copy_pages(mem, gpa + at, data + at, end - at);
+	}
+	copy_or_clear(mem, gpa + at, data ? data + at : NULL, len - at);
+	if (len)
+		mem_written(mem, gpa, len);
 }
 
 bool mem_is_closed(const struct mem *mem, uint64_t gpa, uint64_t len)

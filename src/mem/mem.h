@@ -111,6 +111,11 @@ void mem_set_a20(struct mem *mem, bool enabled);
 /* Copy; false, with nothing copied, if any byte of the range is not RAM. */
 bool mem_read(const struct mem *mem, uint64_t gpa, void *buf, uint64_t len);
 bool mem_write(struct mem *mem, uint64_t gpa, const void *buf, uint64_t len);
+/*
+ * The same for much, which lies in one run of RAM; `data` NULL: zeros. Whole pages of zeros give their
+ * host memory back. While no vCPU runs.
+ */
+void mem_fill(struct mem *mem, uint64_t gpa, const uint8_t *data, uint64_t len);
 /* One gpa range as host memory, for block I/O; NULL unless all of it is RAM in
  * one run. A writer calls mem_written() when the data has arrived. */
 uint8_t *mem_range(const struct mem *mem, uint64_t gpa, uint64_t len);

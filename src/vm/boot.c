@@ -70,6 +70,7 @@ bool boot_load(struct machine *machine, const struct vm_config *config, struct x
 		.kernel_path = config->kernel,
 		.initrd_path = config->initrd,
 		.cmdline = config->append,
+		.cache = config->kernel_cache,
 		.rsdp_gpa = machine->rsdp_gpa,
 	};
 	struct linux_boot_entry entry;

@@ -2,6 +2,7 @@
 #include "vm/config.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -49,6 +50,15 @@ static bool set_initrd(void *target, const char *value, GError **error)
 	return set_once(&((struct vm_config *)target)->initrd, value, error);
 }
 
+static bool set_kernel_cache(void *target, const char *value, GError **error)
+{
+	struct vm_config *config = target;
+
+	g_free(config->kernel_cache);
+	config->kernel_cache = strcmp(value, "off") ? g_strdup(value) : NULL;
+	return true;
+}
+
 static bool set_append(void *target, const char *value, GError **error)
 {
 	struct vm_config *config = target;
@@ -83,6 +93,16 @@ static bool parse_size(const char *text, uint64_t *size)
 	return true;
 }
 
+static bool check_size(const char *value, uint64_t size, uint64_t min, uint64_t max, GError **error)
+{
+	if (size < min || size > max)
+		return refuse(error, "%s is out of range; give between %" PRIu64 "M and %" PRIu64 "G",
+			      value, min >> 20, max >> 30);
+	if (size % MEM_PAGE_SIZE)
+		return refuse(error, "%s is not a multiple of 4K; write it like 512M or 2G", value);
+	return true;
+}
+
 static bool set_memory(void *target, const char *value, GError **error)
 {
 	struct vm_config *config = target;
@@ -90,12 +110,22 @@ static bool set_memory(void *target, const char *value, GError **error)
 
 	if (!parse_size(value, &size))
 		return refuse(error, "'%s' is not a size; write it like 512M or 2G", value);
-	if (size < MEM_MIN_SIZE || size > MEM_MAX_SIZE)
-		return refuse(error, "%s is out of range; give between %lluM and %lluG", value,
-			      MEM_MIN_SIZE >> 20, MEM_MAX_SIZE >> 30);
-	if (size % MEM_PAGE_SIZE)
-		return refuse(error, "%s is not a multiple of 4K; write it like 512M or 2G", value);
+	if (!check_size(value, size, MEM_MIN_SIZE, MEM_MAX_SIZE, error))
+		return false;
 	config->ram_size = size;
+	return true;
+}
+
+static bool set_code_cache(void *target, const char *value, GError **error)
+{
+	struct vm_config *config = target;
+	uint64_t size;
+
+	if (!parse_size(value, &size))
+		return refuse(error, "'%s' is not a size; write it like 16M or 1G", value);
+	if (!check_size(value, size, ENGINE_CODE_CACHE_MIN, ENGINE_CODE_CACHE_MAX, error))
+		return false;
+	config->code_cache = size;
 	return true;
 }
 
@@ -168,11 +198,40 @@ static bool set_dump_regions(void *target, const char *value, GError **error)
 	return set_once(&((struct vm_config *)target)->dump_regions, value, error);
 }
 
+static bool set_trace(void *target, const char *value, GError **error)
+{
+	struct vm_config *config = target;
+
+	if (!strcmp(value, "help"))
+		return config->trace_help = true;
+	return config->traces = trace_enable(config->trace, value, error);
+}
+
+static bool set_trace_file(void *target, const char *value, GError **error)
+{
+	return set_once(&((struct vm_config *)target)->trace_file, value, error);
+}
+
+static bool set_lockstep(void *target, const char *value, GError **error)
+{
+	struct vm_config *config = target;
+	guint64 n;
+
+	if (!g_ascii_string_to_unsigned(value, 10, 1, UINT_MAX, &n, NULL))
+		return refuse(error, "'%s' is not a number of runs; write 1 to compare each, 100 for "
+				     "one in 100", value);
+	config->lockstep = n;
+	return true;
+}
+
 const struct option_row vm_config_options[] = {
 	{"kernel", 0, "FILE", "Linux kernel to boot: bzImage or ELF vmlinux", set_kernel},
 	{"initrd", 0, "FILE", "initial RAM disk for the kernel", set_initrd},
 	{"append", 0, "STRING",
 	 "the kernel's command line, used as it is;\nwithout it: console=ttyS0", set_append},
+	{"kernel-cache", 0, "DIR|off",
+	 "where unpacked kernels are kept for the next boot;\nwithout it: viv/kernels in the user's cache",
+	 set_kernel_cache},
 	{"memory", 'm', "SIZE", "RAM, like 512M or 2G; a bare number is MiB; without it: 1G",
 	 set_memory},
 	{"cpus", 0, "N", "processors; without it: 1", set_cpus},
@@ -185,6 +244,8 @@ const struct option_row vm_config_options[] = {
 	 set_disk},
 	{"engine", 0, "ENGINE", "what runs the guest's code: auto, soft, interp or kvm; auto\nmeasures",
 	 set_engine},
+	{"code-cache", 0, "SIZE", "room for each processor's translated code; without it: 64M",
+	 set_code_cache},
 	{"gdb", 0, "ADDRESS", "serve gdb at unix:PATH or tcp:127.0.0.1:PORT", set_gdb},
 	{"gdb-wait", 0, NULL, "with --gdb: run nothing before gdb says so", set_gdb_wait},
 	{"perf-map", 0, NULL, "name translated code for Linux's perf, in /tmp/perf-PID.map",
@@ -192,6 +253,13 @@ const struct option_row vm_config_options[] = {
 	{"dump-regions", 0, "FILE",
 	 "at the end, list what the guest's code was translated\ninto; tools/regions disassembles it",
 	 set_dump_regions},
+	{"lockstep", 0, "N",
+	 "compare each Nth run of translated code with the\ninterpreter, and stop where they differ",
+	 set_lockstep},
+	{"trace", 0, "EVENT[,...]",
+	 "tell of events, with their virtual time: names, or\npatterns like cpu_*; help lists them",
+	 set_trace},
+	{"trace-file", 0, "FILE", "with --trace: where to; without it: standard error", set_trace_file},
 };
 const size_t vm_config_n_options = G_N_ELEMENTS(vm_config_options);
 
@@ -199,6 +267,7 @@ void vm_config_init(struct vm_config *config)
 {
 	*config = (struct vm_config){
 		.append = g_strdup("console=ttyS0"),
+		.kernel_cache = g_build_filename(g_get_user_cache_dir(), "viv", "kernels", NULL),
 		.ram_size = 1ull << 30,
 		.n_vcpus = 1,
 		.cpu = *x86_model_default(),
@@ -211,8 +280,10 @@ void vm_config_fini(struct vm_config *config)
 	g_free(config->kernel);
 	g_free(config->initrd);
 	g_free(config->append);
+	g_free(config->kernel_cache);
 	g_free(config->gdb);
 	g_free(config->dump_regions);
+	g_free(config->trace_file);
 	for (unsigned i = 0; i < config->n_disks; i++)
 		g_free(config->disks[i].path);
 }

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/option.h"
+#include "base/trace.h"
 #include "cpu/engine.h"
 #include "cpu/x86/model.h"
 
@@ -25,6 +26,7 @@ struct vm_config {
 	char *kernel;
 	char *initrd; /* NULL: none */
 	char *append;
+	char *kernel_cache; /* folder of unpacked kernels, or NULL */
 	uint64_t ram_size;
 	unsigned n_vcpus;
 	struct x86_model cpu;
@@ -34,8 +36,13 @@ struct vm_config {
 	unsigned n_disks;
 	char *gdb; /* address to serve gdb at; NULL: none */
 	bool gdb_wait;
+	uint64_t code_cache; /* bytes a vCPU; 0: as much as the engine likes */
+	bool trace[TRACE_N], traces; /* what is told; whether anything is */
+	bool trace_help;	     /* no VM is wanted, but the list of events */
+	char *trace_file;	     /* NULL: standard error */
 	bool perf_map;
 	bool sample; /* vm_report() is to say where CPU time went */
+	unsigned lockstep; /* each so many-th run of translated code is compared; 0: none */
 	char *dump_regions; /* file for a listing of what was translated; NULL: none */
 };
 

@@ -43,9 +43,24 @@ static bool open_regions(struct listing *listing, const char *path, GError **err
 	return false;
 }
 
+static bool open_trace(struct listing *listing, const char *path, GError **error)
+{
+	listing->trace = path ? fopen(path, "we") : stderr;
+	if (!listing->trace) {
+		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
+			    "--trace-file: cannot create '%s': %s; check the path", path,
+			    g_strerror(errno));
+		return false;
+	}
+	if (path)
+		setvbuf(listing->trace, NULL, _IOLBF, 0);
+	return true;
+}
+
 bool listing_open(struct listing *listing, const struct vm_config *config, GError **error)
 {
-	return (!config->perf_map || open_perf_map(listing, error)) &&
+	return (!config->traces || open_trace(listing, config->trace_file, error)) &&
+	       (!config->perf_map || open_perf_map(listing, error)) &&
 	       (!config->dump_regions || open_regions(listing, config->dump_regions, error));
 }
 
@@ -68,6 +83,8 @@ bool listing_finish(struct listing *listing, const struct vm_config *config, GEr
 
 void listing_close(struct listing *listing)
 {
+	if (listing->trace && listing->trace != stderr)
+		fclose(listing->trace);
 	if (listing->perf_map)
 		fclose(listing->perf_map);
 	if (listing->regions)

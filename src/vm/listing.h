@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The files in which a user finds what the translator made. Seen in this folder only. */
+/* The files in which a user finds what the translator made and what was traced. Seen in this folder only. */
 #ifndef VIV_VM_LISTING_H
 #define VIV_VM_LISTING_H
 
@@ -10,6 +10,7 @@
 struct vm_config;
 
 struct listing {
+	FILE *trace;	/* NULL: not wanted; each line is written at once */
 	FILE *perf_map; /* NULL: not wanted; each line is written at once */
 	FILE *regions;	/* NULL: not wanted, or done */
 };

@@ -7,6 +7,7 @@
 
 #include <glib-unix.h>
 #include <stdatomic.h>
+#include <string.h>
 
 #include "base/error.h"
 #include "block/block.h"
@@ -30,10 +31,12 @@ struct vm {
 	struct block *disks[VM_MAX_DISKS];
 	struct machine *machine;
 	struct engine_env engine_env;
+	GMutex ram_gate; /* of engine_env and disks */
 	struct vcpus *vcpus;
 	struct gdb_target gdb_target;
 	struct gdb_server *gdb; /* NULL: none */
 	struct listing listing;
+	struct trace trace;
 	bool in_run; /* vm_run() */
 	bool held;   /* gdb has the guest stopped, and the clock stands */
 	int64_t wall_ns;
@@ -81,13 +84,37 @@ static void attach_clock(struct vm *vm)
 	g_source_attach(vm->clock_source, vm->context);
 }
 
+/* An option that only an engine which translates can honour; NULL: none was given. */
+static const char *translator_option(const struct vm_config *config)
+{
+	return config->perf_map		? "perf-map"
+	       : config->dump_regions ? "dump-regions"
+	       : config->code_cache	? "code-cache"
+	       : config->lockstep	? "lockstep"
+					: NULL;
+}
+
+static int64_t trace_now_ns(const void *clock)
+{
+	return clock_now_ns(clock);
+}
+
+/* What is told of events; NULL: nothing. */
+static const struct trace *get_trace(struct vm *vm)
+{
+	vm->trace = (struct trace){
+		.to = vm->listing.trace, .now_ns = trace_now_ns, .clock = vm->clock};
+	memcpy(vm->trace.on, vm->config->trace, sizeof(vm->trace.on));
+	return vm->config->traces ? &vm->trace : NULL;
+}
+
 static const struct engine *find_engine(const struct vm_config *config)
 {
 	struct engine_choice choice;
 
 	if (config->engine)
 		return config->engine;
-	if (config->gdb || config->perf_map || config->dump_regions)
+	if (config->gdb || translator_option(config))
 		return &engine_soft; /* the one that can be debugged, and that translates */
 	engine_choose(&choice);
 	g_free(choice.reason);
@@ -112,10 +139,21 @@ static bool check(const struct vm_config *config, const struct engine *engine, G
 			    engine->name);
 		return false;
 	}
-	if ((config->perf_map || config->dump_regions) && !engine->list) {
+	if (translator_option(config) && !engine->list) {
 		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
 			    "--%s: the %s engine translates nothing; add --engine soft",
-			    config->perf_map ? "perf-map" : "dump-regions", engine->name);
+			    translator_option(config), engine->name);
+		return false;
+	}
+	if (config->trace_file && !config->traces) {
+		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
+			    "--trace-file: nothing to write there; add --trace EVENT");
+		return false;
+	}
+	if (config->lockstep && config->n_vcpus > 1) {
+		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
+			    "--lockstep: what another processor writes would be taken for a difference; "
+			    "leave --cpus out");
 		return false;
 	}
 	if (config->n_vcpus > 1 && !config->cpu.has[F_APIC]) {
@@ -146,6 +184,7 @@ static bool open_disks(struct vm *vm, GError **error)
 			.path = vm->config->disks[i].path,
 			.format = "raw",
 			.read_only = vm->config->disks[i].read_only,
+			.gate = vm->config->lockstep ? &vm->ram_gate : NULL,
 		};
 
 		vm->disks[i] = block_open(&options, error);
@@ -161,6 +200,7 @@ static bool build_machine(struct vm *vm, GError **error)
 		.ram_size = vm->config->ram_size,
 		.n_vcpus = vm->config->n_vcpus,
 		.clock = vm->clock,
+		.trace = get_trace(vm),
 		.serial = vm->serial,
 		.disks = vm->disks,
 		.n_disks = vm->config->n_disks,
@@ -197,8 +237,12 @@ static bool create_vcpus(struct vm *vm, GError **error)
 		.lapics = vm->machine->lapics,
 		.model = &vm->config->cpu,
 		.n_vcpus = vm->config->n_vcpus,
+		.trace = vm->machine->env.trace,
 		.perf_map = vm->listing.perf_map,
 		.sample = vm->config->sample,
+		.code_cache = vm->config->code_cache,
+		.lockstep = vm->config->lockstep,
+		.ram_gate = &vm->ram_gate,
 	};
 	vm->vcpus = vcpus_new(vm->engine, &vm->engine_env, &owner, error);
 	return vm->vcpus != NULL;
@@ -303,6 +347,7 @@ struct vm *vm_new(const struct vm_config *config, const struct vm_console *conso
 	struct vm *vm = g_new0(struct vm, 1);
 
 	vm->config = config;
+	g_mutex_init(&vm->ram_gate);
 	vm->engine = engine;
 	vm->context = g_main_context_ref(context);
 	attach_clock(vm);
@@ -335,6 +380,7 @@ void vm_free(struct vm *vm)
 	clock_free(vm->clock);
 	g_main_context_unref(vm->context);
 	g_free(vm->reason);
+	g_mutex_clear(&vm->ram_gate);
 	g_free(vm);
 }
 

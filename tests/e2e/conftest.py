@@ -10,6 +10,8 @@ from guest import Guest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("VIV_BUILD", ROOT / "build"))
 PM1A_CNT = 0x604
+# Unpacked kernels are not the user's business here.
+os.environ["XDG_CACHE_HOME"] = str(BUILD / "cache")
 
 
 def pytest_configure(config):

@@ -67,6 +67,27 @@ def test_shell(viv, kernel):
         assert "Kernel panic" not in output
 
 
+def test_kernel_cache(viv, tmp_path):
+    """The second boot takes the kernel that the first one unpacked; a damaged one is replaced."""
+    cache = tmp_path / "kernels"
+
+    def boot(where):
+        with start(viv, "cloud", "--kernel-cache", where) as guest:
+            guest.send("poweroff\n")
+            assert guest.finish()[0] == 0
+
+    boot(cache)
+    kept, = cache.iterdir()
+    first = kept.stat()
+    assert kept.read_bytes()[:4] == b"\x7fELF"
+    boot(cache)
+    assert (kept.stat().st_ino, kept.stat().st_size) == (first.st_ino, first.st_size)
+    kept.write_bytes(b"no kernel")
+    boot(cache)
+    assert kept.stat().st_size == first.st_size
+    boot("off")
+
+
 @pytest.mark.parametrize("cpu, wanted, unwanted", [
     ("v1", {"lm", "sse2", "x2apic"}, {"pni", "avx", "smep"}),
     ("core2", {"lm", "ssse3", "cx16"}, {"sse4_1", "x2apic", "xsave"}),
@@ -82,6 +103,47 @@ def test_model(viv, cpu, wanted, unwanted):
         assert [line for line in bad_news(log) if "hw-vuln" not in line] == []
         guest.send("poweroff\n")
         assert guest.finish()[0] == 0
+
+
+@pytest.mark.parametrize("size", [pytest.param("1M", marks=pytest.mark.slow), "4M"])
+def test_small_code_cache(viv, size):
+    """It is full again and again; what was translated is forgotten, and the kernel sees nothing."""
+    with start(viv, "cloud", "--code-cache", size, "--stats") as guest:
+        assert "Linux" in guest.run("uname -a", timeout=60)
+        log = guest.run("dmesg", timeout=60)
+        assert [line for line in log.splitlines() if BAD_NEWS.search(line)] == []
+        guest.send("poweroff -f\n")
+        status, _, errors = guest.finish()
+        assert status == 0, errors
+    assert int(re.search(r"(\d+) flushes", errors)[1]) > 10
+
+
+LOCKSTEP = re.compile(r"lockstep: (\d+) of (\d+) entries .* compared, (\d+) regions; (\d+) agreed, "
+                      r"(\d+) proved nothing")
+
+
+@pytest.mark.parametrize("rate", [pytest.param(1, marks=pytest.mark.slow), 50])
+def test_lockstep(viv, tmp_path, rate):
+    """What the translator runs of a boot, of programs and of what disks do is what the interpreter makes
+    of it."""
+    disk = tmp_path / "disk"
+    content = os.urandom(1 << 20)
+    disk.write_bytes(content)
+    guest = Guest([viv, "run", "--kernel", GUEST / "cloud/vmlinuz", "--initrd", GUEST / "cloud/initrd.gz",
+                   "--disk", disk, "--lockstep", str(rate), "--stats"])
+    with guest:
+        guest.expect(PROMPT, timeout=600)
+        assert hashlib.md5(content).hexdigest() in guest.run("md5sum /dev/vda", timeout=300)
+        guest.run("dd if=/dev/vda of=/dev/vda bs=64k count=8 seek=8 conv=fsync 2>/dev/null", timeout=300)
+        log = guest.run("dmesg", timeout=300)
+        assert [line for line in log.splitlines() if BAD_NEWS.search(line)] == []
+        guest.send("poweroff -f\n")
+        status, _, errors = guest.finish(timeout=300)
+        assert status == 0, errors
+    assert disk.read_bytes() == content[:512 << 10] * 2
+    compared, entries, regions, agreed, nothing = map(int, LOCKSTEP.search(errors).groups())
+    assert entries > 1_000_000 and compared == (entries + rate - 1) // rate and regions > 5 * compared
+    assert agreed + nothing == compared and nothing < compared / 100, errors
 
 
 def test_all_that_the_host_has(viv):

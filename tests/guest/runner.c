@@ -4,8 +4,9 @@
  *   runner [--cpu=MODEL] [--vcpus=2] ENGINE[,ENGINE] PROGRAM...      TAP; a program is an ELF file
  * An ELF64 program starts in 64-bit mode, an ELF32 one in 32-bit protected mode without paging.
  * With two engines a program starts on the first and changes to the other one wherever it asks for
- * it. Without a model the processor is the host's. Besides the engines there is "translated": soft,
- * with every block translated before it runs first.
+ * it. Without a model the processor is the host's. Besides the engines there are "translated": soft,
+ * with every block translated before it runs first; and "lockstep": the same, compared with the
+ * interpreter.
  */
 #include <stdio.h>
 #include <string.h>
@@ -447,15 +448,28 @@ static struct vcpu *translated_new(struct engine_env *env, unsigned id, GError *
 	return vcpu;
 }
 
+static struct vcpu *lockstep_vcpu_new(struct engine_env *env, unsigned id, GError **error)
+{
+	struct vcpu *vcpu;
+
+	env->lockstep = 1;
+	vcpu = translated_new(env, id, error);
+	env->lockstep = 0;
+	return vcpu;
+}
+
 static const struct engine *find_engine(const char *name)
 {
-	static struct engine translated;
+	static struct engine translated, lockstep;
 	static const struct engine *const engines[] = {&engine_soft, &engine_interp, &engine_kvm,
-						       &translated};
+						       &translated, &lockstep};
 
 	translated = engine_soft;
 	translated.name = "translated";
 	translated.vcpu_new = translated_new;
+	lockstep = engine_soft;
+	lockstep.name = "lockstep";
+	lockstep.vcpu_new = lockstep_vcpu_new;
 
 	for (size_t i = 0; i < G_N_ELEMENTS(engines); i++)
 		if (!strcmp(engines[i]->name, name))

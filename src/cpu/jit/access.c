@@ -62,7 +62,7 @@ void emit_ea(struct jit_ctx *c, const struct insn *insn, unsigned to)
 
 struct jit_insn *insn_record(struct jit_ctx *c, unsigned i)
 {
-	return &c->region->insns[i];
+	return &c->region->insns[c->loop.inside ? c->n + i : i];
 }
 
 /* Where flags are when a slow path is entered: what a recipe gives, its stub has put into the host's. */
@@ -305,13 +305,16 @@ static void emit_group_check(struct jit_ctx *c, unsigned i, const struct access_
 
 static bool is_grouped(const struct jit_ctx *c, const struct access_plan *a)
 {
-	return a->group >= 0 && c->groups[a->group].members > 1;
+	return a->group >= 0 &&
+	       (c->groups[a->group].members > 1 || c->groups[a->group].windowed);
 }
 
 /* The host's operand for a guest's [base + index << scale + disp] in a group. */
 static struct host_mem emit_grouped(struct jit_ctx *c, unsigned i, const struct access_plan *a,
 				    struct host_mem m)
 {
+	if (c->groups[a->group].windowed)
+		return emit_windowed(c, a, m);
 	if (a->leads) {
 		emit_group_check(c, i, a, m);
 	} else if (c->delta_held != a->group) {
@@ -416,20 +419,29 @@ unsigned stack_scratch(const struct jit_ctx *c, const struct host_mem *m)
 	return m->index == SCRATCH1 ? SCRATCH0 : SCRATCH1;
 }
 
-uint8_t *emit_find_page(struct jit_ctx *c, unsigned reg, bool write)
+uint8_t *emit_find(struct jit_ctx *c, unsigned size, bool write, bool stack)
 {
 	int32_t tags = tlb_offset(c, write) + offsetof(struct tlb_entry, tag);
 	struct emit *e = &c->e;
 	uint8_t *slow;
 
-	emit_mov64(e, SCRATCH0, reg);
-	emit_tlb_index(e);
-	emit_rm(e, true, 0x33, SCRATCH0, MEM_GS_AT(SCRATCH1, tags)); /* xor */
-	EMIT(e, 0x49, 0x81, 0xfa);				     /* cmp r10, 4095 */
-	emit32(e, 4095);
+	if (!stack)
+		emit_tlb_index(e);
+	emit_rm(e, true, 0x33, SCRATCH0, /* xor */
+		stack ? JIT(stack[c->class][write].tag) : MEM_GS_AT(SCRATCH1, tags));
+	EMIT(e, 0x49, 0x81, 0xfa); /* cmp r10, 4096 - size */
+	emit32(e, 4096 - size);
 	slow = emit_jcc(e, CC_A);
-	emit_load64(e, SCRATCH1, MEM_GS_AT(SCRATCH1, deltas(c, write)));
+	emit_load64(e, SCRATCH1,
+		    stack ? JIT(stack[c->class][write].delta)
+			  : MEM_GS_AT(SCRATCH1, deltas(c, write)));
 	return slow;
+}
+
+uint8_t *emit_find_page(struct jit_ctx *c, unsigned reg, bool write)
+{
+	emit_mov64(&c->e, SCRATCH0, reg);
+	return emit_find(c, 1, write, false);
 }
 
 /*

@@ -42,20 +42,22 @@ static bool map_code(struct jit_cache *cache)
 {
 	void *rx;
 
-	cache->rw = mmap(NULL, JIT_CODE_SIZE, PROT_READ | PROT_WRITE,
+	cache->rw = mmap(NULL, cache->size, PROT_READ | PROT_WRITE,
 			 MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (cache->rw == MAP_FAILED)
 		cache->rw = NULL;
 	/* Of a size of 0 that makes another mapping (mremap(2)). */
-	rx = cache->rw ? mremap(cache->rw, 0, JIT_CODE_SIZE, MREMAP_MAYMOVE) : MAP_FAILED;
+	rx = cache->rw ? mremap(cache->rw, 0, cache->size, MREMAP_MAYMOVE) : MAP_FAILED;
 	if (rx != MAP_FAILED)
 		cache->rx = rx;
-	if (cache->rx && mprotect(cache->rx, JIT_CODE_SIZE, PROT_READ | PROT_EXEC))
+	if (cache->rx && mprotect(cache->rx, cache->size, PROT_READ | PROT_EXEC))
 		return false;
-	cache->meta = mmap(NULL, JIT_META_SIZE, PROT_READ | PROT_WRITE,
+	cache->meta = mmap(NULL, cache->size, PROT_READ | PROT_WRITE,
 			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (cache->meta == MAP_FAILED)
 		cache->meta = NULL;
+	else
+		madvise(cache->meta, cache->size, MADV_HUGEPAGE);
 	cache->guard = mmap(NULL, 2 * 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (cache->guard == MAP_FAILED)
 		cache->guard = NULL;
@@ -70,15 +72,16 @@ bool jit_new(struct cpu *cpu, GError **error)
 		return true;
 	effects_init();
 	cpu->jit.cache = cache = g_new0(struct jit_cache, 1);
+	cache->size = cpu->env.code_cache ? cpu->env.code_cache : ENGINE_CODE_CACHE;
 	cache->regions = g_ptr_array_new();
 	cache->steps = g_new0(uint64_t, insn_table_size());
 	cache->threshold = JIT_HOT;
 	cache->alone = g_malloc0(JIT_ALONE_SIZE);
 	if (!map_code(cache)) {
 		g_set_error(error, VIV_ERROR, VIV_ERROR_HOST,
-			    "cannot map %u MiB for translated code: %s; does the host allow "
+			    "cannot map %zu KiB for translated code: %s; does the host allow "
 			    "executable shared memory?",
-			    JIT_CODE_SIZE >> 20, g_strerror(errno));
+			    cache->size >> 10, g_strerror(errno));
 		jit_free(cpu);
 		return false;
 	}
@@ -104,11 +107,11 @@ void jit_free(struct cpu *cpu)
 	if (!cache)
 		return;
 	if (cache->rw)
-		munmap(cache->rw, JIT_CODE_SIZE);
+		munmap(cache->rw, cache->size);
 	if (cache->rx)
-		munmap(cache->rx, JIT_CODE_SIZE);
+		munmap(cache->rx, cache->size);
 	if (cache->meta)
-		munmap(cache->meta, JIT_META_SIZE);
+		munmap(cache->meta, cache->size);
 	if (cache->guard)
 		munmap(cache->guard, 2 * 4096);
 	g_free(cpu->jit.signal_stack);
@@ -125,8 +128,9 @@ void jit_flush(struct cpu *cpu)
 
 	if (!cache)
 		return;
+	trace_jit_flush(cpu->env.trace, cpu->id, cache->regions->len, cache->used);
 	cache->used = cache->code_start;
-	cache->cold_used = JIT_CODE_SIZE / 2;
+	cache->cold_used = cache->size / 2;
 	cache->meta_used = 64; /* references below are SITE_* */
 	memset(cache->by_key, 0, sizeof(cache->by_key));
 	memset(cache->by_page, 0, sizeof(cache->by_page));
@@ -145,9 +149,9 @@ void cache_make_room(struct cpu *cpu)
 {
 	struct jit_cache *cache = cpu->jit.cache;
 
-	if (cache->used + JIT_CODE_WORST > JIT_CODE_SIZE / 2 ||
-	    cache->cold_used + JIT_CODE_WORST > JIT_CODE_SIZE ||
-	    cache->meta_used + JIT_META_WORST > JIT_META_SIZE || cache->n_pages + 2 > JIT_N_PAGES)
+	if (cache->used + JIT_CODE_WORST > cache->size / 2 ||
+	    cache->cold_used + JIT_CODE_WORST > cache->size ||
+	    cache->meta_used + JIT_META_WORST > cache->size || cache->n_pages + 2 > JIT_N_PAGES)
 		jit_flush(cpu);
 }
 
@@ -188,6 +192,12 @@ void jit_forget_stack(struct cpu *cpu)
 		return;
 	for (unsigned i = 0; i < sizeof(cpu->jit.stack) / sizeof(*entries); i++)
 		entries[i] = (struct tlb_entry){NO_STACK, (uint64_t)cpu->jit.cache->guard - NO_STACK};
+}
+
+void jit_forget_writes(struct cpu *cpu)
+{
+	jit_forget_stack(cpu);
+	forget_code_pages(cpu);
 }
 
 static uint32_t *page_list(struct jit_cache *cache, uint64_t page)
@@ -367,6 +377,7 @@ void cache_drop(struct cpu *cpu, struct jit_region *region)
 	}
 	forget_target(cpu, region);
 	region->dead = true;
+	trace_jit_drop(cpu->env.trace, cpu->id, region->rip, region->gpa);
 }
 
 static unsigned hash_ungrouped(uint64_t rip)
@@ -395,7 +406,7 @@ bool cache_is_ungrouped(const struct cpu *cpu, uint64_t rip)
 bool jit_invalidate(struct cpu *cpu, uint64_t gpa, uint64_t lines)
 {
 	struct jit_source **link, *source;
-	bool lost = false;
+	unsigned lost = 0;
 
 	if (!cpu->jit.cache)
 		return false;
@@ -405,13 +416,15 @@ bool jit_invalidate(struct cpu *cpu, uint64_t gpa, uint64_t lines)
 
 		if (hit && !source->region->dead) {
 			cache_drop(cpu, source->region);
-			lost = true;
+			lost++;
 		}
 		if (source->region->dead)
 			*link = source->page_next;
 		else
 			link = &source->page_next;
 	}
+	if (lost)
+		trace_jit_written(cpu->env.trace, cpu->id, gpa, lines, lost);
 	return lost;
 }
 
@@ -426,11 +439,13 @@ void jit_report(const struct cpu *cpu, GString *out)
 	g_string_append_printf(
 		out,
 		"vCPU %u: %" PRIu64 " blocks run on T0, %" PRIu64 " entries into translated code; %" PRIu64
-		" instructions translated in %" PRIu64 " regions, %zu KiB and %zu KiB out of line, %"
-		PRIu64 " flushes\n",
+		" instructions translated in %" PRIu64 " regions, %" PRIu64
+		" of them loops, %.0f ns an instruction, %zu KiB and %zu KiB out of line, %" PRIu64 " flushes\n",
 		cpu->id, cpu->jit.count.blocks, cpu->jit.count.entries, cpu->jit.count.insns,
-		cpu->jit.count.regions, cache->used >> 10,
-		(cache->cold_used - JIT_CODE_SIZE / 2) >> 10, cpu->jit.count.flushes);
+		cpu->jit.count.regions, cpu->jit.count.loops,
+		cpu->jit.count.insns ? (double)cpu->jit.count.translating_ns / cpu->jit.count.insns : 0.0,
+		cache->used >> 10,
+		(cache->cold_used - cache->size / 2) >> 10, cpu->jit.count.flushes);
 	g_string_append_printf(out,
 			       "vCPU %u: %" PRIu64 " slow accesses, %" PRIu64
 			       " failed groups; left to T0:",

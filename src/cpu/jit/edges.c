@@ -11,11 +11,21 @@ struct cold *cold_new(struct jit_ctx *c, enum cold_kind kind, uint8_t *jump)
 	return cold;
 }
 
+/* Flags that are read from one of the region's instructions on. */
+static uint8_t live_at(const struct jit_ctx *c, uint64_t rip)
+{
+	for (unsigned i = 0; i < c->n; i++)
+		if (c->page + c->in[i].offset == rip)
+			return c->in[i].live_in;
+	return FL_ALL;
+}
+
 struct jit_exit *exit_new(struct jit_ctx *c, uint64_t rip, bool plain)
 {
 	struct jit_exit *exit = meta_alloc(c->cache, sizeof(*exit));
 
-	*exit = (struct jit_exit){.from = c->region,
+	*exit = (struct jit_exit){.flags_live = plain ? live_at(c, rip) : FL_ALL,
+				  .from = c->region,
 				  .from_next = c->region->exits,
 				  .rip = rip,
 				  .plain = plain,
@@ -31,6 +41,7 @@ void emit_goto(struct jit_ctx *c, uint8_t *jump, uint64_t rip, uint8_t live)
 	struct cold *cold = cold_new(c, COLD_EXIT, jump);
 
 	exit->jump = jump;
+	exit->flags_live = live;
 	exit->forward =
 		rip > c->page + c->in[c->n - 1].offset && !region_follows_sti(c);
 	if (!live)
@@ -87,6 +98,25 @@ static uint8_t *emit_branch_on(struct jit_ctx *c, int32_t offset, bool if_zero)
 	if (!if_zero)
 		emit_load64(e, RCX, JIT(scratch));
 	return taken;
+}
+
+/* Leaves translated code where something waits; in lockstep after so many entries, too. SCRATCH1 is free
+ * here, and flags stay. */
+static void emit_leave_check(struct jit_ctx *c)
+{
+	struct host_mem less = MEM_AT(SCRATCH1);
+	struct emit *e = &c->e;
+
+	cold_new(c, COLD_LEAVE, emit_branch_on(c, GS(attention), false));
+	if (!c->cpu->lockstep)
+		return;
+	cold_new(c, COLD_LEAVE, emit_branch_on(c, GS(jit.chain_left), true));
+	less.disp = -1;
+	EMIT(e, 0x65, 0x44, 0x0f, 0xb6, 0x1c, 0x25); /* movzx r11d, byte gs:[chain_left] */
+	emit32(e, GS(jit.chain_left));
+	emit_rm(e, false, 0x8d, SCRATCH1, less); /* lea */
+	EMIT(e, 0x65, 0x44, 0x88, 0x1c, 0x25); /* mov gs:[chain_left], r11b */
+	emit32(e, GS(jit.chain_left));
 }
 
 static void emit_verify_target(struct jit_ctx *c)
@@ -194,7 +224,7 @@ void emit_entries(struct jit_ctx *c)
 		emit_patch_here(&c->e, enter);
 		region->entry = emit_here(&c->e);
 	}
-	cold_new(c, COLD_LEAVE, emit_branch_on(c, GS(attention), false));
+	emit_leave_check(c);
 	if (!region->memory_entry)
 		region->forward_entry = emit_here(&c->e);
 	if (c->uses_vectors) {

@@ -58,6 +58,8 @@ static const struct {
 	{"pushf", {JIT_PUSHF, FL_ALL, .regs = B_RSP}},
 	{"movs", {JIT_REP, .regs = B_RCX | B_RSI | B_RDI}},
 	{"stos", {JIT_REP, .regs = B_RCX | B_RDI}},
+	{"cmps", {JIT_REP, 0, A, .regs = B_RCX | B_RSI | B_RDI}},
+	{"scas", {JIT_REP, 0, A, .regs = B_RCX | B_RDI}},
 	{"swapgs", {JIT_SWAPGS}},
 	{"cli", {JIT_CLI}},
 	{"sti", {JIT_STI}},
@@ -78,14 +80,6 @@ static bool is_named(const char *names, const char *name)
 
 	for (const char *p = names; (p = strstr(p, name)); p += n)
 		if ((p == names || p[-1] == ' ') && (p[n] == 0 || p[n] == ' '))
-			return true;
-	return false;
-}
-
-static bool has_kind(const struct insn_row *row, const char *kinds)
-{
-	for (unsigned i = 0; i < INSN_MAX_OPERANDS; i++)
-		if (row->operand[i].kind && strchr(kinds, row->operand[i].kind))
 			return true;
 	return false;
 }
@@ -125,7 +119,7 @@ static struct jit_effects vector_effects(const struct insn_row *row)
 				.x87 = row->flags & (IF_X87 | IF_MMX)};
 
 	/* EVEX is not encoded again with other general registers. */
-	if (row->evex && has_kind(row, "GER"))
+	if (row->evex && insn_has_kind(row, INSN_KIND('G') | INSN_KIND('E') | INSN_KIND('R')))
 		return (struct jit_effects){JIT_STEP, .regs = 0xffff};
 	if (row->flags & (IF_NOSTUB | IF_VSIB))
 		return (struct jit_effects){JIT_STEP};
@@ -170,7 +164,8 @@ static struct jit_effects find(const struct insn_row *row)
 		return branch_effects(row, e);
 	if (e.class == JIT_SWAPGS)
 		return e;
-	if ((row->flags & IF_CPL0) || has_kind(row, "SCDO"))
+	if ((row->flags & IF_CPL0) || insn_has_kind(row, INSN_KIND('S') | INSN_KIND('C') |
+							       INSN_KIND('D') | INSN_KIND('O')))
 		return (struct jit_effects){JIT_STEP, .regs = 0xffff};
 	if (g_str_has_prefix(row->name, "cmov") || g_str_has_prefix(row->name, "set"))
 		return (struct jit_effects){JIT_COPY, .by_condition = true};
@@ -178,18 +173,36 @@ static struct jit_effects find(const struct insn_row *row)
 		return vector_effects(row);
 	if (!strcmp(row->name, "imul") && row->operand[0].kind == 'E')
 		e.regs = B_RAX | B_RDX;
-	if (e.class == JIT_POP && !has_kind(row, "Z"))
+	if (e.class == JIT_POP && !insn_has_kind(row, INSN_KIND('Z')))
 		return (struct jit_effects){JIT_STEP, .regs = 0xffff};
-	if (e.class == JIT_PUSH && !has_kind(row, "ZIE"))
+	if (e.class == JIT_PUSH && !insn_has_kind(row, INSN_KIND('Z') | INSN_KIND('I') | INSN_KIND('E')))
 		return (struct jit_effects){JIT_STEP, .regs = 0xffff};
 	return e;
+}
+
+static uint8_t find_op(const struct insn_row *row)
+{
+	static const struct {
+		const char *names;
+		enum jit_op op;
+	} ops[] = {
+		{"mov", JIT_OP_MOV}, {"add", JIT_OP_ADD}, {"sub", JIT_OP_SUB}, {"inc", JIT_OP_INC},
+		{"dec", JIT_OP_DEC}, {"cmp test", JIT_OP_COMPARE}, {"and or xor", JIT_OP_LOGIC},
+	};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(ops); i++)
+		if (is_named(ops[i].names, row->name))
+			return ops[i].op;
+	return JIT_OP_OTHER;
 }
 
 static gpointer init_once(gpointer unused)
 {
 	table = g_new(struct jit_effects, insn_table_size());
-	for (size_t i = 0; i < insn_table_size(); i++)
+	for (size_t i = 0; i < insn_table_size(); i++) {
 		table[i] = find(insn_row_get(i));
+		table[i].op = find_op(insn_row_get(i));
+	}
 	return NULL;
 }
 

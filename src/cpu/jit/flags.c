@@ -45,11 +45,6 @@ static unsigned destination_reg(const struct decoded *d)
 	return (destination(d)->kind == 'G' ? d->insn.reg : d->insn.rm) / 8;
 }
 
-static bool is_named(const struct decoded *d, const char *name)
-{
-	return !strcmp(d->row->name, name);
-}
-
 /* How to have the flags of an instruction again, and from which registers. */
 static enum recipe recipe_of(const struct decoded *d, uint16_t *inputs)
 {
@@ -61,18 +56,18 @@ static enum recipe recipe_of(const struct decoded *d, uint16_t *inputs)
 	*inputs = 1 << destination_reg(d);
 	if (is_displaced(*inputs) || (d->insn.rm | d->insn.reg) & 1)
 		return RECIPE_NONE;
-	if (is_named(d, "cmp") || is_named(d, "test")) {
+	if (d->fx.op == JIT_OP_COMPARE) {
 		if (memory)
 			return RECIPE_NONE;
 		if (!immediate)
 			*inputs |= 1 << d->insn.rm / 8 | 1 << d->insn.reg / 8;
 		return is_displaced(*inputs) ? RECIPE_NONE : RECIPE_SAME;
 	}
-	if (is_named(d, "and") || is_named(d, "or") || is_named(d, "xor"))
+	if (d->fx.op == JIT_OP_LOGIC)
 		return RECIPE_TEST;
-	if ((is_named(d, "add") || is_named(d, "sub")) && immediate && d->insn.opsize >= 4 &&
+	if ((d->fx.op == JIT_OP_ADD || d->fx.op == JIT_OP_SUB) && immediate && d->insn.opsize >= 4 &&
 	    ABS(d->insn.imm) < 1 << 30)
-		return is_named(d, "add") ? RECIPE_ADD : RECIPE_SUB;
+		return d->fx.op == JIT_OP_ADD ? RECIPE_ADD : RECIPE_SUB;
 	return RECIPE_NONE;
 }
 

@@ -8,6 +8,8 @@
 
 /* The wider a group, the more often it lies on two pages. */
 #define MAX_SPAN 512
+/* The longer a loop's stride, the sooner it leaves a page. */
+#define MAX_STRIDE 512
 
 #define NO_VALUE 0xffff
 
@@ -47,8 +49,9 @@ static bool joins(const struct follow *f, const struct group *g, const struct gr
 	if (g->closed || g->base != one->base || g->index != one->index ||
 	    g->scale != one->scale || high - low > MAX_SPAN)
 		return false;
-	/* A write is announced only where it will happen: the page becomes dirty by it. */
-	return g->write || !one->write || f->branches == f->branches_at[n];
+	/* A write is announced only where it will happen: the page becomes dirty by it. A window waits for
+	 * that. */
+	return f->c->loop.inside || g->write || !one->write || f->branches == f->branches_at[n];
 }
 
 /* Puts an access into a group. */
@@ -90,7 +93,7 @@ static void plan_operand(struct follow *f, unsigned i)
 	const struct insn *insn = &d->insn;
 	struct access_plan *a = &d->access[ACCESS_OPERAND];
 	struct group one = {.index = NO_VALUE};
-	int64_t offset = insn->disp;
+	int64_t offset = insn->disp, index_moved = 0;
 
 	*a = (struct access_plan){.group = -1};
 	if (!is_memory(d) || d->fx.class == JIT_LEA || d->fx.class == JIT_NOP ||
@@ -104,21 +107,24 @@ static void plan_operand(struct follow *f, unsigned i)
 		a->size = insn->opsize;
 		a->write = d->row->operand[0].kind == 'O';
 	}
-	if (f->c->plain || d->fx.class == JIT_BT || insn->base >= INSN_ZERO || is_displaced(insn->base) ||
+	if ((f->c->plain && !f->c->loop.inside) || d->fx.class == JIT_BT || insn->base >= INSN_ZERO || is_displaced(insn->base) ||
 	    insn->seg != INSN_SEG_NONE || insn->addrsize != 8)
 		return;
 	one.base = f->reg[insn->base / 8].id;
-	offset += f->reg[insn->base / 8].offset;
+	a->base_moved = f->reg[insn->base / 8].offset;
+	offset += a->base_moved;
 	if (insn->index != INSN_ZERO) {
 		/* It takes both scratch registers. */
 		if (is_displaced(insn->index) || d->displaced)
 			return;
 		one.index = f->reg[insn->index / 8].id;
 		one.scale = insn->scale;
-		offset += (int64_t)f->reg[insn->index / 8].offset << insn->scale;
+		index_moved = (int64_t)f->reg[insn->index / 8].offset << insn->scale;
+		offset += index_moved;
 	}
-	if (!fits(offset))
+	if (!fits(offset) || !fits(index_moved))
 		return;
+	a->index_moved = index_moved;
 	one.low = offset;
 	one.high = offset + a->size;
 	one.write = a->write;
@@ -148,19 +154,15 @@ static void plan_stack(struct follow *f, unsigned i)
 		return;
 	}
 	a->size = stack_size(f->c);
-	/* What registers of 32-bit code hold may wrap. */
-	if (!f->c->wide)
+	/* What registers of 32-bit code hold may wrap. And where the operand's slow path runs the instruction
+	 * on T0, what it pushes is not checked. */
+	if (!f->c->wide || d->access[ACCESS_OPERAND].size)
 		return;
 	one.low = f->reg[reg].offset - (a->write ? 8 : 0);
 	one.high = one.low + 8;
 	one.write = a->write;
 	if (!f->c->plain && fits(one.low))
 		enter(f, i, a, &one);
-}
-
-static bool is_named(const struct decoded *d, const char *name)
-{
-	return !strcmp(d->row->name, name);
 }
 
 /* What a 64-bit instruction makes of registers where that is known; false: it is not. */
@@ -202,17 +204,28 @@ static bool follow_known(struct follow *f, const struct decoded *d)
 	}
 	if (insn->opsize != 8 || is_memory(d) || d->fetches)
 		return false;
-	if (is_named(d, "mov") && d->row->operand[1].kind != 'I' &&
-	    d->row->operand[0].kind != 'Z') {
+	switch (d->fx.op) {
+	case JIT_OP_MOV:
+		if (d->row->operand[1].kind == 'I' || d->row->operand[0].kind == 'Z')
+			return false;
 		*to = f->reg[(d->row->operand[0].kind == 'G' ? insn->rm : insn->reg) / 8];
 		return true;
-	}
-	offset = insn->imm;
-	if (is_named(d, "sub"))
-		offset = -offset;
-	else if (!is_named(d, "add"))
+	case JIT_OP_INC:
+		offset = 1;
+		break;
+	case JIT_OP_DEC:
+		offset = -1;
+		break;
+	case JIT_OP_ADD:
+	case JIT_OP_SUB:
+		if (d->row->operand[1].kind != 'I' || !fits(insn->imm))
+			return false;
+		offset = d->fx.op == JIT_OP_ADD ? insn->imm : -insn->imm;
+		break;
+	default:
 		return false;
-	if (d->row->operand[1].kind != 'I' || !fits(offset + to->offset) || !fits(insn->imm))
+	}
+	if (!fits(offset + to->offset))
 		return false;
 	to->offset += offset;
 	return true;
@@ -233,6 +246,54 @@ static void follow(struct follow *f, const struct decoded *d)
 			f->c->groups[n].closed = true;
 }
 
+static bool is_inductive(const struct loop *loop, unsigned reg)
+{
+	return reg < 16 && loop->inductive >> reg & 1 && !is_displaced(8 * reg);
+}
+
+/* Values up to 15 are what the registers held at the start of a pass. */
+static void plan_window(struct jit_ctx *c, struct group *g)
+{
+	struct loop *loop = &c->loop;
+	bool indexed = g->index != NO_VALUE;
+	int64_t stride;
+
+	if (!is_inductive(loop, g->base) || (indexed && !is_inductive(loop, g->index)))
+		return;
+	stride = loop->step[g->base];
+	if (indexed)
+		stride += (int64_t)loop->step[g->index] << g->scale;
+	if (stride > MAX_STRIDE || stride < -MAX_STRIDE)
+		return;
+	g->windowed = true;
+	g->stride = stride;
+	g->fold = !indexed ? FOLD_NONE
+		  : !loop->step[g->base] ? FOLD_BASE
+		  : !loop->step[g->index] ? FOLD_INDEX
+					  : FOLD_NONE;
+	loop->n_windowed++;
+	if (!stride)
+		return;
+	loop->moves = true;
+	loop->counter = loop->step[g->base] ? g->base : g->index;
+}
+
+static void plan_windows(struct follow *f)
+{
+	struct loop *loop = &f->c->loop;
+
+	loop->n_windowed = 0;
+	loop->moves = false;
+	loop->inductive = 0;
+	for (unsigned reg = 0; reg < 16; reg++) {
+		loop->step[reg] = f->reg[reg].offset;
+		if (f->reg[reg].id == reg)
+			loop->inductive |= 1 << reg;
+	}
+	for (unsigned n = 0; n < f->c->n_groups; n++)
+		plan_window(f->c, &f->c->groups[n]);
+}
+
 void group_accesses(struct jit_ctx *c)
 {
 	struct follow f = {.c = c};
@@ -245,4 +306,6 @@ void group_accesses(struct jit_ctx *c)
 		plan_stack(&f, i);
 		follow(&f, &c->in[i]);
 	}
+	if (c->loop.inside)
+		plan_windows(&f);
 }

@@ -42,6 +42,8 @@ void jit_flush(struct cpu *cpu);
 
 /* Entries of the TLBs were dropped. */
 void jit_forget_stack(struct cpu *cpu);
+/* The same of what stands for the write TLB's. */
+void jit_forget_writes(struct cpu *cpu);
 /* For engine.h's report() and list(). */
 void jit_report(const struct cpu *cpu, GString *out);
 void jit_list(const struct cpu *cpu, FILE *to);

@@ -10,15 +10,13 @@
 #include "cpu/x86/mmu.h"
 
 /* A block has to run so often before it is translated. */
-#define JIT_HOT		8
+#define JIT_HOT		16
 #define JIT_MAX_INSNS	64
 #define JIT_MAX_EXITS	12
-#define JIT_CODE_SIZE	(64u << 20) /* half of it for what is out of line */
-#define JIT_META_SIZE	(64u << 20)
 #define JIT_HASH_SIZE	(1u << 15)
 /* Room that one region may take. */
-#define JIT_CODE_WORST	(JIT_MAX_INSNS * 800u)
-#define JIT_META_WORST	(64u << 10)
+#define JIT_CODE_WORST	(JIT_MAX_INSNS * 1600u)
+#define JIT_META_WORST	(128u << 10)
 /* A block of one instruction, rounded up as meta_alloc() does. */
 #define JIT_ALONE_SIZE	((sizeof(struct block) + 2 * sizeof(struct insn) + 15) & ~(size_t)15)
 
@@ -43,10 +41,17 @@ enum jit_class {
 	JIT_PUSH, JIT_POP, JIT_LEAVE, JIT_PUSHF,
 	JIT_SWAPGS, JIT_CLI, JIT_STI,
 	JIT_BT,	      /* a bit anywhere in memory */
-	JIT_REP,      /* REP MOVS and REP STOS */
+	JIT_REP,      /* repeated MOVS, STOS, CMPS and SCAS */
 	JIT_JCC, JIT_JMP, JIT_CALL, JIT_RET, JIT_JMP_IND, JIT_CALL_IND,
 	JIT_AC,	      /* STAC, CLAC: another TLB from there on */
 	JIT_END,      /* T0 runs it, and the region ends */
+};
+
+/* What is known of values and flags that some instructions make. */
+enum jit_op {
+	JIT_OP_OTHER, JIT_OP_MOV, JIT_OP_ADD, JIT_OP_SUB, JIT_OP_INC, JIT_OP_DEC,
+	JIT_OP_COMPARE, /* CMP and TEST */
+	JIT_OP_LOGIC,	/* AND, OR and XOR */
 };
 
 /* What the translator knows of a row (effects.c). */
@@ -60,6 +65,7 @@ struct jit_effects {
 	bool wide;	     /* uses what AVX-512 adds to the vector registers */
 	bool x87_noted;	     /* is the x87's last instruction after it */
 	uint16_t regs;	     /* general registers written without being an operand, a bit each */
+	uint8_t op;	     /* enum jit_op */
 };
 
 void effects_init(void);
@@ -100,6 +106,7 @@ struct jit_exit {
 	uint32_t mode_key; /* of the region that it leads to */
 	bool forward; /* in the same page: no loop is closed by it alone */
 	bool plain;   /* a group's check failed: to a region without groups, by `fixed` only */
+	uint8_t flags_live; /* read behind it */
 };
 
 /* The last instruction of a region, that ends in the next page. */
@@ -152,6 +159,7 @@ struct jit_region {
 	uint8_t flags_live; /* on entry */
 	bool dead;
 	bool uses_x87;
+	bool loops; /* each instruction is there twice */
 	uint16_t n_insns;
 	ptrdiff_t to_rx;
 	struct jit_exit *exits, *incoming;
@@ -168,6 +176,7 @@ struct jit_page {
 
 struct jit_cache {
 	uint8_t *rw, *rx;
+	size_t size; /* of the code, half of it for what is out of line; and of the records */
 	size_t used, code_start; /* the thunks lie before code_start */
 	size_t cold_used;	 /* what is out of line lies in the second half */
 	uint8_t *guard; /* pages without access */
@@ -219,14 +228,12 @@ static inline void *meta_alloc(struct jit_cache *cache, size_t size)
 	void *p = cache->meta + cache->meta_used;
 
 	cache->meta_used += (size + 15) & ~(size_t)15;
-	g_assert(cache->meta_used <= JIT_META_SIZE);
+	g_assert(cache->meta_used <= cache->size);
 	return p;
 }
 
 /* thunks.c */
 void thunks_emit(struct jit_cache *cache);
-/* Loads or stores all vector registers and MXCSR. */
-void thunks_emit_vectors(struct emit *e, bool store);
 /* After an indirect branch, whose flags may not be in the host's: brings them there, then goes on at
  * SCRATCH1. SCRATCH0 stays. */
 void thunks_emit_fix(struct emit *e);
@@ -253,6 +260,9 @@ struct jit_region *region_translate(struct cpu *cpu, uint64_t gpa, bool plain);
 /* listing.c: names of host code for perf, where env.perf_map is. */
 void listing_map_region(const struct cpu *cpu, const struct jit_region *region);
 void listing_map_thunks(const struct cpu *cpu);
+
+/* run.c: runs translated code from the region's entry on until it is left; rip is set. */
+void region_enter(struct cpu *cpu, struct jit_region *region);
 
 /* run.c: called by thunks; the host address to go on at, NULL to leave translated code. */
 const void *jit_slow_access(struct cpu *cpu);

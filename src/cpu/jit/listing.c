@@ -115,10 +115,11 @@ static void list_region(const struct jit_region *region, FILE *to)
 	fprintf(to,
 		"region %" PRIx64 " at gpa %" PRIx64
 		", %s: %u instructions, %u bytes; %td bytes of "
-		"host code and %td out of line; flags read: %s%s%s%s\n",
+		"host code and %td out of line; flags read: %s%s%s%s%s\n",
 		region->rip, region->gpa, mode_name(region), region->n_insns, guest_size,
 		region->code_end - region->code, region->cold_end - region->cold,
 		flags_text(text, region->flags_live), region->plain ? "; without groups" : "",
+		region->loops ? "; a loop, listed twice" : "",
 		region->compared ? "; compared at entry" : "",
 		region->dead ? "; dropped since" : "");
 	fprintf(to, "  entry\n");

@@ -143,13 +143,17 @@ uint16_t region_registers_written(const struct decoded *d)
 	return written;
 }
 
+/* Operands that may be general registers. */
+#define REGISTER_KINDS \
+	(INSN_KIND('G') | INSN_KIND('B') | INSN_KIND('E') | INSN_KIND('R') | INSN_KIND('Z'))
+
 /* Distinct registers among the operands that do not stand in the host's. */
 static unsigned displaced_operands(const struct decoded *d)
 {
 	uint16_t regs = 0;
 
-	for (unsigned i = 0; i < INSN_MAX_OPERANDS; i++)
-		if (d->row->operand[i].kind && strchr("GBERZ", d->row->operand[i].kind))
+	for (unsigned i = 0; i < INSN_MAX_OPERANDS && d->row->operand[i].kind; i++)
+		if (INSN_KIND(d->row->operand[i].kind) & REGISTER_KINDS)
 			regs |= register_bit(d, &d->row->operand[i]);
 	return (regs >> SCRATCH0 & 1) + (regs >> SCRATCH1 & 1);
 }
@@ -186,7 +190,8 @@ static bool is_special(const struct jit_ctx *c, const struct decoded *d)
 		return insn->opsize == 2 || insn->seg != INSN_SEG_NONE ||
 		       insn->addrsize != stack_size(c);
 	case JIT_REP:
-		return !(insn->flags & INSN_REP) || insn->addrsize != stack_size(c) ||
+		return !(insn->flags & (d->fx.flags_changed ? INSN_REP | INSN_REPNE : INSN_REP)) ||
+		       insn->addrsize != stack_size(c) ||
 		       insn->seg != INSN_SEG_NONE;
 	case JIT_PUSH:
 	case JIT_POP:
@@ -215,14 +220,6 @@ static bool can_fetch(const struct decoded *d)
 				     (d->row->opcode < 0x40 && (d->row->opcode & 7) == 5)));
 }
 
-static bool has_kind(const struct decoded *d, const char *kinds)
-{
-	for (unsigned i = 0; i < INSN_MAX_OPERANDS; i++)
-		if (d->row->operand[i].kind && strchr(kinds, d->row->operand[i].kind))
-			return true;
-	return false;
-}
-
 /* 40 to 4F, which are prefixes in 64-bit code. */
 static bool is_short_inc(const struct decoded *d)
 {
@@ -239,8 +236,8 @@ static bool is_odd_vex(const struct decoded *d)
 		return d->row->evex;
 	recode_parse(&r, d->row, d->bytes, d->insn.len, false);
 	return (r.rex & 7) || r.vvvv > 7 ||
-	       ((r.rex & 8) && (d->row->w == INSN_ANY || has_kind(d, "GERBM"))) ||
-	       (has_kind(d, "L") && (d->insn.imm & 0x80)) || !d->row->operand[0].kind;
+	       ((r.rex & 8) && (d->row->w == INSN_ANY || insn_has_kind(d->row, REGISTER_KINDS | INSN_KIND('M')))) ||
+	       (insn_has_kind(d->row, INSN_KIND('L')) && (d->insn.imm & 0x80)) || !d->row->operand[0].kind;
 }
 
 /* Forms of 32-bit code that 64-bit code does not have, or not with the same bytes. */
@@ -260,7 +257,7 @@ static bool make_absolute(struct decoded *d)
 {
 	struct insn *insn = &d->insn;
 
-	if (!has_kind(d, "O") || insn->addrsize != 4 || insn->seg == X86_CS)
+	if (!insn_has_kind(d->row, INSN_KIND('O')) || insn->addrsize != 4 || insn->seg == X86_CS)
 		return false;
 	insn->flags |= INSN_MEM;
 	insn->disp = insn->imm;
@@ -399,9 +396,22 @@ static void collect(struct jit_ctx *c, unsigned offset)
 	c->end = code_address(c, offset);
 }
 
-static void find_live(struct jit_ctx *c)
+/* The same for where instruction i branches; what lies behind it in the region is known already. */
+static uint8_t live_at_target(struct jit_ctx *c, unsigned i)
+{
+	uint64_t target = target_of(c, &c->in[i]);
+
+	for (unsigned k = i + 1; in_page(c, target) && k < c->n; k++)
+		if (c->in[k].offset == target % 4096)
+			return c->in[k].live_in;
+	return live_at(c, target);
+}
+
+/* Once; a loop's branch back goes to what is read at its start. */
+static void find_live_once(struct jit_ctx *c)
 {
 	uint8_t live = c->n && ends(&c->in[c->n - 1]) ? 0 : live_at(c, c->end);
+	uint8_t at_start = c->loop.found ? c->in[0].live_in : 0;
 
 	for (unsigned i = c->n; i-- > 0;) {
 		struct decoded *d = &c->in[i];
@@ -410,7 +420,7 @@ static void find_live(struct jit_ctx *c)
 			live = d->live_target = live_at(c, code_address(c, d->insn.next));
 		} else if (d->fx.class == JIT_JCC || d->fx.class == JIT_JMP ||
 			   d->fx.class == JIT_CALL) {
-			d->live_target = live_at(c, target_of(c, d));
+			d->live_target = loop_is_back(c, i) ? at_start : live_at_target(c, i);
 			live |= d->live_target;
 		} else if (ends(d)) {
 			live = FL_ALL;
@@ -424,12 +434,23 @@ static void find_live(struct jit_ctx *c)
 		c->in[0].live_in = FL_ALL;
 }
 
+static void find_live(struct jit_ctx *c)
+{
+	c->in[0].live_in = 0;
+	find_live_once(c);
+	if (c->loop.found && c->in[0].live_in)
+		find_live_once(c);
+}
+
 bool region_form(struct jit_ctx *c, uint64_t gpa)
 {
 	collect(c, gpa % 4096);
 	if (!c->n)
 		return false;
+	loop_find(c);
 	find_live(c);
+	/* The second translation has no room for flags. */
+	c->loop.found &= !c->in[0].live_in;
 	group_accesses(c);
 	return c->in[0].fx.class != JIT_END || c->n > 1;
 }

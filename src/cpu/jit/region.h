@@ -18,12 +18,19 @@ struct access_plan {
 	bool leads;
 	int group;   /* -1: none */
 	int32_t offset; /* from what the group's registers held */
+	int32_t base_moved, index_moved; /* since then, the index scaled */
 };
+
+/* What a window's group adds to its distance to the host's addresses: a register that stays the same. */
+enum fold { FOLD_NONE, FOLD_BASE, FOLD_INDEX };
 
 struct group {
 	uint16_t base, index; /* values the address is made of (group.c) */
 	uint8_t scale;
 	bool write, closed, stored; /* stored: its distance is in jit.deltas[] */
+	bool windowed;	   /* checked for many passes through the loop at once */
+	enum fold fold;
+	int32_t stride;	   /* bytes from one pass to the next */
 	uint8_t members;
 	int32_t low, high; /* bytes of all accesses, as `offset` */
 	unsigned leader;   /* instruction */
@@ -70,7 +77,25 @@ struct cold {
 	int32_t tags; /* offset of the TLB's tags from gs */
 };
 
-#define MAX_COLD (8 * JIT_MAX_INSNS)
+#define MAX_COLD (16 * JIT_MAX_INSNS)
+
+/*
+ * A region that branches back to its start (loop.c). Its instructions are translated twice: with checks, and for as
+ * many passes as all windowed groups stay in their pages, without.
+ */
+struct loop {
+	bool found;
+	bool inside;	 /* what is translated now is the second time */
+	unsigned n_windowed;
+	bool clean;	 /* nothing needs SCRATCH1 */
+	int held;	 /* the group whose distance SCRATCH1 has then */
+	int32_t step[16]; /* what a pass adds to a register */
+	uint16_t inductive; /* for which registers that is known, a bit each */
+	unsigned counter; /* a register that tells passes, if something moves */
+	bool moves;
+	uint8_t *back;	 /* the branch of the first translation */
+	const uint8_t *first; /* and its start */
+};
 
 struct jit_ctx {
 	struct cpu *cpu;
@@ -91,6 +116,7 @@ struct jit_ctx {
 	unsigned n_groups;
 	struct group groups[JIT_N_DELTAS];
 	int delta_held; /* the group whose delta SCRATCH0 has, -1: none */
+	struct loop loop;
 	uint64_t end; /* rip after the last instruction, where the region runs on */
 
 	struct flags_now flags;
@@ -117,8 +143,16 @@ bool region_follows_sti(const struct jit_ctx *c);
 /* General registers that an instruction writes, a bit each; insn, row and fx are set. */
 uint16_t region_registers_written(const struct decoded *d);
 
-/* group.c: plans the accesses of all instructions. */
+/* group.c: plans the accesses of all instructions; in a loop's second translation, those of its windows, too. */
 void group_accesses(struct jit_ctx *c);
+
+/* loop.c: whether the region is a loop worth it; what follows the branch back is cut off then. */
+void loop_find(struct jit_ctx *c);
+/* Whether instruction i is a loop's branch back. */
+static inline bool loop_is_back(const struct jit_ctx *c, unsigned i)
+{
+	return c->loop.found && i == c->n - 1;
+}
 
 /* flags.c: what must be called before code that overwrites the host's flags ahead of instruction i,
  * and before code that needs the guest's there. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What runs between regions, and what they call: the choice between T0 and T1, slow paths. */
 #include "cpu/jit/jit_int.h"
+#include "cpu/jit/lockstep.h"
 #include "cpu/x86/exec.h"
 #include "cpu/x86/vector.h"
 
@@ -42,7 +43,7 @@ static struct block *alone_of(struct cpu *cpu, struct jit_insn *in)
 	if (block)
 		return block;
 	block = cache->alone;
-	if (cache->meta_used + JIT_ALONE_SIZE <= JIT_META_SIZE)
+	if (cache->meta_used + JIT_ALONE_SIZE <= cache->size)
 		block = in->alone = meta_alloc(cache, JIT_ALONE_SIZE);
 	code_decode_alone(cpu, block, in->bytes, in->len, in->offset,
 			  (in->region->gpa & ~4095ull) + in->offset);
@@ -61,6 +62,8 @@ static const void *step(struct cpu *cpu, struct jit_insn *in)
 	cpu->jit.site = SITE_NONE; /* a fault does not come back here */
 	cpu->stats.instructions++;
 	note_x87(cpu);
+	if (G_UNLIKELY(cpu->lockstep))
+		lockstep_before(cpu, in);
 	cpu->block->insn[0].exec(cpu, cpu->block->insn);
 	if (!in->next || region->dead || cpu->jit.mappings != mappings ||
 	    cpu->mode_key != region->mode_key || cpu->state.rip != page + in->offset + in->len ||
@@ -77,7 +80,8 @@ static const void *go_on(struct cpu *cpu)
 	const struct jump_entry *e = jump_slot(cpu, cpu->state.rip);
 
 	if (atomic_load_explicit(&cpu->attention, memory_order_relaxed) || !suits(cpu) ||
-	    e->rip != cpu->state.rip || e->stamp != jump_stamp(cpu, e->global) || !e->region)
+	    e->rip != cpu->state.rip || e->stamp != jump_stamp(cpu, e->global) || !e->region ||
+	    e->region->dead)
 		return NULL;
 	cpu->jit.page_ok[e->region->page_slot] = e->global ? JIT_PAGE_GLOBAL : 1;
 	return e->region->entry;
@@ -144,8 +148,11 @@ const void *jit_slow_group(struct cpu *cpu)
 
 	take_flags(cpu, g->flags);
 	if (!fill_group(cpu, g)) {
+		bool two_pages = cpu->jit.address % 4096 + g->size > 4096;
+
 		cpu->jit.count.failed_groups++;
-		if (++g->region->failed == GROUP_FAILURES)
+		/* A loop comes to the end of each page once. */
+		if (!(g->region->loops && two_pages) && ++g->region->failed == GROUP_FAILURES)
 			cache_ungroup(cpu, g->region);
 		return g->exit->stub;
 	}
@@ -225,7 +232,9 @@ const void *jit_host_fault(struct cpu *cpu)
 	while (i + 1 < region->n_insns && region->starts[i + 1] <= offset)
 		i++;
 	take_flags(cpu, region->insns[i].fault_flags);
-	return step(cpu, &region->insns[i]);
+	step(cpu, &region->insns[i]);
+	/* The code behind it may expect a group's distance in a scratch register. */
+	return NULL;
 }
 
 /* At the entry of a region that uses the x87. */
@@ -304,17 +313,25 @@ static void connect(struct cpu *cpu, uint32_t site, struct jit_region *region)
 		cache_link(exit, region);
 }
 
-static void run_region(struct cpu *cpu, struct jit_region *region, bool global)
+void region_enter(struct cpu *cpu, struct jit_region *region)
 {
 	struct jit_exit *exit;
 
-	cpu->jit.page_ok[region->page_slot] = global ? JIT_PAGE_GLOBAL : 1;
-	cpu->jit.count.entries++;
 	cpu->jit.cache->thunk.enter(cpu, region->entry);
 	note_x87(cpu);
 	exit = exit_at(cpu, cpu->jit.site);
 	if (exit)
 		cpu->state.rip = exit->rip;
+}
+
+static void run_region(struct cpu *cpu, struct jit_region *region, bool global)
+{
+	cpu->jit.page_ok[region->page_slot] = global ? JIT_PAGE_GLOBAL : 1;
+	cpu->jit.count.entries++;
+	if (G_UNLIKELY(cpu->lockstep))
+		lockstep_run(cpu, region);
+	else
+		region_enter(cpu, region);
 }
 
 static void run_on_t0(struct cpu *cpu, struct block *block)
@@ -324,8 +341,7 @@ static void run_on_t0(struct cpu *cpu, struct block *block)
 	block->insn[0].exec(cpu, block->insn);
 }
 
-/* An indirect branch led to an address that is not canonical: it is the branch that raises #GP. What
- * a call has pushed by then stays below the stack pointer. */
+/* A jump or return led to an address that is not canonical: it is the branch that raises #GP. */
 static void refuse_target(struct cpu *cpu)
 {
 	const struct jit_insn *branch = meta_at(cpu->jit.cache, cpu->jit.branch);
@@ -340,6 +356,7 @@ void jit_run_block(struct cpu *cpu)
 {
 	struct jit_exit *exit = exit_at(cpu, cpu->jit.site);
 	uint32_t site = cpu->jit.site;
+	uint64_t flushes = cpu->jit.count.flushes;
 	struct jump_entry *e = jump_slot(cpu, cpu->state.rip);
 	struct jit_region *region = NULL;
 	struct block *block;
@@ -366,7 +383,8 @@ void jit_run_block(struct cpu *cpu)
 			e->region = region;
 	}
 	if (region) {
-		connect(cpu, site, region);
+		/* The exit went with the cache where the region found no room. */
+		connect(cpu, exit && cpu->jit.count.flushes != flushes ? SITE_NONE : site, region);
 		run_region(cpu, region, known && e->global);
 		return;
 	}

@@ -26,7 +26,7 @@ static void on_sample(int number, siginfo_t *info, void *context)
 
 	if (!cpu)
 		return;
-	if (pc >= cpu->jit.cache->rx && pc < cpu->jit.cache->rx + JIT_CODE_SIZE)
+	if (pc >= cpu->jit.cache->rx && pc < cpu->jit.cache->rx + cpu->jit.cache->size)
 		where = JIT_SAMPLE_CODE;
 	else if (cpu->jit.translating)
 		where = JIT_SAMPLE_TRANSLATOR;

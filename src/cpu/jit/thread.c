@@ -39,7 +39,7 @@ static void on_fault(int number, siginfo_t *info, void *context)
 	struct cpu *cpu = current;
 	const struct jit_region *region = NULL;
 
-	if (cpu && pc >= cpu->jit.cache->rx && pc < cpu->jit.cache->rx + JIT_CODE_SIZE)
+	if (cpu && pc >= cpu->jit.cache->rx && pc < cpu->jit.cache->rx + cpu->jit.cache->size)
 		region = cache_region_at(cpu->jit.cache, pc);
 	if (!region || pc >= region->code + region->starts[region->n_insns]) {
 		call_foreign(number == SIGSEGV ? &foreign_segv : &foreign_fpe, number, info,

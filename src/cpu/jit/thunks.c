@@ -72,25 +72,71 @@ static void emit_high(struct emit *e, bool store)
 	emit_store8_imm(e, JIT(high_live), !store);
 }
 
-void thunks_emit_vectors(struct emit *e, bool store)
+/* vmovdqu of XMM or YMM i, from or to where the state has it; movups where the host has no AVX. */
+static void emit_vector_move(struct emit *e, bool store, unsigned i, bool ymm)
 {
 	bool avx = x86_model_host()->has[F_AVX];
+	uint8_t opcode = store ? (avx ? 0x7f : 0x11) : (avx ? 0x6f : 0x10);
 
-	for (unsigned i = 0; i < 16; i++) {
-		uint8_t opcode = store ? (avx ? 0x7f : 0x11) : (avx ? 0x6f : 0x10);
+	EMIT(e, 0x65);
+	if (avx)
+		EMIT(e, 0xc5, (i > 7 ? 0x7a : 0xfa) | (ymm ? 4 : 0), opcode);
+	else if (i > 7)
+		EMIT(e, 0x44, 0x0f, opcode);
+	else
+		EMIT(e, 0x0f, opcode);
+	EMIT(e, 0x04 | (i & 7) << 3, 0x25);
+	emit32(e, GS(state.ymm) + 32 * i);
+}
 
-		EMIT(e, 0x65);
-		if (avx) /* vmovdqu ymm */
-			EMIT(e, 0xc5, i > 7 ? 0x7e : 0xfe, opcode);
-		else if (i > 7) /* movups */
-			EMIT(e, 0x44, 0x0f, opcode);
-		else
-			EMIT(e, 0x0f, opcode);
-		EMIT(e, 0x04 | (i & 7) << 3, 0x25);
-		emit32(e, GS(state.ymm) + 32 * i);
-	}
+static void emit_mxcsr_move(struct emit *e, bool store)
+{
 	EMIT(e, 0x65, 0x0f, 0xae, store ? 0x1c : 0x14, 0x25); /* stmxcsr or ldmxcsr gs:[mxcsr] */
 	emit32(e, GS(state.mxcsr));
+}
+
+static void emit_vectors_out(struct emit *e)
+{
+	for (unsigned i = 0; i < 16; i++)
+		emit_vector_move(e, true, i, true);
+	emit_mxcsr_move(e, true);
+}
+
+/* Jumps away where the upper half of a YMM register is not 0; flags and XMM0 are overwritten. */
+static uint8_t *emit_find_upper(struct emit *e)
+{
+	for (unsigned i = 0; i < 16; i++) {
+		if (i)
+			EMIT(e, 0x65, 0xc5, 0xf9, 0xeb, 0x04, 0x25); /* vpor xmm0, xmm0, gs:[] */
+		else
+			EMIT(e, 0x65, 0xc5, 0xfa, 0x6f, 0x04, 0x25); /* vmovdqu xmm0, gs:[] */
+		emit32(e, GS(state.ymm) + 32 * i + 16);
+	}
+	EMIT(e, 0xc4, 0xe2, 0x79, 0x17, 0xc0); /* vptest xmm0, xmm0 */
+	return emit_jcc(e, CC_NE);
+}
+
+/*
+ * Overwrites the host's flags. A processor knows of upper halves that are 0 as long as nothing was loaded
+ * to them. Where it does not, each SSE instruction waits for its destination's old value, whose upper half it
+ * keeps: 3.8 times native's time instead of 1.4 for a loop of SSE2 code.
+ */
+static void emit_vectors_in(struct emit *e)
+{
+	uint8_t *upper, *done = NULL;
+
+	if (x86_model_host()->has[F_AVX]) {
+		upper = emit_find_upper(e);
+		for (unsigned i = 0; i < 16; i++)
+			emit_vector_move(e, false, i, false);
+		done = emit_jmp(e);
+		emit_patch_here(e, upper);
+	}
+	for (unsigned i = 0; i < 16; i++)
+		emit_vector_move(e, false, i, true);
+	if (done)
+		emit_patch_here(e, done);
+	emit_mxcsr_move(e, false);
 }
 
 /* These two may change the host's flags. */
@@ -145,7 +191,7 @@ static void emit_spill(struct emit *e, int32_t flags_to)
 	emit_load64(e, RSP, JIT(host_rsp));
 	emit_cmp8_imm(e, JIT(vectors_live), 0);
 	skip = emit_jcc(e, CC_E);
-	thunks_emit_vectors(e, true);
+	emit_vectors_out(e);
 	if (x86_model_host()->has[F_AVX512F])
 		emit_wide_spill(e);
 	if (x86_model_host()->has[F_AVX])
@@ -171,7 +217,7 @@ static void emit_resume(struct emit *e)
 
 	emit_cmp8_imm(e, JIT(vectors_wanted), 0);
 	skip = emit_jcc(e, CC_E);
-	thunks_emit_vectors(e, false);
+	emit_vectors_in(e);
 	if (x86_model_host()->has[F_AVX512F])
 		emit_wide_resume(e);
 	emit_store8_imm(e, JIT(vectors_live), 1);
@@ -324,7 +370,11 @@ static void emit_load_wide(struct emit *e, bool high)
 
 static void emit_load_vectors(struct emit *e, const struct jit_cache *cache)
 {
-	thunks_emit_vectors(e, false);
+	emit_store64(e, JIT(scratch), RAX);
+	emit_flags_out(e, GS(jit.host_flags));
+	emit_vectors_in(e);
+	emit_flags_in(e, GS(jit.host_flags));
+	emit_load64(e, RAX, JIT(scratch));
 	emit_store8_imm(e, JIT(vectors_live), 1);
 	if (x86_model_host()->has[F_AVX512F]) {
 		emit_store64(e, JIT(scratch), RCX);

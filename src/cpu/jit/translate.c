@@ -35,23 +35,19 @@ static void store_placed(struct jit_ctx *c, const struct placed *p)
 		emit_store64(&c->e, GPR(p->guest[i]), p->host[i]);
 }
 
-static const struct insn_operand *find_kind(const struct insn_row *row, const char *kinds)
-{
-	for (unsigned i = 0; i < INSN_MAX_OPERANDS; i++)
-		if (row->operand[i].kind && strchr(kinds, row->operand[i].kind))
-			return &row->operand[i];
-	return NULL;
-}
+/* What ModRM's r/m or the opcode names may be a general register. */
+#define RM_KINDS (INSN_KIND('E') | INSN_KIND('R') | INSN_KIND('Z'))
 
 /* AH to BH, which no instruction with a REX prefix can name. */
 static bool names_high_byte(const struct recode *r)
 {
-	static const char *const kinds = "GERZ";
-	const struct insn_operand *op = find_kind(r->row, "G");
-
-	if (r->has_rex || r->row->vex != INSN_VEX_NONE || !find_kind(r->row, kinds))
+	if (r->has_rex || r->row->vex != INSN_VEX_NONE || r->reg < 4 ||
+	    !insn_has_kind(r->row, INSN_KIND('G')))
 		return false;
-	return op && op->size[0] == 'b' && !op->size[1] && r->reg >= 4;
+	for (unsigned i = 0; i < INSN_MAX_OPERANDS; i++)
+		if (r->row->operand[i].kind == 'G')
+			return r->row->operand[i].size[0] == 'b' && !r->row->operand[i].size[1];
+	return false;
 }
 
 /* The operand's host address in a register that needs no REX. */
@@ -144,11 +140,11 @@ static void emit_copy(struct jit_ctx *c, unsigned i)
 	if (flags_needs(d))
 		flags_need(c);
 	insn_record(c, i)->fault_flags = record_flags(c);
-	if (find_kind(d->row, "G"))
+	if (insn_has_kind(d->row, INSN_KIND('G')))
 		r.reg = place(c, &p, r.reg);
-	if (find_kind(d->row, "B"))
+	if (insn_has_kind(d->row, INSN_KIND('B')))
 		r.vvvv = place(c, &p, r.vvvv);
-	if (!memory && find_kind(d->row, "ERZ"))
+	if (!memory && insn_has_kind(d->row, RM_KINDS))
 		r.rm = place(c, &p, r.rm);
 	if (!c->wide && !d->row->has_modrm && d->row->plus_r && (r.opcode & 0xf0) == 0x40)
 		emit_short_inc(c, &r);
@@ -316,9 +312,25 @@ static void emit_target(struct jit_ctx *c, unsigned i)
 	}
 }
 
+/* T0 raises #GP for a target in SCRATCH0 that is not canonical; nothing is pushed then. */
+static void emit_check_canonical(struct jit_ctx *c, unsigned i)
+{
+	struct emit *e = &c->e;
+
+	if (!c->wide)
+		return;
+	insn_record(c, i)->flags = record_flags(c);
+	emit_mov64(e, SCRATCH1, SCRATCH0);
+	EMIT(e, 0x49, 0xc1, 0xe3, 16); /* shl r11, 16 */
+	EMIT(e, 0x49, 0xc1, 0xfb, 16); /* sar r11, 16 */
+	emit_rr(e, true, 0x3b, SCRATCH1, SCRATCH0);
+	cold_new(c, COLD_STEP, emit_jcc(e, CC_NE))->record = insn_record(c, i);
+}
+
 static void emit_call_indirect(struct jit_ctx *c, unsigned i)
 {
 	emit_target(c, i);
+	emit_check_canonical(c, i);
 	emit_store64(&c->e, JIT(target), SCRATCH0);
 	emit_push_return(c, i);
 	emit_load64(&c->e, SCRATCH0, JIT(target));
@@ -370,8 +382,7 @@ static void emit_bit(struct jit_ctx *c, unsigned i)
 	flags_ran(c, i);
 }
 
-/* T0 runs the instruction. */
-static void emit_call_step(struct jit_ctx *c, unsigned i)
+void emit_call_step(struct jit_ctx *c, unsigned i)
 {
 	struct jit_insn *r = insn_record(c, i);
 
@@ -381,95 +392,6 @@ static void emit_call_step(struct jit_ctx *c, unsigned i)
 	emit_store32_imm(&c->e, JIT(site), meta_ref(c->cache, r));
 	emit_jmp_to(&c->e, c->cache->thunk.step);
 	c->delta_held = -1;
-}
-
-/* RCX to what fits between `reg` and its page's end, at most; jumps away where not even one element does. */
-static uint8_t *emit_limit_run(struct jit_ctx *c, unsigned reg, unsigned size)
-{
-	struct emit *e = &c->e;
-
-	emit_rr(e, false, 0x8b, SCRATCH0, reg);
-	EMIT(e, 0x41, 0xf7, 0xda);			      /* neg r10d */
-	EMIT(e, 0x41, 0x81, 0xe2, 0xff, 0x0f, 0, 0);	      /* and r10d, 4095 */
-	EMIT(e, 0x41, 0xbb, 0, 0x10, 0, 0);		      /* mov r11d, 4096 */
-	EMIT(e, 0x45, 0x0f, 0x44, 0xd3);		      /* cmovz r10d, r11d */
-	EMIT(e, 0x41, 0xc1, 0xea, __builtin_ctz(size));	      /* shr r10d, log2(size) */
-	EMIT(e, 0x4c, 0x39, 0xd1);			      /* cmp rcx, r10 */
-	EMIT(e, 0x49, 0x0f, 0x47, 0xca);		      /* cmova rcx, r10 */
-	EMIT(e, 0x48, 0x85, 0xc9);			      /* test rcx, rcx */
-	return emit_jcc(e, CC_E);
-}
-
-/* The host's own instruction on as many elements as RCX says. */
-static void emit_run(struct jit_ctx *c, bool movs, unsigned size)
-{
-	struct emit *e = &c->e;
-
-	emit_rr(e, true, 0x03, RDI, SCRATCH1);
-	if (movs)
-		emit_rr(e, true, 0x03, RSI, SCRATCH0);
-	emit8(e, 0xf3);
-	if (size == 2)
-		emit8(e, 0x66);
-	if (size == 8)
-		emit8(e, 0x48);
-	emit8(e, (movs ? 0xa4 : 0xaa) | (size > 1));
-	emit_rr(e, true, 0x2b, RDI, SCRATCH1);
-	if (movs)
-		emit_rr(e, true, 0x2b, RSI, SCRATCH0);
-	/* Behind the last page of 4 GiB is the first. */
-	if (!c->wide)
-		emit_rr(e, false, 0x8b, RDI, RDI);
-	if (!c->wide && movs)
-		emit_rr(e, false, 0x8b, RSI, RSI);
-}
-
-/*
- * REP MOVS and STOS go from page to page by the host's own instruction, JIT(target) being what is left
- * to do. T0 takes the rest where a page is not in the TLB, an element lies on two, an interrupt waits, or
- * the direction is down.
- */
-static void emit_rep(struct jit_ctx *c, unsigned i)
-{
-	const struct decoded *d = &c->in[i];
-	unsigned size = d->insn.opsize, n_slow = 0;
-	bool movs = d->row->name[0] == 'm';
-	uint8_t *slow[6], *none, *done;
-	const uint8_t *again;
-	struct emit *e = &c->e;
-
-	flags_clobber(c, i);
-	c->delta_held = -1;
-	emit_store64(e, JIT(target), RCX);
-	EMIT(e, 0x48, 0x85, 0xc9); /* test rcx, rcx */
-	none = emit_jcc(e, CC_E);
-	emit_rm(e, false, 0xf6, 0, MEM_GS(GS(state.rflags) + 1)); /* test byte, DF */
-	emit8(e, RFLAGS_DF >> 8);
-	slow[n_slow++] = emit_jcc(e, CC_NE);
-	again = emit_here(e);
-	slow[n_slow++] = emit_limit_run(c, RDI, size);
-	if (movs)
-		slow[n_slow++] = emit_limit_run(c, RSI, size);
-	slow[n_slow++] = emit_find_page(c, RDI, true);
-	if (movs) {
-		emit_store64(e, JIT(delta), SCRATCH1);
-		slow[n_slow++] = emit_find_page(c, RSI, false);
-		emit_mov64(e, SCRATCH0, SCRATCH1);
-		emit_load64(e, SCRATCH1, JIT(delta));
-	}
-	emit_rm(e, true, 0x29, RCX, JIT(target)); /* sub */
-	emit_run(c, movs, size);
-	emit_load64(e, RCX, JIT(target));
-	EMIT(e, 0x48, 0x85, 0xc9); /* test rcx, rcx */
-	done = emit_jcc(e, CC_E);
-	emit_cmp8_imm(e, MEM_GS(GS(attention)), 0);
-	emit_jcc_to(e, CC_E, again);
-	for (unsigned k = 0; k < n_slow; k++)
-		emit_patch_here(e, slow[k]);
-	emit_load64(e, RCX, JIT(target));
-	emit_call_step(c, i);
-	emit_patch_here(e, none);
-	emit_patch_here(e, done);
 }
 
 static void emit_step(struct jit_ctx *c, unsigned i)
@@ -549,11 +471,17 @@ static void emit_insn(struct jit_ctx *c, unsigned i)
 		break;
 	case JIT_JCC:
 		flags_need(c);
-		emit_goto(c, emit_jcc(&c->e, c->in[i].row->opcode & 0xf),
-			  code_address(c, c->in[i].insn.imm), c->in[i].live_target);
+		if (loop_is_back(c, i))
+			c->loop.back = emit_jcc(&c->e, c->in[i].row->opcode & 0xf);
+		else
+			emit_goto(c, emit_jcc(&c->e, c->in[i].row->opcode & 0xf),
+				  code_address(c, c->in[i].insn.imm), c->in[i].live_target);
 		break;
 	case JIT_JMP:
-		emit_jump(c, i);
+		if (loop_is_back(c, i))
+			c->loop.back = emit_jmp(&c->e);
+		else
+			emit_jump(c, i);
 		break;
 	case JIT_CALL:
 		emit_push_return(c, i);
@@ -580,36 +508,55 @@ static void init_records(struct jit_ctx *c)
 {
 	struct jit_region *region = c->region;
 
-	region->insns = meta_alloc(c->cache, c->n * sizeof(*region->insns));
-	region->starts = meta_alloc(c->cache, (c->n + 1) * sizeof(*region->starts));
-	for (unsigned i = 0; i < c->n; i++) {
-		struct jit_insn *r = &region->insns[i];
+	region->insns = meta_alloc(c->cache, region->n_insns * sizeof(*region->insns));
+	region->starts = meta_alloc(c->cache, (region->n_insns + 1) * sizeof(*region->starts));
+	for (unsigned k = 0; k < region->n_insns; k++) {
+		const struct decoded *d = &c->in[k % c->n];
+		struct jit_insn *r = &region->insns[k];
 
 		*r = (struct jit_insn){.region = region,
-				       .row = c->in[i].insn.row,
-				       .offset = c->in[i].offset,
-				       .len = c->in[i].insn.len,
-				       .flags_live = c->in[i].live_in};
-		memcpy(r->bytes, c->in[i].bytes, INSN_MAX_LEN);
+				       .row = d->insn.row,
+				       .offset = d->offset,
+				       .len = d->insn.len,
+				       .flags_live = d->live_in};
+		memcpy(r->bytes, d->bytes, INSN_MAX_LEN);
+	}
+}
+
+void begin_insn(struct jit_ctx *c, unsigned i)
+{
+	struct jit_insn *record = insn_record(c, i);
+
+	c->region->starts[record - c->region->insns] = emit_here(&c->e) - c->region->code;
+	record->flags_before = c->flags.place;
+}
+
+static bool runs_on(const struct jit_ctx *c, unsigned i)
+{
+	return c->in[i].fx.class <= JIT_JCC;
+}
+
+void emit_insns(struct jit_ctx *c, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		begin_insn(c, i);
+		emit_insn(c, i);
+		if (runs_on(c, i))
+			insn_record(c, i)->next = emit_here(&c->e);
 	}
 }
 
 static void emit_body(struct jit_ctx *c)
 {
 	struct jit_region *region = c->region;
-	bool runs_on = true;
 
-	for (unsigned i = 0; i < c->n; i++) {
-		region->starts[i] = emit_here(&c->e) - region->code;
-		region->insns[i].flags_before = c->flags.place;
-		emit_insn(c, i);
-		runs_on = c->in[i].fx.class <= JIT_JCC;
-		if (runs_on)
-			region->insns[i].next = emit_here(&c->e);
-	}
+	c->loop.first = emit_here(&c->e);
+	emit_insns(c, c->n);
 	region->starts[c->n] = emit_here(&c->e) - region->code;
-	if (runs_on)
+	if (runs_on(c, c->n - 1))
 		emit_goto(c, emit_jmp(&c->e), c->end, c->in[c->n - 1].live_out);
+	if (c->loop.found)
+		emit_loop(c);
 	region->code_end = emit_here(&c->e);
 	c->cache->used = (c->e.p - c->cache->rw + 15) & ~(size_t)15;
 	c->e.p = c->cache->rw + c->cache->cold_used;
@@ -638,6 +585,7 @@ static struct jit_region *translate(struct cpu *cpu, uint64_t gpa, bool plain)
 	c->uses_vectors = c->uses_wide = c->uses_high = c->uses_x87 = false;
 	c->plain = plain || cache_is_ungrouped(cpu, cpu->state.rip);
 	c->delta_held = -1;
+	c->loop = (struct loop){0};
 	if (!region_form(c, gpa))
 		return NULL;
 	cache_make_room(cpu);
@@ -654,7 +602,8 @@ static struct jit_region *translate(struct cpu *cpu, uint64_t gpa, bool plain)
 				      .compared = c->compared,
 				      .flags_live = c->in[0].live_in,
 				      .uses_x87 = c->uses_x87,
-				      .n_insns = c->n,
+				      .loops = c->loop.found,
+				      .n_insns = c->loop.found ? 2 * c->n : c->n,
 				      .to_rx = cache->rx - cache->rw};
 	memcpy(region->sources, c->sources, sizeof(c->sources));
 	c->region = region;
@@ -667,17 +616,31 @@ static struct jit_region *translate(struct cpu *cpu, uint64_t gpa, bool plain)
 	emit_body(c);
 	cpu->jit.count.insns += c->n;
 	cpu->jit.count.regions++;
+	cpu->jit.count.loops += c->loop.found;
 	cache_enter(cpu, region);
 	listing_map_region(cpu, region);
+	trace_jit_region(cpu->env.trace, cpu->id, region->rip, region->gpa, c->n,
+			 region->code_end - region->code + (region->cold_end - region->cold),
+			 region->plain, region->compared);
 	return region;
+}
+
+static uint64_t host_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000ull + t.tv_nsec;
 }
 
 struct jit_region *region_translate(struct cpu *cpu, uint64_t gpa, bool plain)
 {
+	uint64_t start = host_ns();
 	struct jit_region *region;
 
 	cpu->jit.translating = true;
 	region = translate(cpu, gpa, plain);
 	cpu->jit.translating = false;
+	cpu->jit.count.translating_ns += host_ns() - start;
 	return region;
 }

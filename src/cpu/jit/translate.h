@@ -24,6 +24,12 @@ void emit_segment(struct jit_ctx *c, unsigned i, unsigned size);
 /* Checks the address in SCRATCH0. Afterwards the distance to the host's is in SCRATCH1, and with `keep`
  * the address still in SCRATCH0. `stack`: it is looked for where the stack's page was last. */
 void emit_check(struct jit_ctx *c, unsigned i, const struct access_plan *a, bool keep, bool stack);
+/*
+ * Looks for the address in SCRATCH0 in the TLB, or where the stack's page was last, and has its place in
+ * the page there; jumps away where it is not found, or not all of `size` bytes are in the page. Else
+ * SCRATCH1 is the distance to the host's.
+ */
+uint8_t *emit_find(struct jit_ctx *c, unsigned size, bool write, bool stack);
 /* The distance from the page at `reg` to the host's to SCRATCH1; jumps away where it is not in the TLB. */
 uint8_t *emit_find_page(struct jit_ctx *c, unsigned reg, bool write);
 /*
@@ -58,11 +64,28 @@ void emit_sti(struct jit_ctx *c, unsigned i);
 void emit_pushf(struct jit_ctx *c, unsigned i);
 void emit_ac(struct jit_ctx *c, unsigned i);
 
+/* loop.c */
+
+/* The second translation. */
+void emit_loop(struct jit_ctx *c);
+/* The operand of an access in a windowed group. */
+struct host_mem emit_windowed(struct jit_ctx *c, const struct access_plan *a, struct host_mem m);
+
 /* translate.c */
+
+/* The region's first n instructions. */
+void emit_insns(struct jit_ctx *c, unsigned n);
+/* Before the code of instruction i. */
+void begin_insn(struct jit_ctx *c, unsigned i);
 
 /* The host address of the code page's byte. */
 const uint8_t *host_code(const struct jit_ctx *c, unsigned offset);
 /* What pushes and pops do to the stack pointer. */
 void move_rsp(struct jit_ctx *c, int by);
+/* T0 runs the instruction, or what is left of it. */
+void emit_call_step(struct jit_ctx *c, unsigned i);
+
+/* strings.c: MOVS, STOS, CMPS and SCAS that are repeated. */
+void emit_rep(struct jit_ctx *c, unsigned i);
 
 #endif

@@ -17,6 +17,8 @@
 /* More requests of a kind than this are taken as one that concerns everything. */
 #define REQUESTS_MAX 256
 
+#define JUMP_PAGES 4096
+
 struct code_cache {
 	uint8_t *arena;
 	size_t used;
@@ -27,6 +29,8 @@ struct code_cache {
 		uint64_t gpa;
 		bool global; /* nothing where empty */
 	} itlb[ITLB_SIZE];
+	/* A bit for each hash of a linear page that cpu->jumps has known an entry of since all were forgotten. */
+	uint64_t jump_pages[JUMP_PAGES / 64];
 	/* What other threads ask of the vCPU; taken between blocks. */
 	GMutex requests_lock;
 	GArray *written; /* struct written_range */
@@ -62,6 +66,7 @@ struct code_cache *code_new(void)
 	code->arena = mmap(NULL, ARENA_SIZE, PROT_READ | PROT_WRITE,
 			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	g_assert(code->arena != MAP_FAILED);
+	madvise(code->arena, ARENA_SIZE, MADV_HUGEPAGE);
 	code->crossing = g_malloc0(sizeof(struct block) + 2 * sizeof(struct insn));
 	memset(code->itlb, 0xff, sizeof(code->itlb));
 	g_mutex_init(&code->requests_lock);
@@ -94,6 +99,27 @@ void code_forget_jumps(struct cpu *cpu)
 {
 	forget_jumps(cpu, false);
 	forget_jumps(cpu, true);
+	if (cpu->code)
+		memset(cpu->code->jump_pages, 0, sizeof(cpu->code->jump_pages));
+}
+
+static unsigned hash_jump_page(uint64_t address)
+{
+	return (address >> 12 ^ address >> 24) % JUMP_PAGES;
+}
+
+static void note_jump_page(struct cpu *cpu, uint64_t address)
+{
+	unsigned hash = hash_jump_page(address);
+
+	cpu->code->jump_pages[hash / 64] |= 1ull << hash % 64;
+}
+
+static bool has_jumps(const struct cpu *cpu, uint64_t address)
+{
+	unsigned hash = hash_jump_page(address);
+
+	return cpu->code->jump_pages[hash / 64] >> hash % 64 & 1;
 }
 
 void code_forget_addresses(struct cpu *cpu)
@@ -105,7 +131,9 @@ void code_forget_addresses(struct cpu *cpu)
 
 void code_forget_page(struct cpu *cpu, uint64_t address)
 {
-	code_forget_jumps(cpu);
+	/* A kernel that patches its text does so by a page that it never runs. */
+	if (has_jumps(cpu, address))
+		code_forget_jumps(cpu);
 	cpu->code->itlb[address / 4096 % ITLB_SIZE].page = ~0ull;
 	jit_forget_page(cpu, address);
 }
@@ -288,7 +316,7 @@ static struct block *build(struct cpu *cpu, uint64_t gpa)
 	block->mode_key = cpu->mode_key;
 	block->n = 0;
 	block->heat = 0;
-	block->translated = block->compared = false;
+	block->translated = block->compared = block->dead = false;
 	do {
 		struct insn *insn = &block->insn[block->n];
 
@@ -442,6 +470,7 @@ struct block *code_find_slow(struct cpu *cpu)
 	}
 	if (G_UNLIKELY(block_bytes(block) - 1 > cpu->cs_limit - rip))
 		return first_alone(cpu, block);
+	note_jump_page(cpu, address);
 	*jump_slot(cpu, rip) = (struct jump_entry){rip, jump_stamp(cpu, global), global, block, NULL};
 	return block;
 }
@@ -473,15 +502,16 @@ static void invalidate(struct cpu *cpu, uint64_t gpa, uint64_t len)
 		}
 		*link = block->page_next;
 		unlink_by_gpa(cpu->code, block);
+		block->dead = true;
 		for (unsigned i = 0; i <= block->n; i++)
 			block->insn[i].exec = look_again;
 		lost = true;
 	}
-	if (lost)
-		code_forget_jumps(cpu);
 	/* All of the page's marks go, on every vCPU; ours do not come back. */
-	if (lost && smc_note(&cpu->code->smc, gpa))
+	if (lost && smc_note(&cpu->code->smc, gpa)) {
+		trace_cpu_code_compared(cpu->env.trace, cpu->id, gpa & ~4095ull);
 		mem_written(cpu->env.mem, gpa & ~4095ull, 4096);
+	}
 }
 
 static void on_written(void *opaque, uint64_t gpa, uint64_t len)

@@ -21,6 +21,7 @@ struct block {
 	uint16_t n; /* instructions, without the last one that leaves the block */
 	bool compared; /* one instruction of a page that is rewritten often (smc.h); not kept */
 	bool translated; /* for one linear address at least */
+	bool dead;	 /* its code was written; what was found before may still lead here */
 	int heat;	 /* runs, until it is */
 	struct block *hash_next, *page_next;
 	struct insn insn[];
@@ -45,7 +46,7 @@ static inline struct block *code_find(struct cpu *cpu)
 	uint64_t rip = cpu->state.rip;
 	const struct jump_entry *e = jump_slot(cpu, rip);
 
-	if (G_UNLIKELY(e->rip != rip || e->stamp != jump_stamp(cpu, e->global)))
+	if (G_UNLIKELY(e->rip != rip || e->stamp != jump_stamp(cpu, e->global) || e->block->dead))
 		return code_find_slow(cpu);
 	/* The page offset is the same in linear and physical addresses. */
 	cpu->pc_base = rip - e->block->gpa % 4096;

@@ -83,8 +83,9 @@ enum {
 	MODE_ALL = (1 << 13) - 1,
 };
 
-/* What siglongjmp(*cpu->jump) says: deliver cpu->fault, or run the instruction again, alone. */
-enum { JUMP_FAULT = 1, JUMP_ALONE };
+/* What siglongjmp(*cpu->jump) says: deliver cpu->fault; run the instruction again, alone; it is not to
+ * be run twice (cpu/jit/lockstep.h); run() is to return ENGINE_EXIT_ERROR. */
+enum { JUMP_FAULT = 1, JUMP_ALONE, JUMP_EXTERNAL, JUMP_ERROR };
 
 /* Of a debugger outside the guest (debugger.h). */
 struct cpu_debugger {
@@ -119,6 +120,8 @@ struct cpu_jit {
 	uint64_t delta;		/* what to add to it for its host address */
 	uint8_t bounce[3 * 64] __attribute__((aligned(64))); /* of a load on two pages */
 	uint64_t deltas[JIT_N_DELTAS]; /* of groups of accesses, within a region */
+	uint64_t room;	  /* passes of a loop that are left beside the next */
+	uint64_t limit;	  /* what its counter is after the last */
 	uint64_t target, scratch;
 	uint32_t site;		/* what was left or called from; a reference or SITE_* */
 	uint32_t x87_last;	/* reference to the x87 instruction run last, if not in state.fpu yet */
@@ -128,6 +131,7 @@ struct cpu_jit {
 	const void *code;	/* the cache */
 	uint32_t host_mxcsr;
 	uint16_t host_flags;
+	uint8_t chain_left;	/* regions that may be entered until translated code is left; in lockstep */
 	bool vectors_live;	/* the guest's vector registers and MXCSR are in the host's */
 	bool vectors_wanted;	/* and are to be again */
 	bool wide_live, wide_wanted; /* the same of ZMM16 to ZMM31 and the opmasks, besides */
@@ -144,7 +148,8 @@ struct cpu_jit {
 	struct {
 		uint64_t blocks;	/* run on T0 */
 		uint64_t entries;	/* into translated code */
-		uint64_t regions, insns; /* translated */
+		uint64_t regions, insns, loops; /* translated */
+		uint64_t translating_ns; /* time that passed meanwhile */
 		uint64_t flushes;	/* of the cache */
 		uint64_t slow_accesses;	/* instructions left to T0 for what they met in memory */
 		uint64_t failed_groups;	/* checks of several accesses at once that were in vain */
@@ -220,6 +225,7 @@ struct cpu {
 	_Atomic bool machine_check_waits;
 
 	struct code_cache *code;
+	struct lockstep *lockstep; /* NULL: translated code is not compared (cpu/jit/lockstep.h) */
 	struct cpu_jit jit;
 	/* Blocks by rip, good while `stamp` (code.h) is the present one. */
 	struct jump_entry {
@@ -246,7 +252,7 @@ struct cpu {
 	uint32_t debug_pending; /* bits of DR6 that raise #DB before the next instruction */
 	struct cpu_debugger debugger;
 	uint8_t delivering; /* vector of the event in delivery, for double faults */
-	char error[160]; /* last_error */
+	char error[800]; /* last_error */
 };
 
 G_STATIC_ASSERT(offsetof(struct cpu, zero) == INSN_ZERO);
@@ -281,6 +287,11 @@ void cpu_leave_block(struct cpu *cpu, const struct insn *insn, uint64_t rip);
 
 /* #GP(0) unless CPL, IOPL and the I/O permission map let `size` bytes at `port` through. */
 void cpu_check_port(struct cpu *cpu, const struct insn *insn, uint16_t port, unsigned size);
+
+/* After a jump to cpu->jump: as if the faulting instruction and those after it had not been started. */
+void cpu_roll_back(struct cpu *cpu);
+/* Runs one instruction at rip, whatever the mode. Faults as that does. */
+void cpu_run_one(struct cpu *cpu);
 
 uint64_t cpu_rflags(const struct cpu *cpu);
 void cpu_set_rflags(struct cpu *cpu, uint64_t rflags);

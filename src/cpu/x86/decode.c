@@ -252,15 +252,6 @@ static bool wide(const struct decoder *d)
 	return d->mode == INSN_MODE_64 && (d->rex & 8);
 }
 
-static bool has_size(const struct insn_row *row, char c)
-{
-	for (unsigned i = 0; i < INSN_MAX_OPERANDS; i++)
-		if (row->operand[i].kind && row->operand[i].kind != 'f' &&
-		    row->operand[i].size[0] == c && !row->operand[i].size[1])
-			return true;
-	return false;
-}
-
 /* The operand size of v and z operands, and of instructions that name none. */
 static uint8_t size_v(const struct decoder *d, const struct insn_row *row)
 {
@@ -275,29 +266,16 @@ static uint8_t size_v(const struct decoder *d, const struct insn_row *row)
 	return row->flags & IF_D64 ? 8 : 4;
 }
 
-/* The size that selects the routine: v where any operand is of size v, else y, else the first's. */
 static uint8_t size_of_routine(const struct decoder *d, const struct insn_row *row)
 {
-	static const char letters[] = "bwdq";
-	const struct insn_operand *first = &row->operand[0];
-
-	if (has_size(row, 'v') || has_size(row, 'z') || !first->kind)
+	switch (row->routine_size) {
+	case INSN_SIZE_V:
 		return size_v(d, row);
-	if (has_size(row, 'y'))
+	case INSN_SIZE_Y:
 		return wide(d) ? 8 : 4;
-	for (unsigned i = 0; i < 2; i++) {
-		const struct insn_operand *op = &row->operand[i];
-
-		if (op->kind == 'f' && !memcmp(op->size, "al", 3))
-			return 1;
-		if (op->kind == 'f' && !memcmp(op->size, "rax", 3))
-			return size_v(d, row);
+	default:
+		return row->routine_size;
 	}
-	if (strchr("EGMRXYZS", first->kind))
-		for (unsigned i = 0; i < 4; i++)
-			if (first->size[0] == letters[i] && !first->size[1])
-				return 1 << i;
-	return size_v(d, row);
 }
 
 static uint8_t gpr_offset(const struct decoder *d, unsigned n, bool byte)
@@ -374,14 +352,6 @@ static unsigned displacement_scale(const struct insn_row *row, const struct insn
 	return row->flags & IF_PACKED ? row->element : size;
 }
 
-static bool names(const struct insn_row *row, char kind)
-{
-	for (unsigned i = 0; i < INSN_MAX_OPERANDS; i++)
-		if (row->operand[i].kind == kind)
-			return true;
-	return false;
-}
-
 /* False: a vector index without a SIB byte. */
 static bool read_modrm(struct decoder *d, const struct insn_row *row, struct insn *insn)
 {
@@ -389,7 +359,7 @@ static bool read_modrm(struct decoder *d, const struct insn_row *row, struct ins
 	unsigned scale;
 
 	d->pos++; /* peeked at by find_row() */
-	if (d->modrm >= 0xc0 || names(row, 'C') || names(row, 'D'))
+	if (d->modrm >= 0xc0 || insn_has_kind(row, INSN_KIND('C') | INSN_KIND('D')))
 		return true;
 	insn->flags |= INSN_MEM;
 	scale = displacement_scale(row, insn);
@@ -528,15 +498,6 @@ static uint8_t address_size(const struct decoder *d)
 	return (d->mode == INSN_MODE_16) != d->has_67 ? 2 : 4;
 }
 
-/* Whether an operand is in vvvv. */
-static bool uses_vvvv(const struct insn_row *row)
-{
-	for (unsigned i = 0; i < INSN_MAX_OPERANDS; i++)
-		if (row->operand[i].kind == 'K' && row->operand[i].size[0] == 'h')
-			return true;
-	return names(row, 'H') || names(row, 'B');
-}
-
 /* What EVEX's own bits may be with the row (SDM volume 2, 2.7.11). */
 static bool evex_fits(const struct decoder *d, const struct insn_row *row, const struct insn *insn)
 {
@@ -556,17 +517,17 @@ static bool read_operands(struct decoder *d, const struct insn_row *row, struct 
 {
 	bool ok = true, have_imm = false;
 
-	for (unsigned i = 0; i < INSN_MAX_OPERANDS; i++) {
+	for (unsigned i = 0; i < INSN_MAX_OPERANDS && row->operand[i].kind; i++) {
 		const struct insn_operand *op = &row->operand[i];
 
 		read_immediate(d, op, insn, have_imm);
 		have_imm |= op->kind == 'I';
 		ok &= set_register(d, op, insn);
 	}
-	if (d->vvvv && !uses_vvvv(row))
+	if (d->vvvv && !row->uses_vvvv)
 		ok = false;
 	/* V' is a vector index's, too. */
-	if ((d->high & 2) && !names(row, 'H') && !(row->flags & IF_VSIB))
+	if ((d->high & 2) && !insn_has_kind(row, INSN_KIND('H')) && !(row->flags & IF_VSIB))
 		ok = false;
 	if (row->evex && !evex_fits(d, row, insn))
 		ok = false;
@@ -626,19 +587,20 @@ enum insn_status insn_decode(const uint8_t *bytes, size_t n, enum insn_mode mode
 		return INSN_UD;
 	if (insn->base == INSN_PC)
 		insn->disp += insn->next;
-	for (unsigned i = 0; i < INSN_MAX_OPERANDS; i++)
-		if (row->operand[i].kind == 'J')
-			insn->imm += insn->next;
+	if (row->operand[0].kind == 'J')
+		insn->imm += insn->next;
 	insn->exec = row->exec->fn[!!(insn->flags & INSN_MEM)][__builtin_ctz(insn->opsize)];
 	return insn->exec ? INSN_OK : INSN_UD;
 }
+
+/* Operands that may be memory. */
+#define MEMORY_KINDS (INSN_KIND('E') | INSN_KIND('M') | INSN_KIND('W') | INSN_KIND('Q'))
 
 bool insn_mem_written(const struct insn_row *row)
 {
 	if (row->flags & (IF_STORE | IF_X87))
 		return row->flags & IF_STORE;
-	return !(row->flags & IF_NODST) && row->operand[0].kind &&
-	       strchr("EMWQ", row->operand[0].kind);
+	return !(row->flags & IF_NODST) && (INSN_KIND(row->operand[0].kind) & MEMORY_KINDS);
 }
 
 unsigned insn_vector_size(const struct insn *insn)
@@ -653,7 +615,7 @@ unsigned insn_vector_size(const struct insn *insn)
 static bool memory_has_vector_size(const struct insn_row *row)
 {
 	for (unsigned i = 0; i < INSN_MAX_OPERANDS; i++)
-		if (row->operand[i].kind && strchr("MW", row->operand[i].kind))
+		if (INSN_KIND(row->operand[i].kind) & (INSN_KIND('M') | INSN_KIND('W')))
 			return strchr("xhfe", row->operand[i].size[0]);
 	return false;
 }
@@ -666,11 +628,11 @@ static unsigned full_mem_size(const struct insn_row *row, const struct insn *ins
 	for (unsigned i = 0; i < INSN_MAX_OPERANDS; i++) {
 		const struct insn_operand *op = &row->operand[i];
 
-		if (!op->kind || !strchr("EMWQ", op->kind))
+		if (!(INSN_KIND(op->kind) & MEMORY_KINDS))
 			continue;
-		if (!strncmp(op->size, "dq", 3))
+		if (op->size[1] == 'q' && op->size[0] == 'd')
 			return 16;
-		if (!strncmp(op->size, "qq", 3))
+		if (op->size[1] == 'q' && op->size[0] == 'q')
 			return 32;
 		switch (op->size[0]) {
 		case 'b':

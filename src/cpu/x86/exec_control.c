@@ -90,6 +90,7 @@ static void write_cr3(struct cpu *cpu, const struct insn *insn, uint64_t value)
 	if (value >> CPU_PHYS_BITS)
 		gp0(cpu, insn);
 	load_pdptes(cpu, insn, cpu->state.cr0, value, cpu->state.cr4);
+	trace_cpu_cr3(cpu->env.trace, cpu->id, cpu->state.cr3, value);
 	cpu->state.cr3 = value;
 	if (!keep)
 		tlb2_flush_pcid(cpu->tlb2, pcid ? value & 0xfff : 0);

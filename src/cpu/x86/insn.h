@@ -117,9 +117,19 @@ struct insn_row {
 	uint8_t broadcast; /* bytes of an element that is broadcast, or 0 */
 	uint8_t rounding;  /* INSN_ROUNDING_* */
 	struct insn_operand operand[INSN_MAX_OPERANDS];
+	uint32_t kinds;	     /* of all operands: a set of INSN_KIND() */
+	uint8_t routine_size; /* of operands, where it is always the same: 1, 2, 4 or 8; or INSN_SIZE_* */
+	bool uses_vvvv;
 };
 
 enum { INSN_ANY = 0xff };
+enum { INSN_SIZE_V = 0x10, INSN_SIZE_Y };
+/* Operand kinds as a set; no kind is in none. */
+#define INSN_KIND(letter) (1u << ((letter) & 31) & ~1u)
+static inline bool insn_has_kind(const struct insn_row *row, uint32_t set)
+{
+	return row->kinds & set;
+}
 enum { INSN_MASK_NONE, INSN_MASK_MERGE, INSN_MASK_ZERO };
 enum { INSN_ROUNDING_NONE, INSN_ROUNDING_SAE, INSN_ROUNDING_ER };
 enum {

@@ -4,6 +4,7 @@
  * (interrupts, exceptions, single step, halt, requests from outside).
  */
 #include "cpu/jit/jit.h"
+#include "cpu/jit/lockstep.h"
 #include "cpu/x86/code.h"
 #include "cpu/x86/debug.h"
 #include "cpu/x86/debugger.h"
@@ -41,8 +42,7 @@ void cpu_leave_block(struct cpu *cpu, const struct insn *insn, uint64_t rip)
 	cpu->state.rip = rip;
 }
 
-/* Makes it as if the faulting instruction and those after it in its block had not been started. */
-static void roll_back(struct cpu *cpu)
+void cpu_roll_back(struct cpu *cpu)
 {
 	const struct insn *insn = cpu->fault_insn;
 
@@ -93,8 +93,7 @@ static void wait_halted(struct cpu *cpu)
 	g_mutex_unlock(&cpu->halt_lock);
 }
 
-/* One block of one instruction at rip, whatever the mode. */
-static void run_one(struct cpu *cpu)
+void cpu_run_one(struct cpu *cpu)
 {
 	cpu->mode_key |= MODE_STEP;
 	cpu->block = code_find(cpu);
@@ -159,7 +158,7 @@ static void run_shadowed(struct cpu *cpu)
 		return;
 	}
 	cpu->no_step = false;
-	run_one(cpu);
+	cpu_run_one(cpu);
 	if (stepped && !cpu->no_step)
 		debug_pend(cpu, DR6_BS);
 }
@@ -235,7 +234,7 @@ static bool run_debugged(struct cpu *cpu)
 	else if (cpu->mode_key & MODE_STEP)
 		run_stepped(cpu);
 	else if (cpu->debugger.step || cpu->debugger.alone)
-		run_one(cpu);
+		cpu_run_one(cpu);
 	else
 		run_block(cpu);
 	cpu->debugger.alone = false;
@@ -256,7 +255,7 @@ static enum engine_exit run_loop(struct cpu *cpu)
 	cpu->jump = &here;
 	switch (sigsetjmp(here, 0)) {
 	case JUMP_FAULT:
-		roll_back(cpu);
+		cpu_roll_back(cpu);
 		cpu_update_mode(cpu);
 		if (!interrupt_exception(cpu))
 			return ENGINE_EXIT_SHUTDOWN;
@@ -264,10 +263,12 @@ static enum engine_exit run_loop(struct cpu *cpu)
 			return stop_for_debugger(cpu);
 		break;
 	case JUMP_ALONE:
-		roll_back(cpu);
+		cpu_roll_back(cpu);
 		cpu_update_mode(cpu);
 		cpu->debugger.alone = true;
 		break;
+	case JUMP_ERROR:
+		return ENGINE_EXIT_ERROR;
 	}
 	cpu->delivering = DELIVERING_NOTHING;
 	for (;;) {
@@ -318,11 +319,11 @@ static bool try_one(struct cpu *cpu)
 
 	cpu->jump = &here;
 	if (sigsetjmp(here, 0)) {
-		roll_back(cpu);
+		cpu_roll_back(cpu);
 		cpu_update_mode(cpu);
 		return false;
 	}
-	run_one(cpu);
+	cpu_run_one(cpu);
 	return true;
 }
 
@@ -394,6 +395,7 @@ static struct vcpu *cpu_new(struct engine_env *env, unsigned id, bool translates
 	cpu->code = code_new();
 	cpu->tlb2 = g_new0(struct tlb2, 1);
 	cpu->machine_checks = g_array_new(false, false, sizeof(struct engine_machine_check));
+	lockstep_new(cpu);
 	g_mutex_init(&cpu->halt_lock);
 	g_cond_init(&cpu->halt_cond);
 	for (unsigned c = 0; c < TLB_N_CLASSES; c++)
@@ -427,6 +429,7 @@ static void interp_free(struct vcpu *vcpu)
 	code_free(cpu->code);
 	g_free(cpu->tlb2);
 	g_array_unref(cpu->machine_checks);
+	lockstep_free(cpu);
 	jit_free(cpu);
 	mem_unmap_pair(cpu->pair);
 	g_mutex_clear(&cpu->halt_lock);
@@ -447,6 +450,7 @@ static void interp_stats(const struct vcpu *vcpu, struct engine_stats *stats)
 static void interp_report(const struct vcpu *vcpu, GString *out)
 {
 	jit_report((const struct cpu *)vcpu, out);
+	lockstep_report((const struct cpu *)vcpu, out);
 }
 
 static void soft_list(const struct vcpu *vcpu, FILE *to)

@@ -244,6 +244,8 @@ bool interrupt_exception(struct cpu *cpu)
 	    makes_double_fault(cpu->delivering, event.vector))
 		event = (struct event){.vector = EXC_DF, .has_error_code = true};
 	cpu->stats.exceptions++;
+	trace_cpu_exception(cpu->env.trace, cpu->id, event.vector, event.error_code, cpu->state.rip,
+			    cpu->state.cr2);
 	cpu->delivering = event.vector;
 	deliver(cpu, NULL, &event);
 	return true;
@@ -324,8 +326,14 @@ void interrupt_to_v86(struct cpu *cpu, const struct insn *insn, uint8_t vector)
 
 void interrupt_event(struct cpu *cpu, enum lapic_event kind, uint8_t vector)
 {
+	static const char *const names[] = {
+		[LAPIC_EVENT_INTERRUPT] = "interrupt", [LAPIC_EVENT_NMI] = "NMI",
+		[LAPIC_EVENT_SMI] = "SMI",	       [LAPIC_EVENT_INIT] = "INIT",
+		[LAPIC_EVENT_SIPI] = "SIPI",
+	};
 	struct event event = {.vector = vector};
 
+	trace_cpu_interrupt(cpu->env.trace, cpu->id, names[kind], vector, cpu->state.rip);
 	if (kind == LAPIC_EVENT_SMI) {
 		smm_enter(cpu);
 		return;

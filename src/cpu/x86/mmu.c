@@ -5,6 +5,7 @@
 #include "cpu/x86/mmu.h"
 
 #include "cpu/jit/jit.h"
+#include "cpu/jit/lockstep.h"
 #include "cpu/x86/code.h"
 #include "cpu/x86/debug.h"
 #include "cpu/x86/debugger.h"
@@ -102,6 +103,8 @@ static void fill(struct cpu *cpu, uint64_t address, const struct walk *w, uint8_
 	else if (writable)
 		writable = mem_is_dirty(cpu->env.mem, w->gpa);
 	if (writable && !mem_code_lines(cpu->env.mem, w->gpa)) {
+		if (G_UNLIKELY(cpu->lockstep))
+			lockstep_fill(cpu, class, address / 4096 % TLB_SIZE, w->gpa);
 		*tlb_slot(cpu->tlbs[class].write, address) = entry;
 		note_global(cpu->tlbs[class].global[1], address, w->rights);
 	}
@@ -175,6 +178,8 @@ uint8_t *mmu_point(struct cpu *cpu, uint64_t address, unsigned size, bool write)
 		if (cpu->env.n_vcpus > 1 ||
 		    (mem_code_lines(cpu->env.mem, w.gpa) & mem_line_mask(w.gpa, size)))
 			return NULL;
+		if (G_UNLIKELY(cpu->lockstep))
+			lockstep_write(cpu, w.gpa);
 		cpu->jit.code_page[class].page = address & ~4095ull;
 		cpu->jit.code_page[class].delta = (uint64_t)host - (address & ~4095ull);
 		cpu->jit.code_page[class].lines = &cpu->env.mem->code_lines[w.gpa / 4096];
@@ -330,6 +335,8 @@ static void physical_write(struct cpu *cpu, uint64_t gpa, const void *buf, unsig
 		mmio_write(cpu, gpa, buf, size);
 		return;
 	}
+	if (G_UNLIKELY(cpu->lockstep))
+		lockstep_write(cpu, gpa);
 	copy_once(host, buf, size);
 	mem_written(cpu->env.mem, gpa, size);
 }
@@ -384,6 +391,12 @@ static void check_alignment(struct cpu *cpu, const struct insn *insn, uint64_t a
 		cpu_fault_code(cpu, insn, EXC_AC, 0);
 }
 
+static void check_device(struct cpu *cpu, const struct insn *insn, uint64_t gpa)
+{
+	if (G_UNLIKELY(cpu->lockstep) && !mmu_hva(cpu, gpa))
+		lockstep_device(cpu, insn);
+}
+
 static void read_class(struct cpu *cpu, const struct insn *insn, uint64_t address, void *buf,
 		       unsigned size, enum tlb_class class)
 {
@@ -394,6 +407,9 @@ static void read_class(struct cpu *cpu, const struct insn *insn, uint64_t addres
 		gpa2 = translate(cpu, insn, next_page(cpu, address), ACCESS_READ, class);
 	check_alignment(cpu, insn, address, size, class);
 	watch(cpu, insn, address, size, false);
+	check_device(cpu, insn, gpa);
+	if (first < size)
+		check_device(cpu, insn, gpa2);
 	physical_read(cpu, gpa, buf, first);
 	if (first < size)
 		physical_read(cpu, gpa2, (uint8_t *)buf + first, size - first);
@@ -409,6 +425,9 @@ static void write_class(struct cpu *cpu, const struct insn *insn, uint64_t addre
 		gpa2 = translate(cpu, insn, next_page(cpu, address), ACCESS_WRITE, class);
 	check_alignment(cpu, insn, address, size, class);
 	watch(cpu, insn, address, size, true);
+	check_device(cpu, insn, gpa);
+	if (first < size)
+		check_device(cpu, insn, gpa2);
 	physical_write(cpu, gpa, buf, first);
 	if (first < size)
 		physical_write(cpu, gpa2, (const uint8_t *)buf + first, size - first);
@@ -544,6 +563,10 @@ void *mmu_rmw_slow(struct cpu *cpu, const struct insn *insn, uint64_t address, u
 		watch(cpu, insn, address, size, true);
 		watch(cpu, insn, address, size, false);
 		note_access(cpu, address, size, true);
+		if (G_UNLIKELY(cpu->lockstep)) {
+			lockstep_write(cpu, gpa);
+			lockstep_write(cpu, first < size ? gpa2 : gpa);
+		}
 		cpu->rmw_address = gpa;
 		cpu->rmw_second = gpa2;
 		return cpu->rmw_pending = p;
@@ -611,6 +634,11 @@ void mmu_flush_local(struct cpu *cpu)
 	}
 	code_forget_local(cpu);
 	jit_forget_stack(cpu);
+}
+
+void mmu_forget_write(struct cpu *cpu, enum tlb_class class, unsigned slot)
+{
+	cpu->tlbs[class].write[slot].tag = empty_tag(slot * 4096);
 }
 
 void mmu_flush_page(struct cpu *cpu, uint64_t address)

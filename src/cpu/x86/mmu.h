@@ -155,6 +155,8 @@ bool mmu_peek_code(struct cpu *cpu, uint64_t address, uint64_t *gpa, bool *globa
 void mmu_flush(struct cpu *cpu);
 /* All but global pages, as by a load of CR3. */
 void mmu_flush_local(struct cpu *cpu);
+/* One slot of a class's write TLB. */
+void mmu_forget_write(struct cpu *cpu, enum tlb_class class, unsigned slot);
 void mmu_flush_page(struct cpu *cpu, uint64_t address);
 /* Takes a page out of the write TLBs: it holds code now. */
 void mmu_protect_page(struct cpu *cpu, uint64_t gpa);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "cpu/x86/paging.h"
 
+#include "cpu/jit/lockstep.h"
 #include "cpu/x86/mmu.h"
 
 #define PTE_P	 (1ull << 0)
@@ -74,6 +75,8 @@ static bool mark_entry(struct cpu *cpu, const struct paging_mode *mode, void *en
 
 	if ((value & bits) == bits)
 		return true;
+	if (G_UNLIKELY(cpu->lockstep))
+		lockstep_mark(cpu, gpa, bits);
 	if (mode->entry_size == 8
 		    ? !atomic_compare_exchange_strong((_Atomic uint64_t *)entry, &value,
 						      value | bits)

@@ -218,6 +218,8 @@ void cpu_update_mode(struct cpu *cpu)
 	uint64_t cs_base = cpu->seg_base[X86_CS], cs_limit = cpu->cs_limit;
 	uint32_t key = mode_key(cpu);
 
+	if (G_UNLIKELY(key != cpu->mode_key))
+		trace_cpu_mode(cpu->env.trace, cpu->id, cpu->mode_key, key);
 	cpu->mode_key = key;
 	cpu->cs_limit = key & MODE_64 ? ~0ull : cs->limit;
 	if ((key & MODE_USER) && (cpu->state.rflags & RFLAGS_AC) && (cpu->state.cr0 & CR0_AM))

@@ -142,6 +142,53 @@ static void parse_operands(struct insn_row *row)
 	}
 }
 
+static bool has_size(const struct insn_row *row, char c)
+{
+	for (unsigned i = 0; i < INSN_MAX_OPERANDS; i++)
+		if (row->operand[i].kind && row->operand[i].kind != 'f' &&
+		    row->operand[i].size[0] == c && !row->operand[i].size[1])
+			return true;
+	return false;
+}
+
+/* The size that selects the routine: v where any operand is of size v, else y, else the first's. */
+static uint8_t routine_size(const struct insn_row *row)
+{
+	static const char letters[] = "bwdq";
+	const struct insn_operand *first = &row->operand[0];
+
+	if (has_size(row, 'v') || has_size(row, 'z') || !first->kind)
+		return INSN_SIZE_V;
+	if (has_size(row, 'y'))
+		return INSN_SIZE_Y;
+	for (unsigned i = 0; i < 2; i++) {
+		const struct insn_operand *op = &row->operand[i];
+
+		if (op->kind == 'f' && !memcmp(op->size, "al", 3))
+			return 1;
+		if (op->kind == 'f' && !memcmp(op->size, "rax", 3))
+			return INSN_SIZE_V;
+	}
+	if (strchr("EGMRXYZS", first->kind))
+		for (unsigned i = 0; i < 4; i++)
+			if (first->size[0] == letters[i] && !first->size[1])
+				return 1 << i;
+	return INSN_SIZE_V;
+}
+
+static void sum_up_operands(struct insn_row *row)
+{
+	for (unsigned i = 0; i < INSN_MAX_OPERANDS; i++) {
+		const struct insn_operand *op = &row->operand[i];
+
+		row->kinds |= INSN_KIND(op->kind);
+		row->uses_vvvv |= op->kind == 'H' || op->kind == 'B' ||
+				  (op->kind == 'K' && op->size[0] == 'h');
+		g_assert(op->kind != 'J' || i == 0);
+	}
+	row->routine_size = routine_size(row);
+}
+
 static void parse_row(struct insn_row *row)
 {
 	g_auto(GStrv) words = g_strsplit(row->encoding, " ", -1);
@@ -160,6 +207,7 @@ static void parse_row(struct insn_row *row)
 	}
 	g_assert(have_opcode);
 	parse_operands(row);
+	sum_up_operands(row);
 }
 
 typedef GArray *index_lists[INSN_N_ENCODINGS][4][256];

@@ -116,6 +116,7 @@ static void io_done(struct block_request *io, int error)
 	GMutex *lock = &blk->virtio.pci.device.lock;
 	uint64_t written = 0;
 
+	trace_blk_done(blk->virtio.pci.device.env->trace, TRACE_NO_VCPU, io->op, io->offset, error);
 	if (io->op == BLOCK_READ) {
 		/* Also of a read that failed half-way. */
 		iov_written(guest_mem(blk), io->iov, io->n_iov);
@@ -150,6 +151,8 @@ static void submit(struct blk_request *request, enum block_op op, uint64_t secto
 		.done = io_done,
 		.opaque = request,
 	};
+	trace_blk_request(request->blk->virtio.pci.device.env->trace, TRACE_NO_VCPU, op,
+			  request->io.offset, len);
 	virtio_begin(&request->blk->virtio);
 	block_submit(request->blk->block, &request->io);
 }

@@ -61,9 +61,11 @@ static bool has_error_code(unsigned vector)
 	return vector == EXC_DF || (vector >= EXC_TS && vector <= EXC_PF) || vector == EXC_AC;
 }
 
-/* In the handler, rsp at what it has pushed. */
+/* In the handler, rsp at what it has pushed. NULL: a program that has lost its way came to the port. */
 static uint64_t *handler_stack(struct guest *guest, uint64_t rsp)
 {
+	if (rsp < SYSTEM_LINEAR || rsp > SYSTEM_LINEAR + STACK_TOP - 6 * sizeof(uint64_t))
+		return NULL;
 	return (uint64_t *)(guest->env.mem->base + SYSTEM + (rsp - SYSTEM_LINEAR));
 }
 
@@ -73,6 +75,8 @@ static void stop_port_write(void *opaque, uint64_t offset, uint64_t value, unsig
 	struct guest_frame *frame = &guest->frame;
 	uint64_t *stack = handler_stack(guest, guest->cpu->gpr[X86_RSP]);
 
+	if (!stack)
+		return;
 	frame->vector = *stack++;
 	frame->error_code = has_error_code(frame->vector) ? *stack++ : 0;
 	memcpy(&frame->rip, stack, 5 * sizeof(*stack));

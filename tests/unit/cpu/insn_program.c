@@ -265,6 +265,108 @@ static void put_loop(struct maker *m)
 	m->reserved &= ~(1 << reg);
 }
 
+static unsigned free_register(struct maker *m)
+{
+	unsigned reg;
+
+	do
+		reg = below(16);
+	while ((m->reserved | 1 << X86_RSP) >> reg & 1);
+	return reg;
+}
+
+/* An access to [base + index << scale + disp] by a common instruction; index 4: none. */
+static void put_access(struct maker *m, unsigned base, unsigned index)
+{
+	static const struct {
+		uint8_t prefix, bytes[2];
+		bool writes_reg, digit;
+	} ops[] = {
+		{0, {0x8b}, .writes_reg = true},       {0, {0x03}, .writes_reg = true},
+		{0, {0x33}, .writes_reg = true},       {0, {0x0f, 0xb6}, .writes_reg = true},
+		{0, {0x89}},			       {0, {0x88}},
+		{0, {0x01}},			       {0, {0x3b}},
+		{0, {0x83}, .digit = true},	       {0, {0x0f, 0x10}},
+		{0, {0x0f, 0x11}},		       {0x66, {0x0f, 0xfe}},
+		{0xf3, {0x0f, 0x6f}},
+	};
+	unsigned op = below(G_N_ELEMENTS(ops)), start = m->p->len;
+	unsigned reg = ops[op].digit	    ? 0
+		       : ops[op].writes_reg ? free_register(m)
+					    : below(16);
+
+	if (ops[op].prefix)
+		PUT(m, ops[op].prefix);
+	PUT(m, 0x40 | one_in(2) << 3 | (reg >> 3) << 2 | (index >> 3) << 1 | base >> 3);
+	put(m, ops[op].bytes, ops[op].bytes[0] == 0x0f ? 2 : 1);
+	PUT(m, 0x84 | (reg & 7) << 3, (index == 4 ? 0 : below(4)) << 6 | (index & 7) << 3 | (base & 7));
+	put32(m, (int)below(one_in(4) ? 800 : 48) - 24);
+	if (ops[op].digit)
+		PUT(m, below(256));
+	note(m, start, "access");
+}
+
+/* ADD or SUB of what a register moves by; or INC, DEC, LEA. */
+static void put_move(struct maker *m, unsigned reg, int by)
+{
+	unsigned start = m->p->len, rex = 0x48 | reg >> 3;
+
+	if (one_in(2) && ABS(by) == 1) {
+		PUT(m, rex, 0xff, (by > 0 ? 0xc0 : 0xc8) | (reg & 7));
+	} else if (one_in(3)) {
+		PUT(m, rex | reg >> 3 << 2, 0x8d, 0x80 | (reg & 7) << 3 | (reg & 7));
+		if ((reg & 7) == 4)
+			PUT(m, 0x24);
+		put32(m, by);
+	} else {
+		bool add = one_in(2);
+
+		PUT(m, rex, 0x81, (add ? 0xc0 : 0xe8) | (reg & 7));
+		put32(m, add ? by : -by);
+	}
+	note(m, start, "move");
+}
+
+/* A loop that goes through memory step by step. */
+static void put_walk(struct maker *m)
+{
+	static const int strides[] = {1, 2, 4, 8, 16, 24, 32, 64, 100, 256, 512, 700, 0,
+				      -1, -4, -8, -16, -48, -256};
+	int stride = strides[below(G_N_ELEMENTS(strides))], start = m->p->len, at;
+	int index_stride = one_in(3) ? strides[below(6)] : 0;
+	unsigned passes = 1 + below(one_in(4) ? 40 : 8), head, pointer, index, count;
+	uint16_t before = m->reserved;
+
+	if (__builtin_popcount(m->reserved) > 6)
+		return;
+	m->reserved |= 1 << (pointer = free_register(m));
+	m->reserved |= 1 << (index = free_register(m));
+	m->reserved |= 1 << (count = free_register(m));
+	put_load(m, pointer, random_place());
+	put_load(m, index, below(one_in(3) ? 2 : 100));
+	put_load(m, count, passes);
+	note(m, start, "walk");
+	head = m->p->len;
+	for (unsigned n = 1 + below(6); n; n--) {
+		if (one_in(4))
+			put_parts(m, 1);
+		else
+			put_access(m, pointer, one_in(2) ? 4 : index);
+		if (one_in(8))
+			put_move(m, pointer, stride);
+	}
+	if (!one_in(8))
+		put_move(m, pointer, stride);
+	if (index_stride)
+		put_move(m, index, index_stride);
+	start = m->p->len;
+	PUT(m, 0x48 | count >> 3, 0x83, 0xe8 | (count & 7), 1, 0x0f, one_in(2) ? 0x85 : 0x8f);
+	at = put32(m, 0);
+	patch32(m, at, head - (at + 4));
+	note(m, start, "walk on");
+	m->reserved = before;
+}
+
 /* A call, whose target follows the program's end. */
 static void put_call(struct maker *m)
 {
@@ -327,13 +429,14 @@ static void put_patcher(struct maker *m)
 	if (!one_in(3))
 		put_parts(m, 1 + below(2));
 	start = m->p->len;
-	patch32(m, at, put_load(m, reg, below(1000)) - end);
+	m->p->patched[m->p->n_patched] = put_load(m, reg, below(1000));
+	patch32(m, at, m->p->patched[m->p->n_patched++] - end);
 	note(m, start, "patched");
 }
 
 static void put_parts(struct maker *m, unsigned n)
 {
-	static void (*const structures[])(struct maker * m) = {put_if,	 put_if,       put_loop,
+	static void (*const structures[])(struct maker * m) = {put_if,	 put_if,       put_loop, put_walk, put_walk,
 							       put_call, put_indirect, put_patcher};
 
 	m->depth++;
@@ -361,7 +464,7 @@ void insn_program_make(struct insn_program *p, unsigned n)
 	struct maker m = {.p = p};
 	unsigned start;
 
-	p->len = p->n_parts = 0;
+	p->len = p->n_parts = p->n_patched = 0;
 	p->offset = one_in(4) ? 4096 - below(400) : below(2000);
 	choose_registers(p);
 	put_parts(&m, n);

@@ -31,6 +31,9 @@ struct insn_program {
 	uint8_t bytes[PROGRAM_MAX_BYTES];
 	uint64_t fs, gs;
 	struct host_registers registers;
+	/* Where it stores immediates of 4 bytes into itself. */
+	unsigned n_patched;
+	unsigned patched[PROGRAM_MAX_PARTS];
 	/* What it was put together from. */
 	unsigned n_parts;
 	struct program_part {

@@ -140,7 +140,7 @@ static void test_calls(void)
 			check_calls(cache, region->code - cache->rx, region->code_end - cache->rx),
 			==, 0);
 	}
-	g_assert_cmpuint(check_calls(cache, JIT_CODE_SIZE / 2, cache->cold_used), ==, 0);
+	g_assert_cmpuint(check_calls(cache, cache->size / 2, cache->cold_used), ==, 0);
 }
 
 int main(int argc, char **argv)

@@ -22,6 +22,14 @@ static const struct jit_case {
 } cases[] = {
 	/* cmp eax, ebx; mov eax, 5; mov ecx, [rdx]; sete dl; cmp cl, cl */
 	{"registers of a recipe written before it is needed", {{"39d8b8050000008b0a0f94c238c9"}}},
+	/* xor ecx, ecx; stc; mov rdi, rdx; repne scasb; setb bl */
+	{"flags that a scan of nothing leaves", {{"31c9f94889d7f2ae0f92c3"}}},
+	/* mov ecx, 0x3000; lea rdi, [rdx + 0xff0]; repne scasb; sete bl; setb cl */
+	{"a scan over the end of a page", {{"b900300000488dbaf00f0000f2ae0f94c30f92c1"}}},
+	/* mov ecx, 0x800; lea rdi, [rdx + 0xffc]; lea rsi, [rdi - 8]; mov [rdi], rsi; repe cmpsd; sete bl */
+	{"a comparison that ends early", {{"b900080000488dbafc0f0000488d77f8488937f3a70f94c3"}}},
+	/* mov ecx, 0x800; lea rdi, [rdx + 0xff8]; mov rsi, rdi; cmp cl, ah; repe cmpsb; sete bl; setb ah */
+	{"a comparison of equals over two pages", {{"b900080000488dbaf80f00004889fe38e1f3a60f94c30f92c4"}}},
 	/* lea rax, [L]; push rax; push rcx; pop rcx; sub al, 0xb3; ret; L: setb bl */
 	{"flags over an indirect branch of a group",
 	 {{"488d0506000000505159"
@@ -34,6 +42,8 @@ static const struct jit_case {
 	{"return to what is not canonical", {{"48b8000000000000008050c3"}}},
 	/* mov rax, 1 << 63; jmp rax */
 	{"jump to what is not canonical", {{"48b80000000000000080ffe0"}}},
+	/* mov rax, 1 << 63; call rax */
+	{"call of what is not canonical", {{"48b80000000000000080ffd0"}}},
 	/* push -1 & ~TF & ~IOPL...; popf; xor eax, eax; pushf; pop rcx */
 	{"PUSHF after POPF", {{"68d70800009d31c09c59"}}},
 	/* lea rax, [L]; jmp rax; L: xor eax, eax: then as another page, with setb bl */
@@ -41,6 +51,11 @@ static const struct jit_case {
 	 {{"909090488d0502000000ffe031c0"}, {"38c0f9488d0502000000ffe00f92c3", 1}}},
 	{"another code at a target of compared code that sets flags",
 	 {{"31c031c90fb6c0", 2, true}, {"0f92c30fb6c090", 2}, {"31c031c90fb6c0", 2}}},
+	/* mov ecx, 100; L: add rdx, 16; mov [rdx + rcx], cl; sub rdx, 16; dec rcx; jnz L */
+	{"a loop that moves a base to and fro", {{"b9640000004883c210880c0a4883ea1048ffc975f0"}}},
+	/* mov edi, 200; mov ecx, 8; L: add rcx, 8; mov [rdx + rcx], al; sub rcx, 8; inc rdx; dec rdi; jnz L */
+	{"a loop that moves an index to and fro",
+	 {{"bfc8000000b9080000004883c10888040a4883e90848ffc248ffcf75ed"}}},
 	{"compared code that is compared no longer", {{"31c0", 3, true}, {"31c9", 3, false, 300}}},
 };
 
@@ -113,9 +128,49 @@ static void test_no_room(void)
 		guest.cpu->state.rip = HOST_CODE;
 		guest_run_blocks(&guest, 0, 0, 0, outcome);
 		g_assert_cmpint(outcome->vector, ==, -1);
-		guest.cpu->jit.cache->meta_used = JIT_META_SIZE - 64;
+		guest.cpu->jit.cache->meta_used = guest.cpu->jit.cache->size - 64;
 	}
 	g_assert_cmphex(outcome->state.gpr[X86_RAX], !=, 1); /* CPUID has run */
+}
+
+/* A region leads to one whose translation finds the cache full: when that is there, the exit is not, and
+ * what lies in its place is something else. */
+static void flush_behind_exit(struct guest *guest, unsigned n)
+{
+	enum { TARGET = 0x40, LENGTH = 60 };
+	g_autofree struct guest_outcome *outcome = g_new0(struct guest_outcome, 1);
+	struct jit_cache *cache = guest->cpu->jit.cache;
+	uint64_t flushes = guest->cpu->jit.count.flushes;
+	uint8_t code[TARGET + LENGTH + GUEST_END_SIZE];
+	struct host_registers r;
+
+	memset(code, 0x90, sizeof(code));
+	memcpy(code + n, ((const uint8_t[]){0x31, 0xc0, 0x74, TARGET - (n + 4)}), 4); /* xor eax, eax; jz */
+	memcpy(code + n + 4, GUEST_END, GUEST_END_SIZE);
+	memcpy(code + TARGET + LENGTH, GUEST_END, GUEST_END_SIZE);
+	guest_set_code(guest, 0, code, sizeof(code));
+	sample_registers(&r);
+	guest_set_registers(guest, &r);
+	guest_set_mode(guest, INSN_MODE_64);
+	guest->cpu->state.rip = HOST_CODE;
+	jit_flush(guest->cpu);
+	cache->used = cache->size / 2 - JIT_CODE_WORST; /* room for one */
+	guest_run_blocks(guest, 0, 0, 0, outcome);
+	g_assert_cmpint(outcome->vector, ==, -1);
+	g_assert_cmpuint(guest->cpu->jit.count.flushes, ==, flushes + 2);
+}
+
+static void test_flush_behind_exit(void)
+{
+	struct guest guest = {0};
+
+	guest_init(&guest, &engine_soft);
+	jit_set_threshold(guest.cpu, 1);
+	if (!guest.cpu->jit.cache)
+		return;
+	sample_seed(1, 1, 2);
+	for (unsigned n = 0; n < 16; n++)
+		flush_behind_exit(&guest, n);
 }
 
 int main(int argc, char **argv)
@@ -132,6 +187,7 @@ int main(int argc, char **argv)
 		g_test_add_data_func(path, &cases[i], test_case);
 	}
 	g_test_add_func("/jit/no room for records", test_no_room);
+	g_test_add_func("/jit/flush-behind-exit", test_flush_behind_exit);
 	status = g_test_run();
 	engine_pair_free(pair);
 	return status;

@@ -38,6 +38,35 @@ static void test_small(void)
 	mem_free(mem);
 }
 
+/* Over what was there, from and to the middle of pages, with whole pages of zeros among the data. */
+static void test_fill(void)
+{
+	struct mem *mem = mem_new(MEM_HOLE_START + MEM_MIN_SIZE, NULL);
+	const uint64_t places[] = {0x1000, 0x1ff0, 0x5123, MEM_HOLE_START - 0xa000, MEM_HOLE_END + 5};
+	uint8_t in[0x9000], out[sizeof(in)], old[0x10000];
+
+	memset(in, 0x5a, sizeof(in));
+	memset(in + 0x1800, 0, 0x4000);
+	memset(old, 0xff, sizeof(old));
+	for (unsigned i = 0; i < G_N_ELEMENTS(places); i++) {
+		g_assert_true(mem_write(mem, places[i], old, sizeof(in) + 4));
+		mem_fill(mem, places[i], in, sizeof(in));
+		g_assert_true(mem_read(mem, places[i], out, sizeof(out)));
+		g_assert_cmpmem(in, sizeof(in), out, sizeof(out));
+		g_assert_true(mem_is_dirty(mem, places[i] + 0x3000));
+		g_assert_true(mem_read(mem, places[i] + sizeof(in), out, 1));
+		g_assert_cmphex(out[0], ==, 0xff);
+		mem_fill(mem, places[i] + 7, NULL, sizeof(in) - 10);
+		g_assert_true(mem_read(mem, places[i], out, sizeof(out)));
+		g_assert_cmpmem(out, 7, in, 7);
+		g_assert_cmpmem(out + sizeof(in) - 3, 3, in, 3);
+		for (unsigned k = 7; k < sizeof(in) - 3; k++)
+			g_assert_cmphex(out[k], ==, 0);
+	}
+	mem_fill(mem, 0, NULL, 0);
+	mem_free(mem);
+}
+
 static void test_hole(void)
 {
 	struct mem *mem = mem_new(MEM_HOLE_START + MEM_MIN_SIZE, NULL);
@@ -194,6 +223,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/mem/sizes", test_sizes);
 	g_test_add_func("/mem/small", test_small);
 	g_test_add_func("/mem/hole", test_hole);
+	g_test_add_func("/mem/fill", test_fill);
 	g_test_add_func("/mem/dirty", test_dirty);
 	g_test_add_func("/mem/code", test_code);
 	g_test_add_func("/mem/pair", test_pair);
