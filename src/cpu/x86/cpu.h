@@ -250,6 +250,7 @@ struct cpu {
 		uint32_t error_code;
 	} fault;
 	uint32_t debug_pending; /* bits of DR6 that raise #DB before the next instruction */
+	bool at_breakpoint;	/* the fault is the #DB of a breakpoint on the instruction */
 	struct cpu_debugger debugger;
 	uint8_t delivering; /* vector of the event in delivery, for double faults */
 	char error[800]; /* last_error */

@@ -227,10 +227,11 @@ bool interrupt_exception(struct cpu *cpu)
 		.vector = cpu->fault.vector,
 		.has_error_code = cpu->fault.has_error_code,
 		.error_code = cpu->fault.error_code,
-		/* Faults do, but not the #DB of an instruction breakpoint (SDM volume 3, 18.3.1.1),
-		 * which comes before there is an instruction. */
-		.sets_rf = cpu->fault.vector != EXC_DB || cpu->fault_insn,
+		/* Faults do, but not the #DB of an instruction breakpoint (SDM volume 3, 18.3.1.1). */
+		.sets_rf = !cpu->at_breakpoint,
 	};
+
+	cpu->at_breakpoint = false;
 
 	if (cpu->delivering == EXC_DF) {
 		g_snprintf(cpu->error, sizeof(cpu->error),
