@@ -67,6 +67,20 @@ struct engine_debug {
 	unsigned n_points;
 };
 
+/*
+ * An error that the hardware has found, as its bank of MSRs tells it (SDM volume 3, 16.3): where the processor
+ * has no such banks (machine-check architecture), only whether it is uncorrected counts.
+ */
+struct engine_machine_check {
+	unsigned bank;
+	uint64_t status, addr, misc; /* IA32_MCi_STATUS, _ADDR, _MISC */
+	uint64_t mcg_status;	     /* RIPV and EIPV of IA32_MCG_STATUS */
+};
+
+#define ENGINE_MC_VALID	      (1ull << 63)
+#define ENGINE_MC_OVERFLOW    (1ull << 62)
+#define ENGINE_MC_UNCORRECTED (1ull << 61)
+
 struct engine_stop {
 	bool is_point; /* a point, and not the end of a step */
 	struct engine_point point;
@@ -117,6 +131,14 @@ struct engine {
 	void (*kick)(struct vcpu *vcpu);
 	void (*get_state)(struct vcpu *vcpu, struct x86_state *state);
 	void (*set_state)(struct vcpu *vcpu, const struct x86_state *state);
+	/*
+	 * Tells the vCPU of an error. A corrected one is logged. An uncorrected one is logged and raises #MC; where
+	 * CR4.MCE is clear or another one is being handled it shuts the processor down, and where the bank's
+	 * control register is not all ones it is ignored. Any thread; seen at the next instruction or so, also by
+	 * a halted vCPU. False, and nothing happens: there is no such bank, or the error is none, or the host's
+	 * KVM has no machine checks.
+	 */
+	bool (*machine_check)(struct vcpu *vcpu, const struct engine_machine_check *error);
 	/* Readable while running; each counter is exact once run() has returned. */
 	void (*stats)(const struct vcpu *vcpu, struct engine_stats *stats);
 	/* What stats() has no number for, as lines for a human. After run(); NULL: nothing. */

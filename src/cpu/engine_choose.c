@@ -84,18 +84,8 @@ static void set_start(struct trial *trial, uint32_t loops)
 	struct x86_state s;
 
 	x86_state_reset(&s, true);
-	s.cr0 = CR0_PE | CR0_PG | CR0_ET | CR0_NE;
-	s.cr4 = CR4_PAE;
-	s.cr3 = PML4;
-	s.efer = EFER_LME | EFER_LMA;
-	s.rip = CODE;
+	x86_state_enter_long(&s, PML4, CODE);
 	s.gpr[X86_RCX] = loops;
-	for (unsigned i = 0; i < X86_N_SEGS; i++)
-		s.seg[i] = (struct x86_segment){
-			.limit = ~0u,
-			.attr = SEG_P | SEG_S | SEG_TYPE_RW | SEG_TYPE_ACC | SEG_G,
-		};
-	s.seg[X86_CS].attr |= SEG_TYPE_CODE | SEG_L;
 	trial->engine->set_state(trial->vcpu, &s);
 }
 

@@ -64,6 +64,7 @@ struct mem *mem_new(uint64_t size, GError **error)
 		return NULL;
 	}
 	mem = g_new0(struct mem, 1);
+	atomic_store(&mem->a20_mask, ~0ull);
 	mem->low_size = MIN(size, MEM_HOLE_START);
 	mem->high_size = size - mem->low_size;
 	mem->span = mem->high_size ? MEM_HOLE_END + mem->high_size : mem->low_size;
@@ -279,6 +280,12 @@ void mem_fetch_dirty(struct mem *mem, uint64_t first_page, uint64_t *out, uint64
 		listener_at(mem, i)->cleaned(listener_at(mem, i)->opaque);
 }
 
+static void remapped(struct mem *mem)
+{
+	for (unsigned i = 0; i < mem->listeners->len; i++)
+		listener_at(mem, i)->remapped(listener_at(mem, i)->opaque);
+}
+
 void mem_set_smram(struct mem *mem, enum mem_smram which, uint64_t gpa, uint64_t len)
 {
 	struct mem_smram_range *range = &mem->smram[which];
@@ -292,8 +299,15 @@ void mem_set_smram(struct mem *mem, enum mem_smram which, uint64_t gpa, uint64_t
 	for (unsigned i = 0; i < MEM_N_SMRAM; i++)
 		any |= atomic_load(&mem->smram[i].len) != 0;
 	atomic_store(&mem->has_smram, any);
-	for (unsigned i = 0; i < mem->listeners->len; i++)
-		listener_at(mem, i)->remapped(listener_at(mem, i)->opaque);
+	remapped(mem);
+}
+
+void mem_set_a20(struct mem *mem, bool enabled)
+{
+	uint64_t mask = enabled ? ~0ull : ~(1ull << 20);
+
+	if (atomic_exchange(&mem->a20_mask, mask) != mask)
+		remapped(mem);
 }
 
 void mem_add_listener(struct mem *mem, const struct mem_listener *listener)

@@ -58,6 +58,7 @@ struct mem {
 	_Atomic uint64_t *code_lines; /* a word a page of `span` */
 	_Atomic unsigned protecting;  /* mem_add_code_lines() in progress */
 	_Atomic bool has_smram;	      /* some is closed */
+	_Atomic uint64_t a20_mask;    /* of processors' addresses */
 	struct mem_smram_range {
 		_Atomic uint64_t gpa, len; /* len 0: nothing is closed */
 	} smram[MEM_N_SMRAM];
@@ -100,6 +101,12 @@ static inline bool mem_is_ram(const struct mem *mem, uint64_t gpa)
  * the register's function: no lock is taken, none is waited for. KVM does not heed it.
  */
 void mem_set_smram(struct mem *mem, enum mem_smram which, uint64_t gpa, uint64_t len);
+
+/*
+ * A20M#: while it is not enabled, addresses of processors have bit 20 clear, as an 8086's do at 1 MiB; those of
+ * devices do not. As mem_set_smram() in all else.
+ */
+void mem_set_a20(struct mem *mem, bool enabled);
 
 /* Copy; false, with nothing copied, if any byte of the range is not RAM. */
 bool mem_read(const struct mem *mem, uint64_t gpa, void *buf, uint64_t len);

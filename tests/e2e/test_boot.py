@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 import subprocess
+import time
 
 import pytest
 
@@ -37,6 +38,11 @@ def cpu_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def bad_news(log):
+    """The lines of the kernel's log that are."""
+    return [line for line in log.splitlines() if BAD_NEWS.search(line)]
+
+
 def last_line(text):
     """Of a command's output, which the terminal's echo comes before."""
     return text.strip().splitlines()[-1]
@@ -54,7 +60,7 @@ def test_shell(viv, kernel):
         assert int(re.search(r"MemTotal:\s+(\d+) kB", guest.run("cat /proc/meminfo"))[1]) > 900_000
         log = guest.run("dmesg")
         assert "Linux version" in log
-        assert [line for line in log.splitlines() if BAD_NEWS.search(line)] == []
+        assert bad_news(log) == []
         guest.send("poweroff\n")
         status, output, errors = guest.finish()
         assert status == 0, errors
@@ -94,8 +100,7 @@ def test_model(viv, cpu, wanted, unwanted):
         assert not unwanted & set(flags.group(1).split())
         log = guest.run("dmesg")
         # The lines of a kernel that knows no way around some processors' bugs are no surprise.
-        assert [line for line in log.splitlines()
-                if BAD_NEWS.search(line) and "hw-vuln" not in line] == []
+        assert [line for line in bad_news(log) if "hw-vuln" not in line] == []
         guest.send("poweroff\n")
         assert guest.finish()[0] == 0
 
@@ -153,7 +158,7 @@ def test_all_that_the_host_has(viv):
         assert wanted <= set(flags.split())
         log = guest.run("dmesg")
         assert "Enabled xstate features 0xe7" in log
-        assert [line for line in log.splitlines() if BAD_NEWS.search(line)] == []
+        assert bad_news(log) == []
         guest.send("poweroff\n")
         status, _, errors = guest.finish()
         assert status == 0, errors
@@ -205,7 +210,7 @@ def test_other_kernels(viv, kernel, cpus):
         machine = "i686" if kernel.startswith("i386") else "x86_64"
         assert last_line(guest.run("uname -m")) == machine
         log = guest.run("dmesg")
-        assert [line for line in log.splitlines() if BAD_NEWS.search(line)] == []
+        assert bad_news(log) == []
         guest.send("poweroff -f\n")
         assert guest.finish()[0] == 0
 
@@ -220,7 +225,19 @@ def test_several_cpus(viv, cpus):
                           "awk '{ s += $1 } END { print s }'")
         assert last_line(total) == str(2000 * cpus)
         log = guest.run("dmesg")
-        assert [line for line in log.splitlines() if BAD_NEWS.search(line)] == []
+        assert bad_news(log) == []
+        guest.send("poweroff -f\n")
+        assert guest.finish()[0] == 0
+
+
+@pytest.mark.slow
+def test_idle(viv):
+    """Four processors with nothing to do take less than a hundredth of one of the host's."""
+    with start(viv, "cloud", "--cpus", "4") as guest:
+        time.sleep(20)  # what a boot leaves to do later
+        before = cpu_seconds(guest.process.pid)
+        time.sleep(60)
+        assert cpu_seconds(guest.process.pid) - before < 0.01 * 60
         guest.send("poweroff -f\n")
         assert guest.finish()[0] == 0
 
@@ -232,6 +249,6 @@ def test_twenty_boots(viv):
         with start(viv, "cloud", "--cpus", "4") as guest:
             assert last_line(guest.run("grep -c ^processor /proc/cpuinfo")) == "4"
             log = guest.run("dmesg")
-            assert [line for line in log.splitlines() if BAD_NEWS.search(line)] == []
+            assert bad_news(log) == []
             guest.send("poweroff -f\n")
             assert guest.finish()[0] == 0

@@ -8,21 +8,8 @@ import subprocess
 import pytest
 
 from conftest import PM1A_CNT, ROOT
+from debugger import run_gdb
 from guest import Guest
-
-
-# viv listens a moment after it was started.
-SCRIPT = """
-set confirm off
-set pagination off
-set width 0
-set tcp auto-retry on
-python
-import os, time
-while not os.path.exists("{remote}") and ":" not in "{remote}": time.sleep(0.01)
-end
-target remote {remote}
-"""
 
 
 @pytest.fixture(scope="session")
@@ -47,13 +34,7 @@ class Debugged:
 
     def gdb(self, *commands):
         """Runs gdb with these commands; returns what it said on both outputs."""
-        script = self.kernel + ".gdb"
-        with open(script, "w") as file:
-            file.write(SCRIPT.format(remote=self.remote))
-        ran = subprocess.run(["gdb", "-nx", "-batch", "-x", script,
-                              *(word for command in commands for word in ("-ex", command)),
-                              self.kernel],
-                             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+        ran = run_gdb(self.remote, self.kernel, commands, timeout=60)
         assert "Traceback" not in ran.stderr, ran.stderr
         return ran.stdout + ran.stderr
 

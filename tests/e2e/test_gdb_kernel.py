@@ -8,21 +8,11 @@ import urllib.parse
 import pytest
 
 from conftest import ROOT
+from debugger import run_gdb
 from guest import Guest
 
 pytestmark = [pytest.mark.slow, pytest.mark.boot]
 GUEST = ROOT / "build/guest/cloud"
-SCRIPT = """
-set confirm off
-set pagination off
-set width 0
-set tcp auto-retry on
-python
-import os, time
-while not os.path.exists("{socket}"): time.sleep(0.01)
-end
-target remote {socket}
-"""
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +24,7 @@ def symbols():
 
 
 def test_breakpoint_watchpoint_backtrace(viv, symbols, tmp_path):
-    socket, script = tmp_path / "gdb", tmp_path / "script"
-    script.write_text(SCRIPT.format(socket=socket))
+    socket = tmp_path / "gdb"
     command = urllib.parse.quote("echo 7 >/proc/sys/kernel/panic; echo 8 >/proc/sys/kernel/panic")
     commands = ["hbreak start_kernel", "continue", "backtrace", "delete",
                 "break __x64_sys_mount", "continue", "backtrace 4", "x/s linux_banner", "delete",
@@ -44,9 +33,7 @@ def test_breakpoint_watchpoint_backtrace(viv, symbols, tmp_path):
     with Guest([viv, "run", "--kernel", GUEST / "vmlinuz", "--initrd", GUEST / "initrd.gz",
                 "--cpus", "2", "--gdb", f"unix:{socket}", "--gdb-wait", "--append",
                 f"console=ttyS0 viv_end=poweroff viv_cmd={command}"]) as guest:
-        ran = subprocess.run(["gdb", "-nx", "-batch", "-x", script,
-                              *(word for line in commands for word in ("-ex", line)), symbols],
-                             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300)
+        ran = run_gdb(socket, symbols, commands, timeout=300)
         # The guest goes on without its debugger, as if nothing had been.
         guest.expect("viv-guest: exit 0")
         assert guest.finish()[0] == 0

@@ -63,6 +63,9 @@ CODE(add, "lock addl $1, 4(%%edi)\nadd_at:\n\tnop")
 CODE(store_byte, "movb $1, 7(%%edi)\nstore_byte_at:\n\tnop")
 CODE(push_it, "mov %%esp, %%edx\n\tlea 8(%%edi), %%esp\n\tpush $5\npush_it_at:\n\tmov %%edx, %%esp")
 CODE(string, "mov $4, %%ecx\n\txor %%eax, %%eax\n\trep stosl\nstring_at:\n\tnop")
+CODE(step_string,
+     "mov $3, %%ecx\n\tpushf\n\torl $0x100, (%%esp)\n\tpopf\n\trep stosl\nstep_string_at:\n\tnop")
+CODE(fault, "fault_at: ud2")
 CODE(output, "mov $0x81, %%dx\n\toutb %%al, %%dx\noutput_at:\n\tnop")
 CODE(after_ss, "mov %%ss, %%eax\n\tmov %%eax, %%ss\nafter_ss_at:\n\tnop\n\tnop")
 CODE(after_sti, "sti\nafter_sti_at:\n\tcli\n\tnop")
@@ -89,7 +92,9 @@ static void data_breakpoints(void)
 	 * end. */
 	expect(string, data + 1, WRITE | LEN4, string_at - 2);
 	check_equal(last.ecx, 2);
+	check(last.eflags & EFLAGS_RF);
 	expect(string, data + 3, WRITE | LEN4, string_at);
+	check_equal(last.eflags & EFLAGS_RF, 0);
 	/* The trap of MOV SS waits, and INT1's #DB takes it along. */
 	asm volatile("mov %%ss, %0" : "=r"(data[1]));
 	expect(ss_int1, data + 1, ACCESS | LEN4, ss_int1_at);
@@ -98,8 +103,8 @@ static void data_breakpoints(void)
 static void code_breakpoints(void)
 {
 	expect(nops, nops_at, EXECUTE, nops_at);
-	/* It is a fault: RF is set, so that IRET gets past it. */
-	check(last.eflags & EFLAGS_RF);
+	/* A fault, but RF is as it was: the handler sets it to get past. */
+	check_equal(last.eflags & EFLAGS_RF, 0);
 	expect(nops, nops_at + 10, EXECUTE, NULL);
 	expect(after_ss, after_ss_at, EXECUTE, NULL);
 	expect(after_ss, after_ss_at + 1, EXECUTE, after_ss_at + 1);
@@ -128,6 +133,45 @@ static void general_detect(void)
 	check_equal(take_dr6(), BD);
 	asm volatile("mov %%dr7, %0" : "=r"(dr7));
 	check_equal(dr7 & GD, 0);
+}
+
+static uint32_t wanted;
+
+static void get_dr4(void)
+{
+	asm volatile("mov %%dr4, %0" : "=r"(wanted));
+}
+
+static void set_dr5(void)
+{
+	asm volatile("mov %0, %%dr5" : : "r"(wanted));
+}
+
+/* 18.2.2: DR4 and DR5 are DR6 and DR7, or nothing. 18.3.1.1: what RF is in a fault's frame, and
+ * single step in a repeated instruction. */
+static void aliases_and_flags(void)
+{
+	uint32_t dr7;
+
+	asm volatile("mov %0, %%dr6" : : "r"(0xffff4ff1));
+	check_raises(get_dr4, 256, 0);
+	check_equal(wanted, 0xffff4ff1);
+	wanted = 0x400;
+	check_raises(set_dr5, 256, 0);
+	asm volatile("mov %%dr7, %0" : "=r"(dr7));
+	check_equal(dr7, 0x400);
+	write_cr4(CR4_DE);
+	check_raises(get_dr4, 6, 0);
+	check_raises(set_dr5, 6, 0);
+	write_cr4(0);
+	take_dr6();
+	check_raises(fault, 6, 0);
+	check(last.eflags & EFLAGS_RF);
+	check_raises(step_string, 1, 0);
+	check_equal(last.eip, (uint32_t)step_string_at - 2);
+	check_equal(last.ecx, 2);
+	check(last.eflags & EFLAGS_RF);
+	check_equal(take_dr6(), BS);
 }
 
 /* Two at once, and single step with them: one #DB. */
@@ -202,6 +246,8 @@ void test_main(void)
 	code_breakpoints();
 	ports();
 	general_detect();
+	check(last.eflags & EFLAGS_RF);
+	aliases_and_flags();
 	together();
 	alignment();
 }

@@ -6,8 +6,10 @@
  *
  * The runner answers on ports: 0xf4 ends the run (0: passed), 0x402 prints a character, and a
  * write to 0xf8 hands over to the other engine, if there are two. 0xfa and 0xfb are a chipset's part in
- * system-management mode (smm.c). Written with an address, 0xe0 starts the second processor there, and
- * 0xe4 has a device increment the 4 bytes there; read, 0xe0 tells how many processors there are.
+ * system-management mode (smm.c), 0x92 has the A20 gate. A write to 0xfc says that the processor is going to shut down; then the program
+ * starts again, and reads there how often it has. Written with an address, 0xe0 starts the second processor there, and
+ * 0xe4 has a device increment the 4 bytes there, and 0xe8 has the hardware find the error described there (0xec:
+ * a while later); read, 0xe0 tells how many processors there are, and 0xe8 whether there could be such an error.
  */
 #ifndef GUEST_H
 #define GUEST_H

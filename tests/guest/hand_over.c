@@ -231,11 +231,32 @@ static void kvmclock(void)
 	wrmsr(MSR_KVM_SYSTEM_TIME, 0);
 }
 
+/* What a bank has logged. */
+static void machine_check_banks(void)
+{
+	enum { MC2_STATUS = 0x409, MC2_ADDR = 0x40a };
+	static const uint64_t corrected[5] = {2, 1ull << 63 | 0x135, 0x4321000, 0x86, 0};
+
+	outl(0xe8, (uint64_t)corrected);
+	if (!inl(0xe8))
+		return;
+	/* KVM logs it when it is next entered. */
+	while (rdmsr(MC2_STATUS) != corrected[1])
+		inl(0xe8);
+	hand_over();
+	check_equal(rdmsr(MC2_STATUS), corrected[1]);
+	check_equal(rdmsr(MC2_ADDR), corrected[2]);
+	wrmsr(MC2_STATUS, 0);
+	hand_over();
+	check_equal(rdmsr(MC2_STATUS), 0);
+}
+
 void test_main(void)
 {
 	for (unsigned i = 0; i < ROUNDS; i++) {
 		general_registers();
 		system_registers();
+	machine_check_banks();
 		vector_registers();
 		extended_registers();
 		hidden_parts();

@@ -34,11 +34,15 @@ struct run {
 	GThread *second_thread;
 	uint64_t second_rip;
 	unsigned n_vcpus;
-	int ended; /* atomic */
+	int ended;	      /* atomic */
+	unsigned n_shutdowns; /* so far */
+	bool expects_shutdown;
 	bool hand_over;
 	bool emulated;
 	uint32_t result;
-	struct timer smi;
+	struct timer smi, late;
+	uint32_t late_machine_check;
+	bool machine_check_taken;
 };
 
 static void kick_all(struct run *run)
@@ -76,6 +80,23 @@ static uint64_t hand_over_port_read(void *opaque, uint64_t offset, unsigned size
 	bool kvm = run->engines[0] == &engine_kvm || run->engines[1] == &engine_kvm;
 
 	return run->emulated | kvm << 1;
+}
+
+/* Bit 1: the A20 gate, as at the PC's port 92h. */
+static void a20_port_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
+{
+	mem_set_a20(((struct run *)opaque)->env.mem, value & 2);
+}
+
+/* A program that shuts down runs again, and asks how often it has. */
+static uint64_t shutdown_port_read(void *opaque, uint64_t offset, unsigned size)
+{
+	return ((const struct run *)opaque)->n_shutdowns;
+}
+
+static void shutdown_port_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
+{
+	((struct run *)opaque)->expects_shutdown = true;
 }
 
 /* 1: SMI# a millisecond later. */
@@ -196,6 +217,38 @@ static uint64_t start_port_read(void *opaque, uint64_t offset, unsigned size)
 	return ((const struct run *)opaque)->n_vcpus;
 }
 
+/* Tells the processor of the error whose five values (struct engine_machine_check) are there. */
+static void machine_check_port_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
+{
+	struct run *run = opaque;
+	struct engine_machine_check error;
+	uint64_t v[5];
+
+	g_assert_true(mem_read(run->env.mem, value, v, sizeof(v)));
+	error = (struct engine_machine_check){v[0], v[1], v[2], v[3], v[4]};
+	run->machine_check_taken = run->engine->machine_check(run->vcpu, &error);
+}
+
+/* 1: the last one was taken. */
+static uint64_t machine_check_port_read(void *opaque, uint64_t offset, unsigned size)
+{
+	return ((const struct run *)opaque)->machine_check_taken;
+}
+
+/* The same in a millisecond, from another thread. */
+static void late_port_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
+{
+	struct run *run = opaque;
+
+	run->late_machine_check = value;
+	timer_set(&run->late, clock_now_ns(run->env.clock) + 1000000);
+}
+
+static void machine_check_late(void *opaque)
+{
+	machine_check_port_write(opaque, 0, ((struct run *)opaque)->late_machine_check, 4);
+}
+
 struct dma {
 	struct mem *mem;
 	uint64_t gpa;
@@ -281,7 +334,12 @@ static void build_machine(struct run *run, GMutex *lock)
 	static const struct bus_ops print_port = {port_read, print_port_write, 1, 1};
 	static const struct bus_ops smi_port = {port_read, smi_port_write, 1, 1};
 	static const struct bus_ops smram_port = {port_read, smram_port_write, 1, 1};
+	static const struct bus_ops a20_port = {port_read, a20_port_write, 1, 1};
+	static const struct bus_ops shutdown_port = {shutdown_port_read, shutdown_port_write, 1, 1};
 	static const struct bus_ops start_port = {start_port_read, start_port_write, 4, 4};
+	static const struct bus_ops machine_check_port = {machine_check_port_read,
+							  machine_check_port_write, 4, 4};
+	static const struct bus_ops late_port = {port_read, late_port_write, 4, 4};
 	static const struct bus_ops dma_port = {port_read, dma_port_write, 4, 4};
 
 	run->env = (struct engine_env){.mem = mem_new(RAM_SIZE, NULL),
@@ -295,28 +353,30 @@ static void build_machine(struct run *run, GMutex *lock)
 	bus_map(run->env.bus, BUS_PIO, 0x402, 1, &print_port, run, lock);
 	bus_map(run->env.bus, BUS_PIO, 0xfa, 1, &smi_port, run, lock);
 	bus_map(run->env.bus, BUS_PIO, 0xfb, 1, &smram_port, run, lock);
+	bus_map(run->env.bus, BUS_PIO, 0x92, 1, &a20_port, run, lock);
+	bus_map(run->env.bus, BUS_PIO, 0xfc, 1, &shutdown_port, run, lock);
 	bus_map(run->env.bus, BUS_PIO, 0xe0, 4, &start_port, run, lock);
 	bus_map(run->env.bus, BUS_PIO, 0xe4, 4, &dma_port, run, lock);
+	bus_map(run->env.bus, BUS_PIO, 0xe8, 4, &machine_check_port, run, lock);
+	bus_map(run->env.bus, BUS_PIO, 0xec, 4, &late_port, run, lock);
+	timer_init(&run->late, run->env.clock, NULL, machine_check_late, run);
 	timer_init(&run->smi, run->env.clock, NULL, raise_smi, run);
 }
 
 static void free_machine(struct run *run)
 {
 	timer_fini(&run->smi);
+	timer_fini(&run->late);
 	lapic_set_free(run->env.lapics);
 	clock_free(run->env.clock);
 	bus_free(run->env.bus);
 	mem_free(run->env.mem);
 }
 
-static const char *run_program(const struct engine *const engines[2], const struct x86_model *model,
-			       unsigned n_vcpus, bool emulated, const char *path)
+/* Runs it once; what is wrong, or NULL. `*n_shutdowns` counts those that the program announced. */
+static const char *run_once(struct run start, const char *path, unsigned *n_shutdowns)
 {
-	struct run run = {.engines = engines,
-			  .engine = engines[0],
-			  .model = model,
-			  .n_vcpus = n_vcpus,
-			  .emulated = emulated};
+	struct run run = start;
 	const char *problem = NULL;
 	enum engine_exit exit;
 	GThread *threads[2];
@@ -329,20 +389,24 @@ static const char *run_program(const struct engine *const engines[2], const stru
 	build_tables(run.env.mem);
 	is_64bit = load_program(&run, path);
 	run.vcpu = run.engine->vcpu_new(&run.env, 0, NULL);
-	if (n_vcpus > 1)
+	if (run.n_vcpus > 1)
 		run.second = run.engine->vcpu_new(&run.env, 1, NULL);
 	set_entry_state(&run, run.vcpu, is_64bit, 0x100000);
 	clock_start(run.env.clock);
 	threads[0] = g_thread_new("clock", clock_thread, &run);
 	threads[1] = g_thread_new("watchdog", watchdog_thread, &run);
 	exit = run_to_end(&run);
-	if (exit != ENGINE_EXIT_KICK)
+	if (exit == ENGINE_EXIT_SHUTDOWN && run.expects_shutdown)
+		++*n_shutdowns;
+	else if (exit != ENGINE_EXIT_KICK)
 		problem = "shut down";
+	else if (run.expects_shutdown)
+		problem = "did not shut down";
 	else if (!run.ended)
 		problem = "did not end in time";
 	else if (run.result)
 		problem = "failed";
-	if (exit != ENGINE_EXIT_KICK)
+	if (exit != ENGINE_EXIT_KICK && problem)
 		printf("# %s\n", run.engine->last_error(run.vcpu));
 	g_atomic_int_set(&run.ended, true);
 	g_thread_join(threads[0]);
@@ -354,6 +418,24 @@ static const char *run_program(const struct engine *const engines[2], const stru
 		run.engine->vcpu_free(run.second);
 	run.engine->vcpu_free(run.vcpu);
 	free_machine(&run);
+	return problem;
+}
+
+static const char *run_program(const struct engine *const engines[2], const struct x86_model *model,
+			       unsigned n_vcpus, bool emulated, const char *path)
+{
+	struct run run = {.engines = engines,
+			  .engine = engines[0],
+			  .model = model,
+			  .n_vcpus = n_vcpus,
+			  .emulated = emulated};
+	const char *problem;
+	unsigned before;
+
+	do {
+		before = run.n_shutdowns;
+		problem = run_once(run, path, &run.n_shutdowns);
+	} while (!problem && run.n_shutdowns != before);
 	return problem;
 }
 

@@ -122,6 +122,42 @@ static void bad_tasks(void)
 	check_raises(call_gate, 11, GATE);
 }
 
+static void iret_nested(void)
+{
+	asm volatile("pushf\n\torl $0x4000, (%%esp)\n\tpopf\n\tiret" : : : "memory", "cc");
+}
+
+static void link_raises(uint32_t link, unsigned vector, unsigned code)
+{
+	tss.link = link;
+	check_raises(iret_nested, vector, code);
+	check_equal(type_of(SEL_TSS), 11);
+	check(last.eflags & EFLAGS_NT);
+}
+
+/* The backlink that IRET follows names no task, one that is not busy, an absent or a short one. */
+static void bad_links(void)
+{
+	prepare(ends);
+	link_raises(0, 10, 0);
+	link_raises(SEL_DATA, 10, SEL_DATA);
+	link_raises(OTHER, 10, OTHER);
+	link_raises(OTHER | 4, 10, OTHER | 4);
+	link_raises(sizeof(gdt), 10, sizeof(gdt));
+	gdt[OTHER / 8] = descriptor((uint32_t)&other, sizeof(other) - 1, 0x0b, 0);
+	link_raises(OTHER, 11, OTHER);
+	gdt[OTHER / 8] = descriptor((uint32_t)&other, 0x66, 0x8b, 0);
+	link_raises(OTHER, 10, OTHER);
+	/* A good one: this task is free then, and not nested. */
+	gdt[OTHER / 8] = descriptor((uint32_t)&other, sizeof(other) - 1, 0x8b, 0);
+	tss.link = OTHER;
+	check_raises(iret_nested, 6, 0);
+	check_equal(last.eip, (uint32_t)ends);
+	check_equal(type_of(SEL_TSS), 9);
+	check_equal(tss.eflags & EFLAGS_NT, 0);
+	tss.link = 0;
+}
+
 /* What is wrong with its contents, to the new one: its TSS is the one in use. */
 static void bad_contents(void)
 {
@@ -227,6 +263,7 @@ void test_main(void)
 	nested_call();
 	jump();
 	bad_tasks();
+	bad_links();
 	bad_contents();
 	task_gate();
 	trap_flag();

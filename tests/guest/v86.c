@@ -23,6 +23,7 @@ V86_CODE(do_hlt, "do_hlt_at:\n\thlt");
 V86_CODE(do_out, "do_out_at:\n\tmov $0x80, %dx\n\tout %al, %dx");
 V86_CODE(do_int3, "do_int3_at:\n\tint3");
 V86_CODE(do_load, "do_load_at:\n\tmov $0x800, %ax\n\tmov %ax, %ds\n\tmov 0, %ebx");
+V86_CODE(do_arpl, "do_arpl_at:\n\t.byte 0x63, 0xc8");
 V86_CODE(handler21, "handler21_at:\n\tmov %sp, %bp\n\tmov 4(%bp), %cx");
 
 static uint32_t v86_eflags;
@@ -93,6 +94,7 @@ static void by_iopl(void)
 	completes(do_iret, EFLAGS_IOPL);
 	check_equal(last.eflags & (EFLAGS_IF | EFLAGS_IOPL), EFLAGS_IF | EFLAGS_IOPL);
 	raises(do_hlt, EFLAGS_IOPL, 13, do_hlt_at);
+	raises(do_arpl, EFLAGS_IOPL, 6, do_arpl_at);
 	/* INT3 is not sensitive to IOPL. */
 	run_v86(do_int3, 0);
 	check_equal(last_vector, 3);

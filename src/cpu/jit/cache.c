@@ -180,9 +180,10 @@ void jit_forget_local(struct cpu *cpu)
 	cpu->jit.mappings++;
 }
 
-/* No address is of a page with such a tag but in the first that is not canonical, and there the host
- * has nothing, so that T0 comes to see it. */
-#define NO_STACK (1ull << 47)
+/* Only addresses that are not canonical are of a page with such a tag, and there the host has nothing, so that
+ * T0 comes to see it, though with flags that the look-up has overwritten. So it is none that a stack runs
+ * into: the first one that is not canonical is where a program's may begin. */
+#define NO_STACK (1ull << 62)
 
 void jit_forget_stack(struct cpu *cpu)
 {

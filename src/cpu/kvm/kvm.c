@@ -31,9 +31,10 @@ static void catch_kicks(void)
 	sigaction(SIG_KICK, &action, NULL);
 }
 
-/* KVM_RUN, now or next, comes back at once. Under the lock. */
-static void interrupt_run(struct kvm_vcpu *v)
+void kvm_interrupt_run(struct kvm_vcpu *v)
 {
+	v->attention = true;
+	g_cond_signal(&v->wakeup);
 	__atomic_store_n(&v->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
 	if (v->running && atomic_load(&v->in_kvm))
 		pthread_kill(v->thread, SIG_KICK);
@@ -45,11 +46,8 @@ static void wake(void *opaque)
 	struct kvm_vcpu *v = opaque;
 
 	g_mutex_lock(&v->lock);
-	if (!v->running || !pthread_equal(v->thread, pthread_self())) {
-		v->attention = true;
-		g_cond_signal(&v->wakeup);
-		interrupt_run(v);
-	}
+	if (!v->running || !pthread_equal(v->thread, pthread_self()))
+		kvm_interrupt_run(v);
 	g_mutex_unlock(&v->lock);
 }
 
@@ -59,9 +57,7 @@ static void kvm_kick(struct vcpu *vcpu)
 
 	g_mutex_lock(&v->lock);
 	atomic_store(&v->kicked, true);
-	v->attention = true;
-	g_cond_signal(&v->wakeup);
-	interrupt_run(v);
+	kvm_interrupt_run(v);
 	g_mutex_unlock(&v->lock);
 }
 
@@ -89,11 +85,23 @@ static bool take_kick(struct kvm_vcpu *v)
 	return atomic_exchange(&v->kicked, false);
 }
 
+static bool has_machine_check(struct kvm_vcpu *v)
+{
+	bool has;
+
+	g_mutex_lock(&v->lock);
+	has = v->machine_checks->len;
+	g_mutex_unlock(&v->lock);
+	return has;
+}
+
 /* What a halted or waiting vCPU wakes up for. */
 static bool has_reason_to_wake(struct kvm_vcpu *v)
 {
 	bool halted = v->activity == X86_HALTED;
 
+	if (halted && has_machine_check(v))
+		return true;
 	return lapic_pending(v->lapic, LAPIC_ACCEPT_INIT |
 					       (halted && v->if_flag ? LAPIC_ACCEPT_INTERRUPT : 0) |
 					       (halted && !v->nmi_masked ? LAPIC_ACCEPT_NMI : 0));
@@ -172,6 +180,8 @@ static void inject(struct kvm_vcpu *v)
 	/* A debugger's step is not to end up in a timer's handler. */
 	bool step = v->debug.step;
 
+	if (v->activity == X86_ACTIVE)
+		kvm_machine_check_inject(v);
 	for (;;) {
 		unsigned accept = LAPIC_ACCEPT_INIT | LAPIC_ACCEPT_NMI |
 				  (v->can_inject && !step ? LAPIC_ACCEPT_INTERRUPT : 0);
@@ -446,6 +456,7 @@ static void kvm_free(struct vcpu *vcpu)
 		close(v->fd);
 	if (v->vm)
 		kvm_vm_unref(v->env);
+	g_clear_pointer(&v->machine_checks, g_array_unref);
 	g_mutex_clear(&v->lock);
 	g_cond_clear(&v->wakeup);
 	g_free(v);
@@ -465,6 +476,7 @@ static bool create(struct kvm_vcpu *v, GError **error)
 			    g_strerror(errno));
 		return false;
 	}
+	kvm_machine_check_init(v);
 	return kvm_tsc_init(v, error) && kvm_cpuid_set(v, error);
 }
 
@@ -499,6 +511,11 @@ fail:
 	return NULL;
 }
 
+static bool kvm_machine_check(struct vcpu *vcpu, const struct engine_machine_check *error)
+{
+	return kvm_machine_check_send((struct kvm_vcpu *)vcpu, error);
+}
+
 static bool kvm_set_debug(struct vcpu *vcpu, const struct engine_debug *debug)
 {
 	return kvm_debug_set((struct kvm_vcpu *)vcpu, debug);
@@ -528,6 +545,7 @@ const struct engine engine_kvm = {
 	.kick = kvm_kick,
 	.get_state = kvm_get_state,
 	.set_state = kvm_set_state,
+	.machine_check = kvm_machine_check,
 	.stats = kvm_stats,
 	.last_error = kvm_last_error,
 	.log_dirty = kvm_vm_log_dirty,

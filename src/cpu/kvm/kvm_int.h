@@ -38,11 +38,12 @@ struct kvm_vcpu {
 	struct engine_stats stats;
 
 	enum x86_activity activity;
-	bool if_flag;	 /* RFLAGS.IF when KVM_RUN last came back */
-	bool can_inject; /* KVM would take an interrupt now */
-	bool nmi_masked; /* kept while halted */
-	uint32_t smbase; /* of the state; no SMI is taken (docs/adr/0012) */
-	uint8_t cr8;	 /* as given to KVM_RUN */
+	bool if_flag;		 /* RFLAGS.IF when KVM_RUN last came back */
+	bool can_inject;	 /* KVM would take an interrupt now */
+	bool nmi_masked;	 /* kept while halted */
+	bool has_machine_checks; /* KVM has our banks */
+	uint32_t smbase;	 /* of the state; no SMI is taken (docs/adr/0012) */
+	uint8_t cr8;		 /* as given to KVM_RUN */
 
 	uint64_t tsc_khz;
 	uint64_t tsc_offset;	   /* guest TSC minus the VM's clock, when run() was last left */
@@ -54,6 +55,7 @@ struct kvm_vcpu {
 	GMutex lock; /* below the APIC's */
 	GCond wakeup;
 	bool running, attention; /* under the lock */
+	GArray *machine_checks;	 /* struct engine_machine_check, under the lock */
 	pthread_t thread;	 /* valid while running */
 	_Atomic bool in_kvm, kicked;
 
@@ -84,6 +86,14 @@ void kvm_state_set(struct kvm_vcpu *v, const struct x86_state *state);
 void kvm_refuse(struct kvm_vcpu *v, const char *what);
 bool kvm_msr_get(struct kvm_vcpu *v, uint32_t index, uint64_t *value);
 bool kvm_msr_set(struct kvm_vcpu *v, uint32_t index, uint64_t value);
+
+/* machine_check.c. Before the vCPU's first run; from any thread; and before KVM_RUN. */
+void kvm_machine_check_init(struct kvm_vcpu *v);
+bool kvm_machine_check_send(struct kvm_vcpu *v, const struct engine_machine_check *error);
+void kvm_machine_check_inject(struct kvm_vcpu *v);
+
+/* kvm.c: KVM_RUN, now or next, comes back at once, and a halted vCPU wakes up. Under the lock. */
+void kvm_interrupt_run(struct kvm_vcpu *v);
 
 /* debug.c */
 bool kvm_debug_set(struct kvm_vcpu *v, const struct engine_debug *debug);

@@ -24,29 +24,67 @@ enum {
 };
 #define FCW_INIT 0x37f
 
+enum { VECTOR_MC = 18 };
+
 /* MSRs that are kept in the state as they are. */
 #define MSR(index, member)                                \
 	{                                                 \
 		index, offsetof(struct x86_state, member) \
 	}
+#define MC_BANK(n)                                                                           \
+	MSR(0x400 + 4 * (n), mc[n][X86_MC_CTL]), MSR(0x401 + 4 * (n), mc[n][X86_MC_STATUS]), \
+		MSR(0x402 + 4 * (n), mc[n][X86_MC_ADDR]), MSR(0x403 + 4 * (n), mc[n][X86_MC_MISC])
+G_STATIC_ASSERT(X86_N_MC_BANKS == 4);
 static const struct msr_place {
 	uint32_t index;
 	size_t offset;
 } msrs[] = {
-	MSR(0xc0000081, star),	  MSR(0xc0000082, lstar),	   MSR(0xc0000083, cstar),
-	MSR(0xc0000084, sfmask),  MSR(0xc0000102, kernel_gs_base), MSR(0xc0000103, tsc_aux),
-	MSR(0x174, sysenter_cs),  MSR(0x175, sysenter_esp),	   MSR(0x176, sysenter_eip),
-	MSR(0x277, pat),	  MSR(0x1a0, misc_enable),	   MSR(0x48, spec_ctrl),
-	MSR(0xda0, xss),	  MSR(0x2ff, mtrr_def_type),	   MSR(0x250, mtrr_fix[0]),
-	MSR(0x258, mtrr_fix[1]),  MSR(0x259, mtrr_fix[2]),	   MSR(0x268, mtrr_fix[3]),
-	MSR(0x269, mtrr_fix[4]),  MSR(0x26a, mtrr_fix[5]),	   MSR(0x26b, mtrr_fix[6]),
-	MSR(0x26c, mtrr_fix[7]),  MSR(0x26d, mtrr_fix[8]),	   MSR(0x26e, mtrr_fix[9]),
-	MSR(0x26f, mtrr_fix[10]), MSR(0x200, mtrr_var[0]),	   MSR(0x201, mtrr_var[1]),
-	MSR(0x202, mtrr_var[2]),  MSR(0x203, mtrr_var[3]),	   MSR(0x204, mtrr_var[4]),
-	MSR(0x205, mtrr_var[5]),  MSR(0x206, mtrr_var[6]),	   MSR(0x207, mtrr_var[7]),
-	MSR(0x208, mtrr_var[8]),  MSR(0x209, mtrr_var[9]),	   MSR(0x20a, mtrr_var[10]),
-	MSR(0x20b, mtrr_var[11]), MSR(0x20c, mtrr_var[12]),	   MSR(0x20d, mtrr_var[13]),
-	MSR(0x20e, mtrr_var[14]), MSR(0x20f, mtrr_var[15]),
+	MSR(0xc0000081, star),
+	MSR(0xc0000082, lstar),
+	MSR(0xc0000083, cstar),
+	MSR(0xc0000084, sfmask),
+	MSR(0xc0000102, kernel_gs_base),
+	MSR(0xc0000103, tsc_aux),
+	MSR(0x174, sysenter_cs),
+	MSR(0x175, sysenter_esp),
+	MSR(0x176, sysenter_eip),
+	MSR(0x277, pat),
+	MSR(0x1a0, misc_enable),
+	MSR(0x48, spec_ctrl),
+	MSR(0xda0, xss),
+	MSR(0x2ff, mtrr_def_type),
+	MSR(0x250, mtrr_fix[0]),
+	MSR(0x258, mtrr_fix[1]),
+	MSR(0x259, mtrr_fix[2]),
+	MSR(0x268, mtrr_fix[3]),
+	MSR(0x269, mtrr_fix[4]),
+	MSR(0x26a, mtrr_fix[5]),
+	MSR(0x26b, mtrr_fix[6]),
+	MSR(0x26c, mtrr_fix[7]),
+	MSR(0x26d, mtrr_fix[8]),
+	MSR(0x26e, mtrr_fix[9]),
+	MSR(0x26f, mtrr_fix[10]),
+	MSR(0x200, mtrr_var[0]),
+	MSR(0x201, mtrr_var[1]),
+	MSR(0x202, mtrr_var[2]),
+	MSR(0x203, mtrr_var[3]),
+	MSR(0x204, mtrr_var[4]),
+	MSR(0x205, mtrr_var[5]),
+	MSR(0x206, mtrr_var[6]),
+	MSR(0x207, mtrr_var[7]),
+	MSR(0x208, mtrr_var[8]),
+	MSR(0x209, mtrr_var[9]),
+	MSR(0x20a, mtrr_var[10]),
+	MSR(0x20b, mtrr_var[11]),
+	MSR(0x20c, mtrr_var[12]),
+	MSR(0x20d, mtrr_var[13]),
+	MSR(0x20e, mtrr_var[14]),
+	MSR(0x20f, mtrr_var[15]),
+	MSR(0x17a, mcg_status),
+	MC_BANK(0),
+	MC_BANK(1),
+	MC_BANK(2),
+	MC_BANK(3),
 };
 
 void kvm_refuse(struct kvm_vcpu *v, const char *what)
@@ -378,6 +416,8 @@ static void set_events(struct kvm_vcpu *v, const struct x86_state *s)
 							       : KVM_X86_SHADOW_INT_STI,
 			},
 		.nmi = {.pending = s->nmi_taken, .masked = s->nmi_masked},
+		.exception = {.injected = s->machine_check_taken,
+			      .nr = s->machine_check_taken ? VECTOR_MC : 0},
 		.flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW,
 	};
 
@@ -385,7 +425,7 @@ static void set_events(struct kvm_vcpu *v, const struct x86_state *s)
 }
 
 /* A fault that is not delivered yet is left out: its instruction starts again and raises it again.
- */
+ * A machine check does not. */
 static void get_events(struct kvm_vcpu *v, struct x86_state *s)
 {
 	struct kvm_vcpu_events k = {0};
@@ -396,6 +436,7 @@ static void get_events(struct kvm_vcpu *v, struct x86_state *s)
 	s->interrupt_shadow = k.interrupt.shadow;
 	s->shadow_by_ss = k.interrupt.shadow & KVM_X86_SHADOW_INT_MOV_SS;
 	s->nmi_taken = k.nmi.pending || k.nmi.injected;
+	s->machine_check_taken = k.exception.injected && k.exception.nr == VECTOR_MC;
 	s->nmi_masked = k.nmi.masked && !k.nmi.injected;
 }
 

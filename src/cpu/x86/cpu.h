@@ -221,6 +221,8 @@ struct cpu {
 	_Atomic bool in_guest; /* between blocks at the latest, requests are taken */
 	GMutex halt_lock;
 	GCond halt_cond;
+	GArray *machine_checks; /* struct engine_machine_check, under halt_lock; not taken yet */
+	_Atomic bool machine_check_waits;
 
 	struct code_cache *code;
 	struct lockstep *lockstep; /* NULL: translated code is not compared (cpu/jit/lockstep.h) */
@@ -248,6 +250,7 @@ struct cpu {
 		uint32_t error_code;
 	} fault;
 	uint32_t debug_pending; /* bits of DR6 that raise #DB before the next instruction */
+	bool at_breakpoint;	/* the fault is the #DB of a breakpoint on the instruction */
 	struct cpu_debugger debugger;
 	uint8_t delivering; /* vector of the event in delivery, for double faults */
 	char error[800]; /* last_error */

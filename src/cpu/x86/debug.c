@@ -59,6 +59,7 @@ void debug_check_fetch(struct cpu *cpu)
 	if (!dr6)
 		return;
 	cpu->state.dr6 |= dr6;
+	cpu->at_breakpoint = true;
 	cpu_fault(cpu, NULL, EXC_DB);
 }
 

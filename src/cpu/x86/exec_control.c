@@ -34,6 +34,12 @@ static uint64_t get_pair(const struct cpu *cpu)
 /* MOV to and from control registers (SDM volume 3, section 2.5). */
 #define CR0_WRITABLE (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
 
+/* Long mode has no TSS of a 286 (SDM volume 2, MOV to control registers). */
+static bool has_tss286(const struct cpu *cpu)
+{
+	return (cpu->state.tr.attr & SEG_P) && !(cpu->state.tr.attr & 8);
+}
+
 static void check_cr0(struct cpu *cpu, const struct insn *insn, uint64_t value)
 {
 	if (value >> 32 || ((value & CR0_PG) && !(value & CR0_PE)) ||
@@ -43,7 +49,7 @@ static void check_cr0(struct cpu *cpu, const struct insn *insn, uint64_t value)
 	    ((cpu->mode_key & MODE_64) || (cpu->state.cr4 & CR4_PCIDE)))
 		gp0(cpu, insn);
 	if ((value & CR0_PG) && !(cpu->state.cr0 & CR0_PG) && (cpu->state.efer & EFER_LME) &&
-	    (!(cpu->state.cr4 & CR4_PAE) || (cpu->state.seg[X86_CS].attr & SEG_L)))
+	    (!(cpu->state.cr4 & CR4_PAE) || (cpu->state.seg[X86_CS].attr & SEG_L) || has_tss286(cpu)))
 		gp0(cpu, insn);
 }
 
@@ -350,7 +356,7 @@ EXEC_WIDE(rdseed)
 ROUTINE(invlpg)
 {
 	mmu_flush_page(cpu, insn_ea(cpu, insn));
-	NEXT();
+	finish(cpu, insn);
 }
 EXEC_ONE(invlpg)
 
@@ -378,7 +384,7 @@ ROUTINE(invpcid)
 		tlb2_flush_local(cpu->tlb2);
 		mmu_flush_local(cpu);
 	}
-	NEXT();
+	finish(cpu, insn);
 }
 EXEC_ONE(invpcid)
 

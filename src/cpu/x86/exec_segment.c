@@ -34,17 +34,22 @@ ROUTINE(mov_ES)
 }
 EXEC_ONE(mov_ES)
 
-/* A load of SS holds off interrupts for one instruction. */
 static void load_and_finish(struct cpu *cpu, const struct insn *insn, enum x86_seg reg,
 			    uint16_t selector)
 {
 	segment_load(cpu, insn, reg, selector);
-	if (reg == X86_SS) {
-		cpu->state.interrupt_shadow = true;
-		cpu->state.shadow_by_ss = true;
-		atomic_store(&cpu->attention, true);
-	}
 	finish(cpu, insn);
+}
+
+/* MOV and POP to SS hold off interrupts for one instruction, which is to load the stack pointer; LSS has loaded
+ * it (SDM volume 3, 6.8.3). */
+static void hold_off(struct cpu *cpu, enum x86_seg reg)
+{
+	if (reg != X86_SS)
+		return;
+	cpu->state.interrupt_shadow = true;
+	cpu->state.shadow_by_ss = true;
+	atomic_store(&cpu->attention, true);
 }
 
 ROUTINE(mov_SE)
@@ -52,6 +57,7 @@ ROUTINE(mov_SE)
 	if (insn->reg == X86_CS)
 		cpu_fault(cpu, insn, EXC_UD);
 	load_and_finish(cpu, insn, insn->reg, load_word(cpu, insn));
+	hold_off(cpu, insn->reg);
 }
 EXEC_ONE(mov_SE)
 
@@ -81,6 +87,7 @@ ROUTINE(pop_seg)
 
 	load_and_finish(cpu, insn, named_segment(insn), selector);
 	stack_set(cpu, rsp + insn->opsize);
+	hold_off(cpu, named_segment(insn));
 }
 EXEC_ONE(pop_seg)
 

@@ -51,8 +51,8 @@ static uint64_t destination(struct cpu *cpu, const struct insn *insn, unsigned s
 static uint64_t page_run(const struct cpu *cpu, const struct insn *insn, uint64_t address,
 			 uint64_t count)
 {
-	if (!is_repeated(insn) || (cpu->state.rflags & RFLAGS_DF) || insn->addrsize == 2 ||
-	    (cpu->seg_checked & (1u << insn->seg | 1u << X86_ES)))
+	if (!is_repeated(insn) || (cpu->state.rflags & (RFLAGS_DF | RFLAGS_TF)) ||
+	    insn->addrsize == 2 || (cpu->seg_checked & (1u << insn->seg | 1u << X86_ES)))
 		return 1;
 	return CLAMP((4096 - address % 4096) / insn->opsize, 1, count);
 }
@@ -64,8 +64,15 @@ struct step {
 };
 typedef struct step (*step_fn)(struct cpu *cpu, const struct insn *insn, uint64_t count);
 
+/* Between two elements interrupts are taken, and the trap of a single step. */
+static bool is_interrupted(const struct cpu *cpu)
+{
+	return atomic_load_explicit(&cpu->attention, memory_order_relaxed) ||
+	       (cpu->state.rflags & RFLAGS_TF);
+}
+
 /*
- * Runs steps until the count is used up or one says stop. False: an interrupt waits, rip is
+ * Runs steps until the count is used up or one says stop. False: it was interrupted, rip is
  * left at this instruction and the block is to be left.
  */
 static inline bool repeat(struct cpu *cpu, const struct insn *insn, step_fn step)
@@ -84,8 +91,7 @@ static inline bool repeat(struct cpu *cpu, const struct insn *insn, step_fn step
 		add_counted(cpu, insn, X86_RCX, -(int64_t)done.taken);
 		if (done.stop)
 			return true;
-		if (atomic_load_explicit(&cpu->attention, memory_order_relaxed) &&
-		    count != done.taken) {
+		if (count != done.taken && is_interrupted(cpu)) {
 			cpu_leave_block(cpu, insn, insn_pc(cpu, insn));
 			return false;
 		}

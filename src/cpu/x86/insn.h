@@ -84,6 +84,7 @@ enum insn_row_flags {
 	IF_NOSTUB = 1 << 20, /* vector rows: the routine does it in C, without insn->stub */
 	IF_AVX512 = 1 << 21, /* EVEX and opmask rows, with IF_AVX: #UD unless XCR0 has ZMM's state, too */
 	IF_PACKED = 1 << 22, /* memory holds only the elements that the mask selects, side by side */
+	IF_STACK = 1 << 23,  /* pops, with an operand size like any: #SS(0) where others raise #GP(0) */
 };
 
 #define INSN_MAX_OPERANDS 4

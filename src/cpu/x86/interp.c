@@ -10,6 +10,7 @@
 #include "cpu/x86/debugger.h"
 #include "cpu/x86/exec.h"
 #include "cpu/x86/interrupt.h"
+#include "cpu/x86/machine_check.h"
 #include "cpu/x86/mmu.h"
 #include "cpu/x86/msr.h"
 #include "cpu/x86/paging.h"
@@ -131,16 +132,17 @@ static void run_block(struct cpu *cpu)
 /* One instruction, with RFLAGS.TF set or breakpoints enabled. RF lasts to its end. */
 static void run_stepped(struct cpu *cpu)
 {
-	uint64_t rf = cpu->state.rflags & RFLAGS_RF, rip = cpu->state.rip;
+	uint64_t rip = cpu->state.rip;
 	bool stepped = cpu->state.rflags & RFLAGS_TF;
 
 	debug_check_fetch(cpu);
 	cpu->state.rflags &= ~(uint64_t)RFLAGS_RF;
 	cpu->no_step = false;
 	run_block(cpu);
-	/* A repeated instruction that was left between two elements has not ended. */
+	/* A repeated instruction that was left between two elements has not ended: breakpoints on it do not
+	 * count when it goes on (SDM volume 3, 18.3.1.1). */
 	if (cpu->state.rip == rip && (cpu->block->insn[0].flags & (INSN_REP | INSN_REPNE)))
-		cpu->state.rflags |= rf;
+		cpu->state.rflags |= RFLAGS_RF;
 	if (stepped && !cpu->no_step)
 		debug_pend(cpu, DR6_BS);
 }
@@ -161,17 +163,29 @@ static void run_shadowed(struct cpu *cpu)
 		debug_pend(cpu, DR6_BS);
 }
 
-/* What waits between blocks. False: run() is to return. */
-static bool attend(struct cpu *cpu)
+static bool machine_check_waits(const struct cpu *cpu)
+{
+	return (atomic_load(&cpu->machine_check_waits) || cpu->state.machine_check_taken) &&
+	       cpu->state.activity != X86_WAIT_FOR_SIPI;
+}
+
+/* What waits between blocks, in the order of SDM volume 3, table 6-2. False: run() is to return `*exit`. */
+static bool attend(struct cpu *cpu, enum engine_exit *exit)
 {
 	uint8_t vector = 0;
 
 	for (;;) {
 		atomic_store(&cpu->attention, false);
+		if (G_UNLIKELY(machine_check_waits(cpu)) && !machine_check_take(cpu)) {
+			*exit = ENGINE_EXIT_SHUTDOWN;
+			return false;
+		}
 		if (cpu->debug_pending && !(cpu->state.interrupt_shadow && cpu->state.shadow_by_ss))
 			interrupt_debug(cpu);
-		if (atomic_exchange(&cpu->kicked, false))
+		if (atomic_exchange(&cpu->kicked, false)) {
+			*exit = ENGINE_EXIT_KICK;
 			return false;
+		}
 		code_take_written(cpu);
 		if (cpu->state.interrupt_shadow) {
 			atomic_store(&cpu->attention, true);
@@ -235,6 +249,7 @@ static enum engine_exit stop_for_debugger(struct cpu *cpu)
 
 static enum engine_exit run_loop(struct cpu *cpu)
 {
+	enum engine_exit exit;
 	sigjmp_buf here;
 
 	cpu->jump = &here;
@@ -258,8 +273,8 @@ static enum engine_exit run_loop(struct cpu *cpu)
 	cpu->delivering = DELIVERING_NOTHING;
 	for (;;) {
 		if (G_UNLIKELY(atomic_load_explicit(&cpu->attention, memory_order_relaxed)) &&
-		    !attend(cpu))
-			return ENGINE_EXIT_KICK;
+		    !attend(cpu, &exit))
+			return exit;
 		if (G_UNLIKELY(cpu->mode_key & MODE_DEBUG)) {
 			if (!run_debugged(cpu))
 				return stop_for_debugger(cpu);
@@ -379,6 +394,7 @@ static struct vcpu *cpu_new(struct engine_env *env, unsigned id, bool translates
 	lapic_set_kinds(cpu->lapic, cpu->model->has[F_APIC], cpu->model->has[F_X2APIC]);
 	cpu->code = code_new();
 	cpu->tlb2 = g_new0(struct tlb2, 1);
+	cpu->machine_checks = g_array_new(false, false, sizeof(struct engine_machine_check));
 	lockstep_new(cpu);
 	g_mutex_init(&cpu->halt_lock);
 	g_cond_init(&cpu->halt_cond);
@@ -412,12 +428,18 @@ static void interp_free(struct vcpu *vcpu)
 	code_unlisten(cpu);
 	code_free(cpu->code);
 	g_free(cpu->tlb2);
+	g_array_unref(cpu->machine_checks);
 	lockstep_free(cpu);
 	jit_free(cpu);
 	mem_unmap_pair(cpu->pair);
 	g_mutex_clear(&cpu->halt_lock);
 	g_cond_clear(&cpu->halt_cond);
 	g_aligned_free(cpu);
+}
+
+static bool interp_machine_check(struct vcpu *vcpu, const struct engine_machine_check *error)
+{
+	return machine_check_send((struct cpu *)vcpu, error);
 }
 
 static void interp_stats(const struct vcpu *vcpu, struct engine_stats *stats)
@@ -461,6 +483,7 @@ static void interp_debug_stop(const struct vcpu *vcpu, struct engine_stop *stop)
 		.kick = interp_kick,             \
 		.get_state = interp_get_state,   \
 		.set_state = interp_set_state,   \
+		.machine_check = interp_machine_check, \
 		.stats = interp_stats,           \
 		.report = interp_report,         \
 		.list = its_list,                \

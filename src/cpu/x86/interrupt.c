@@ -15,7 +15,7 @@ struct event {
 	bool has_error_code;
 	bool software; /* INT n, INT3, INTO: the gate's DPL counts, faults have no EXT bit */
 	uint32_t error_code;
-	bool is_fault; /* RF is set in the pushed flags */
+	bool sets_rf; /* in the pushed flags */
 };
 
 /* The gate at 8 or 16 bytes a vector; `types`: a bit for each that is allowed. */
@@ -67,11 +67,13 @@ static void deliver_long(struct cpu *cpu, const struct insn *insn, const struct 
 	rsp = (rsp & ~15ull) - 8 * words;
 	frame[words - 1] = cpu->state.seg[X86_SS].selector;
 	frame[words - 2] = cpu->gpr[X86_RSP];
-	frame[words - 3] = rflags | (event->is_fault ? RFLAGS_RF : 0);
+	frame[words - 3] = rflags | (event->sets_rf ? RFLAGS_RF : 0);
 	frame[words - 4] = cpu->state.seg[X86_CS].selector;
 	frame[words - 5] = cpu->state.rip;
 	if (event->has_error_code)
 		frame[0] = event->error_code;
+	if (!is_canonical(rsp) || !is_canonical(rsp + 8 * words - 1))
+		cpu_fault_code(cpu, insn, EXC_SS, !event->software);
 	if (new_cpl == 3)
 		mem_write_bytes(cpu, insn, rsp, frame, 8 * words);
 	else
@@ -161,7 +163,7 @@ static void deliver_through_gate(struct cpu *cpu, const struct insn *insn,
 		stack_put(cpu, insn, &stack, cpu->state.seg[X86_SS].selector, size);
 		stack_put(cpu, insn, &stack, cpu->gpr[X86_RSP], size);
 	}
-	stack_put(cpu, insn, &stack, rflags | (event->is_fault ? RFLAGS_RF : 0), size);
+	stack_put(cpu, insn, &stack, rflags | (event->sets_rf ? RFLAGS_RF : 0), size);
 	stack_put(cpu, insn, &stack, cpu->state.seg[X86_CS].selector, size);
 	stack_put(cpu, insn, &stack, cpu->state.rip, size);
 	if (event->has_error_code)
@@ -225,8 +227,11 @@ bool interrupt_exception(struct cpu *cpu)
 		.vector = cpu->fault.vector,
 		.has_error_code = cpu->fault.has_error_code,
 		.error_code = cpu->fault.error_code,
-		.is_fault = true,
+		/* Faults do, but not the #DB of an instruction breakpoint (SDM volume 3, 18.3.1.1). */
+		.sets_rf = !cpu->at_breakpoint,
 	};
+
+	cpu->at_breakpoint = false;
 
 	if (cpu->delivering == EXC_DF) {
 		g_snprintf(cpu->error, sizeof(cpu->error),
@@ -255,6 +260,16 @@ void interrupt_debug(struct cpu *cpu)
 	cpu->debug_pending = 0;
 	cpu->stats.exceptions++;
 	cpu->delivering = EXC_DB;
+	deliver(cpu, NULL, &event);
+	cpu->delivering = DELIVERING_NOTHING;
+}
+
+void interrupt_machine_check(struct cpu *cpu)
+{
+	struct event event = {.vector = EXC_MC};
+
+	cpu->stats.exceptions++;
+	cpu->delivering = DELIVERING_EVENT;
 	deliver(cpu, NULL, &event);
 	cpu->delivering = DELIVERING_NOTHING;
 }

@@ -13,6 +13,8 @@
 bool interrupt_exception(struct cpu *cpu);
 /* An event from the local APIC. */
 void interrupt_event(struct cpu *cpu, enum lapic_event event, uint8_t vector);
+/* #MC, an abort that nothing masks. */
+void interrupt_machine_check(struct cpu *cpu);
 /* #DB as a trap, for what debug_pend() collected. */
 void interrupt_debug(struct cpu *cpu);
 /* INT n, INT3, INTO, INT1; rip already stands after the instruction, and goes back on a fault. */

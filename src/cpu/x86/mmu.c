@@ -45,7 +45,7 @@ static bool is_stack_access(const struct cpu *cpu, const struct insn *insn, uint
 		return true;
 	if (!(insn->flags & INSN_MEM))
 		return insn->base == INSN_ZERO && insn->seg != X86_FS && insn->seg != X86_GS &&
-		       insn_row_get(insn->row)->flags & (IF_D64 | IF_F64);
+		       insn_row_get(insn->row)->flags & (IF_D64 | IF_F64 | IF_STACK);
 	return (insn->base == R_RSP || insn->base == R_RBP) && insn->seg == INSN_SEG_NONE;
 }
 
@@ -136,6 +136,7 @@ static uint64_t translate_page(struct cpu *cpu, const struct insn *insn, uint64_
 		if (w.page_bits > 12)
 			note_large_page(cpu, address, w.page_bits);
 	}
+	w.gpa = mmu_bus_address(cpu, w.gpa);
 	host = mmu_hva(cpu, w.gpa & ~4095ull);
 	if (host && access != ACCESS_FETCH && class != TLB_USER_AC && !is_watched(cpu, address))
 		fill(cpu, address, &w, host, access, class);
@@ -167,6 +168,7 @@ uint8_t *mmu_point(struct cpu *cpu, uint64_t address, unsigned size, bool write)
 		return NULL;
 	if (w.page_bits > 12)
 		note_large_page(cpu, address, w.page_bits);
+	w.gpa = mmu_bus_address(cpu, w.gpa);
 	host = mmu_hva(cpu, w.gpa & ~4095ull);
 	if (!host)
 		return NULL;
@@ -201,7 +203,7 @@ bool mmu_peek_code(struct cpu *cpu, uint64_t address, uint64_t *gpa, bool *globa
 	if ((cpu->state.cr0 & CR0_PG) &&
 	    (!is_canonical(address) || !tlb2_walk(cpu, address, ACCESS_FETCH, who, &w)))
 		return false;
-	*gpa = w.gpa;
+	*gpa = w.gpa = mmu_bus_address(cpu, w.gpa);
 	*global = w.rights & PAGING_GLOBAL;
 	return mmu_hva(cpu, w.gpa) != NULL;
 }
@@ -291,13 +293,36 @@ static void mmio_write(struct cpu *cpu, uint64_t gpa, const uint8_t *buf, unsign
 	}
 }
 
+/*
+ * RAM that other processors access at the same time: what one of the host's instructions can move is moved
+ * by one. memcpy() of 4 bytes may store them twice, over what another processor stored in between.
+ */
+#define COPY_ONCE(bits)                                                                                \
+	case bits / 8:                                                                                 \
+		__atomic_store_n((uint##bits##_t *)to,                                                 \
+				 __atomic_load_n((const uint##bits##_t *)from, __ATOMIC_RELAXED),      \
+				 __ATOMIC_RELAXED);                                                    \
+		break;
+
+static void copy_once(void *to, const void *from, unsigned size)
+{
+	switch (size) {
+		COPY_ONCE(8)
+		COPY_ONCE(16)
+		COPY_ONCE(32)
+		COPY_ONCE(64)
+	default:
+		memcpy(to, from, size);
+	}
+}
+
 /* Within one page. */
 static void physical_read(struct cpu *cpu, uint64_t gpa, void *buf, unsigned size)
 {
 	const uint8_t *host = mmu_hva(cpu, gpa);
 
 	if (host)
-		memcpy(buf, host, size);
+		copy_once(buf, host, size);
 	else
 		mmio_read(cpu, gpa, buf, size);
 }
@@ -312,7 +337,7 @@ static void physical_write(struct cpu *cpu, uint64_t gpa, const void *buf, unsig
 	}
 	if (G_UNLIKELY(cpu->lockstep))
 		lockstep_write(cpu, gpa);
-	memcpy(host, buf, size);
+	copy_once(host, buf, size);
 	mem_written(cpu->env.mem, gpa, size);
 }
 
@@ -320,7 +345,7 @@ void mmu_physical_read(struct cpu *cpu, uint64_t gpa, void *buf, unsigned size)
 {
 	for (unsigned done = 0, part; done < size; done += part) {
 		part = MIN(size - done, 4096 - (gpa + done) % 4096);
-		physical_read(cpu, gpa + done, (uint8_t *)buf + done, part);
+		physical_read(cpu, mmu_bus_address(cpu, gpa + done), (uint8_t *)buf + done, part);
 	}
 }
 
@@ -328,7 +353,7 @@ void mmu_physical_write(struct cpu *cpu, uint64_t gpa, const void *buf, unsigned
 {
 	for (unsigned done = 0, part; done < size; done += part) {
 		part = MIN(size - done, 4096 - (gpa + done) % 4096);
-		physical_write(cpu, gpa + done, (const uint8_t *)buf + done, part);
+		physical_write(cpu, mmu_bus_address(cpu, gpa + done), (const uint8_t *)buf + done, part);
 	}
 }
 
@@ -434,7 +459,7 @@ void mem_read_bytes(struct cpu *cpu, const struct insn *insn, uint64_t address, 
 	const void *p = tlb_read(cpu, address, size);
 
 	if (p)
-		memcpy(buf, p, size);
+		copy_once(buf, p, size);
 	else
 		mmu_read_slow(cpu, insn, address, buf, size);
 }
@@ -445,7 +470,7 @@ void mem_write_bytes(struct cpu *cpu, const struct insn *insn, uint64_t address,
 	void *p = tlb_write(cpu, address, size);
 
 	if (p)
-		memcpy(p, buf, size);
+		copy_once(p, buf, size);
 	else
 		mmu_write_slow(cpu, insn, address, buf, size);
 }
@@ -456,7 +481,7 @@ void mmu_sys_read(struct cpu *cpu, const struct insn *insn, uint64_t address, vo
 	const struct tlb_entry *e = tlb_slot(cpu->tlbs[TLB_SUPERVISOR].read, address);
 
 	if (G_LIKELY((e->tag ^ address) <= 4096 - size))
-		memcpy(buf, (const void *)(address + e->delta), size);
+		copy_once(buf, (const void *)(address + e->delta), size);
 	else
 		read_class(cpu, insn, address, buf, size, TLB_SUPERVISOR);
 }
@@ -467,7 +492,7 @@ void mmu_sys_write(struct cpu *cpu, const struct insn *insn, uint64_t address, c
 	const struct tlb_entry *e = tlb_slot(cpu->tlbs[TLB_SUPERVISOR].write, address);
 
 	if (G_LIKELY((e->tag ^ address) <= 4096 - size))
-		memcpy((void *)(address + e->delta), buf, size);
+		copy_once((void *)(address + e->delta), buf, size);
 	else
 		write_class(cpu, insn, address, buf, size, TLB_SUPERVISOR);
 }

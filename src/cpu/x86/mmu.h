@@ -24,6 +24,12 @@ static inline uint64_t mmu_linear(struct cpu *cpu, const struct insn *insn, enum
 	return cpu->mode_key & MODE_64 ? offset : (uint32_t)offset;
 }
 
+/* The address as it leaves the processor (A20M#). What translations and page tables give has been through it. */
+static inline uint64_t mmu_bus_address(const struct cpu *cpu, uint64_t gpa)
+{
+	return gpa & atomic_load_explicit(&cpu->env.mem->a20_mask, memory_order_relaxed);
+}
+
 /* Host address of RAM at `gpa` as the processor sees it, or NULL; valid up to the end of gpa's page. */
 static inline uint8_t *mmu_hva(const struct cpu *cpu, uint64_t gpa)
 {
@@ -75,13 +81,14 @@ static inline void *tlb_write(struct cpu *cpu, uint64_t address, unsigned size)
  * pages, is to a device or to decoded code, or is watched. */
 uint8_t *mmu_point(struct cpu *cpu, uint64_t address, unsigned size, bool write);
 
+/* Other processors access the same RAM: each access is one of the host's, whole and once. */
 #define MEM_ACCESSORS(bits)                                                                        \
 	static inline uint##bits##_t mem_load##bits(struct cpu *cpu, const struct insn *insn,      \
 						    uint64_t address)                              \
 	{                                                                                          \
 		uint##bits##_t v, *p = tlb_read(cpu, address, bits / 8);                           \
 		if (G_LIKELY(p != NULL))                                                           \
-			return *p;                                                                 \
+			return __atomic_load_n(p, __ATOMIC_RELAXED);                               \
 		mmu_read_slow(cpu, insn, address, &v, bits / 8);                                   \
 		return v;                                                                          \
 	}                                                                                          \
@@ -90,7 +97,7 @@ uint8_t *mmu_point(struct cpu *cpu, uint64_t address, unsigned size, bool write)
 	{                                                                                          \
 		uint##bits##_t *p = tlb_write(cpu, address, bits / 8);                             \
 		if (G_LIKELY(p != NULL))                                                           \
-			*p = v;                                                                    \
+			__atomic_store_n(p, v, __ATOMIC_RELAXED);                                  \
 		else                                                                               \
 			mmu_write_slow(cpu, insn, address, &v, bits / 8);                          \
 	}

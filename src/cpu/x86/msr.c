@@ -4,13 +4,14 @@
 #include "cpu/x86/cpuid.h"
 #include "cpu/x86/exec.h"
 #include "cpu/x86/kvmclock.h"
+#include "cpu/x86/machine_check.h"
 #include "cpu/x86/mmu.h"
 
 enum msr_index {
 	MSR_TSC = 0x10, MSR_APIC_BASE = 0x1b, MSR_FEATURE_CONTROL = 0x3a, MSR_TSC_ADJUST = 0x3b,
 	MSR_SPEC_CTRL = 0x48, MSR_PRED_CMD = 0x49, MSR_BIOS_SIGN_ID = 0x8b, MSR_MTRRCAP = 0xfe,
 	MSR_ARCH_CAPABILITIES = 0x10a, MSR_SYSENTER_CS = 0x174, MSR_SYSENTER_ESP = 0x175,
-	MSR_SYSENTER_EIP = 0x176, MSR_MCG_CAP = 0x179, MSR_MCG_STATUS = 0x17a,
+	MSR_SYSENTER_EIP = 0x176,
 	MSR_MISC_ENABLE = 0x1a0, MSR_MTRR_PHYS_BASE0 = 0x200, MSR_MTRR_FIX64K = 0x250,
 	MSR_MTRR_FIX16K_80000 = 0x258, MSR_MTRR_FIX16K_A0000 = 0x259, MSR_MTRR_FIX4K_C0000 = 0x268,
 	MSR_PAT = 0x277, MSR_MTRR_DEF_TYPE = 0x2ff, MSR_TSC_DEADLINE = 0x6e0,
@@ -192,8 +193,9 @@ static const struct msr_row {
 	{MSR_SYSENTER_CS, STORED, STATE(sysenter_cs), 0xffffffff, .feature = F_SEP},
 	{MSR_SYSENTER_ESP, ADDRESS, STATE(sysenter_esp), .feature = F_SEP},
 	{MSR_SYSENTER_EIP, ADDRESS, STATE(sysenter_eip), .feature = F_SEP},
-	{MSR_MCG_CAP, FIXED, .feature = F_MCA},
-	{MSR_MCG_STATUS, IGNORED, .feature = F_MCA},
+	{MSR_MCG_CAP, FIXED, 0, X86_N_MC_BANKS, .feature = F_MCA},
+	{MSR_MCG_STATUS, STORED, STATE(mcg_status), MCG_STATUS_RIPV | MCG_STATUS_EIPV | MCG_STATUS_MCIP,
+	 .feature = F_MCA},
 	{MSR_MISC_ENABLE, STORED, STATE(misc_enable), 1ull << 0, .feature = F_SSE2},
 	{MSR_PAT, CALLED, STATE(pat), 0, NULL, write_pat, .feature = F_PAT},
 	{MSR_MTRR_DEF_TYPE, CALLED, STATE(mtrr_def_type), 0, NULL, write_mtrr_def_type, .feature = F_MTRR},
@@ -293,12 +295,12 @@ static bool mtrr_value_ok(uint32_t index, uint64_t value)
 bool msr_read(struct cpu *cpu, uint32_t index, uint64_t *value)
 {
 	const struct msr_row *row = find_row(cpu->model, index);
-	const uint64_t *mtrr = mtrr_at(cpu, index);
+	const uint64_t *mtrr = mtrr_at(cpu, index), *mc = machine_check_msr(&cpu->state, cpu->model, index);
 
 	if (index >= MSR_X2APIC_FIRST && index <= MSR_X2APIC_LAST)
 		return lapic_msr_read(cpu->lapic, index, value);
-	if (mtrr) {
-		*value = *mtrr;
+	if (mtrr || mc) {
+		*value = mtrr ? *mtrr : *mc;
 		return true;
 	}
 	if (!row)
@@ -315,7 +317,7 @@ bool msr_read(struct cpu *cpu, uint32_t index, uint64_t *value)
 bool msr_write(struct cpu *cpu, uint32_t index, uint64_t value)
 {
 	const struct msr_row *row = find_row(cpu->model, index);
-	uint64_t *mtrr = mtrr_at(cpu, index), *stored;
+	uint64_t *mtrr = mtrr_at(cpu, index), *mc = machine_check_msr(&cpu->state, cpu->model, index), *stored;
 
 	if (index >= MSR_X2APIC_FIRST && index <= MSR_X2APIC_LAST)
 		return lapic_msr_write(cpu->lapic, index, value);
@@ -323,6 +325,12 @@ bool msr_write(struct cpu *cpu, uint32_t index, uint64_t value)
 		if (!mtrr_value_ok(index, value))
 			return false;
 		*mtrr = value;
+		return true;
+	}
+	if (mc) {
+		if (!machine_check_may_write(index, value))
+			return false;
+		*mc = value;
 		return true;
 	}
 	if (!row || row->kind == FIXED)

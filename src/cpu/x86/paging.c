@@ -141,8 +141,9 @@ again:
 		unsigned shift = 12 + mode->index_bits * level;
 		uint64_t e;
 
-		gpas[level] = table + (address >> shift & ((1u << mode->index_bits) - 1)) *
-					      mode->entry_size;
+		gpas[level] = mmu_bus_address(
+			cpu, table + (address >> shift & ((1u << mode->index_bits) - 1)) *
+					     mode->entry_size);
 		entries[level] = mmu_hva(cpu, gpas[level]);
 		e = values[level] = load_entry(entries[level], mode);
 		result->error = code;

@@ -69,6 +69,8 @@ void stack_put(struct cpu *cpu, const struct insn *insn, struct stack *stack, ui
 		if (!segment_holds(&stack->ss, offset, size))
 			cpu_fault_code(cpu, insn, EXC_SS, stack->error_code);
 		address = (uint32_t)(offset + stack->ss.base);
+	} else if (!is_canonical(offset)) {
+		cpu_fault_code(cpu, insn, EXC_SS, stack->error_code);
 	}
 	if (stack->cpl == 3)
 		mem_write_bytes(cpu, insn, address, &value, size);

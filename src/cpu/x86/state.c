@@ -36,6 +36,7 @@ static const struct state_field fields[] = {
 	FIELD(activity), FIELD(interrupt_shadow), FIELD_SINCE(shadow_by_ss, 2), FIELD(nmi_masked),
 	FIELD_SINCE(smm, 2), FIELD_SINCE(nmi_masked_before_smm, 2), FIELD_SINCE(smbase, 2),
 	FIELD(interrupt_taken), FIELD(interrupt_vector), FIELD(nmi_taken),
+	FIELD_SINCE(machine_check_taken, 4), FIELD_SINCE(mcg_status, 4), FIELD_SINCE(mc, 4),
 };
 
 /* The invariants of long mode that the interpreter relies on, and bits no instruction can set. */
@@ -46,12 +47,12 @@ static bool check(const void *object)
 
 	return s->activity <= X86_WAIT_FOR_SIPI && !!(s->efer & EFER_LMA) == long_mode &&
 	       (!(s->cr0 & CR0_PG) || (s->cr0 & CR0_PE)) && (!long_mode || (s->cr4 & CR4_PAE)) &&
-	       !(s->mxcsr & ~0xffffu) && !(s->cr3 >> CPU_PHYS_BITS);
+	       !(s->mxcsr & ~0xffffu) && !(s->cr3 >> CPU_PHYS_BITS) && s->mcg_status <= 7;
 }
 
 const struct state_table x86_state_table = {
 	.name = "x86",
-	.version = 3,
+	.version = 4,
 	.object_size = sizeof(struct x86_state),
 	.fields = fields,
 	.n_fields = G_N_ELEMENTS(fields),
@@ -84,6 +85,8 @@ void x86_state_reset(struct x86_state *s, bool bsp)
 	s->fpu.fcw = 0x40;
 	s->mxcsr = 0x1f80;
 	s->smbase = 0x30000;
+	for (unsigned i = 0; i < X86_N_MC_BANKS; i++)
+		s->mc[i][X86_MC_CTL] = ~0ull;
 	s->activity = bsp ? X86_ACTIVE : X86_WAIT_FOR_SIPI;
 }
 
@@ -105,6 +108,8 @@ void x86_state_init(struct x86_state *s, bool bsp)
 	s->mtrr_def_type = old.mtrr_def_type;
 	memcpy(s->mtrr_fix, old.mtrr_fix, sizeof(s->mtrr_fix));
 	memcpy(s->mtrr_var, old.mtrr_var, sizeof(s->mtrr_var));
+	s->mcg_status = old.mcg_status;
+	memcpy(s->mc, old.mc, sizeof(s->mc));
 }
 
 bool x86_state_startup(struct x86_state *s, uint8_t vector)
@@ -116,6 +121,21 @@ bool x86_state_startup(struct x86_state *s, uint8_t vector)
 	s->rip = 0;
 	s->activity = X86_ACTIVE;
 	return true;
+}
+
+void x86_state_enter_long(struct x86_state *s, uint64_t cr3, uint64_t rip)
+{
+	s->cr0 = CR0_PE | CR0_PG | CR0_ET | CR0_NE;
+	s->cr4 = CR4_PAE;
+	s->cr3 = cr3;
+	s->efer = EFER_LME | EFER_LMA;
+	s->rip = rip;
+	for (unsigned i = 0; i < X86_N_SEGS; i++)
+		s->seg[i] = (struct x86_segment){
+			.limit = ~0u,
+			.attr = SEG_P | SEG_S | SEG_TYPE_RW | SEG_TYPE_ACC | SEG_G,
+		};
+	s->seg[X86_CS].attr |= SEG_TYPE_CODE | SEG_L;
 }
 
 uint64_t cpu_rflags(const struct cpu *cpu)

@@ -87,6 +87,10 @@ enum {
 #define CR4_SMEP       (1ull << 20)
 #define CR4_SMAP       (1ull << 21)
 
+#define MCG_STATUS_RIPV (1ull << 0)
+#define MCG_STATUS_EIPV (1ull << 1)
+#define MCG_STATUS_MCIP (1ull << 2)
+
 #define EFER_SCE (1ull << 0)
 #define EFER_LME (1ull << 8)
 #define EFER_LMA (1ull << 10)
@@ -112,6 +116,9 @@ struct x86_fpu {
 };
 
 #define X86_N_MTRR_VAR 8
+/* Banks of machine-check MSRs, each of control, status, address, miscellaneous. */
+#define X86_N_MC_BANKS 4
+enum x86_mc { X86_MC_CTL, X86_MC_STATUS, X86_MC_ADDR, X86_MC_MISC, X86_N_MC };
 
 struct x86_state {
 	uint64_t gpr[16];
@@ -126,6 +133,7 @@ struct x86_state {
 	uint64_t pat, tsc_offset, tsc_aux, misc_enable, spec_ctrl, xss;
 	uint64_t mtrr_def_type, mtrr_fix[11], mtrr_var[2 * X86_N_MTRR_VAR];
 	uint64_t kvm_wall_clock, kvm_system_time;
+	uint64_t mcg_status, mc[X86_N_MC_BANKS][X86_N_MC];
 
 	struct x86_fpu fpu;
 	uint32_t mxcsr;
@@ -144,10 +152,12 @@ struct x86_state {
 	bool smm, nmi_masked_before_smm;
 	uint32_t smbase;
 
-	/* Taken from the APIC, but its handler not entered: the interrupt, an NMI. */
+	/* Taken from the APIC, but its handler not entered: the interrupt, an NMI. And a machine check that is
+	 * logged. */
 	bool interrupt_taken;
 	uint8_t interrupt_vector;
 	bool nmi_taken;
+	bool machine_check_taken;
 };
 
 extern const struct state_table x86_state_table;
@@ -158,5 +168,8 @@ void x86_state_reset(struct x86_state *state, bool bsp);
 void x86_state_init(struct x86_state *state, bool bsp);
 /* SIPI (9.4.4): a processor that waits for it starts in real mode at vector << 12; false: it did not wait. */
 bool x86_state_startup(struct x86_state *state, uint8_t vector);
+/* From the reset state to 64-bit code at `rip`, at CPL 0 with flat segments, through the page tables at `cr3`:
+ * where programs of ours start. Nothing else is changed. */
+void x86_state_enter_long(struct x86_state *state, uint64_t cr3, uint64_t rip);
 
 #endif

@@ -3,8 +3,7 @@
  * 8042 keyboard controller with nothing plugged in, and port 92h (system control port A).
  *
  * Bytes for a device find nobody: the controller answers FEh with the time-out bit, as it
- * does when the wire stays silent. The A20 gate can be set and read, and has no effect: the
- * processors' A20M# is not wired, as on every PC of this century.
+ * does when the wire stays silent. The A20 gate goes to the processors' A20M#.
  */
 #include "dev/table.h"
 
@@ -156,9 +155,15 @@ static void write_command(struct i8042 *kbc, uint8_t command)
 	}
 }
 
+static void set_a20(struct i8042 *kbc, bool enabled)
+{
+	kbc->a20 = enabled;
+	mem_set_a20(kbc->device.env->mem, enabled);
+}
+
 static void write_output_port(struct i8042 *kbc, uint8_t value)
 {
-	kbc->a20 = value & OUTPUT_A20;
+	set_a20(kbc, value & OUTPUT_A20);
 	if (!(value & OUTPUT_RESET))
 		reset_machine(kbc);
 }
@@ -229,7 +234,7 @@ static void port92_write(void *opaque, uint64_t offset, uint64_t value, unsigned
 	struct i8042 *kbc = opaque;
 	bool reset = value & PORT92_RESET;
 
-	kbc->a20 = value & PORT92_A20;
+	set_a20(kbc, value & PORT92_A20);
 	if (reset && !kbc->port92_reset)
 		reset_machine(kbc);
 	kbc->port92_reset = reset;
@@ -259,14 +264,17 @@ static void i8042_reset(struct device *device)
 	kbc->command = 0;
 	memset(kbc->ram, 0, sizeof(kbc->ram));
 	kbc->ram[RAM_CTR] = CTR_KBDDIS | CTR_AUXDIS;
-	kbc->a20 = true;
+	set_a20(kbc, true);
 	kbc->port92_reset = false;
 	update_irq(kbc);
 }
 
 static void i8042_post_load(struct device *device)
 {
-	update_irq((struct i8042 *)device);
+	struct i8042 *kbc = (struct i8042 *)device;
+
+	set_a20(kbc, kbc->a20);
+	update_irq(kbc);
 }
 
 static void i8042_fini(struct device *device)
@@ -274,6 +282,7 @@ static void i8042_fini(struct device *device)
 	struct i8042 *kbc = (struct i8042 *)device;
 
 	kbc->status = 0;
+	set_a20(kbc, true);
 	update_irq(kbc);
 }
 

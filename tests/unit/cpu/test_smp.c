@@ -105,19 +105,10 @@ static void start(struct vm *vm, const uint8_t *code, size_t len, uint64_t rdi, 
 		struct x86_state s;
 
 		x86_state_reset(&s, true);
-		s.cr0 = CR0_PE | CR0_PG | CR0_ET | CR0_NE;
-		s.cr4 = CR4_PAE;
-		s.cr3 = PML4;
-		s.efer = EFER_LME | EFER_LMA;
-		s.rip = CODE;
+		x86_state_enter_long(&s, PML4, CODE);
 		s.gpr[X86_RDI] = rdi;
 		s.gpr[X86_RBX] = i;
 		s.gpr[X86_RCX] = loops;
-		for (unsigned n = 0; n < X86_N_SEGS; n++)
-			s.seg[n] = (struct x86_segment){.limit = ~0u,
-							.attr = SEG_P | SEG_S | SEG_TYPE_RW |
-								SEG_TYPE_ACC | SEG_G};
-		s.seg[X86_CS].attr |= SEG_TYPE_CODE | SEG_L;
 		vm->engine->set_state(vm->vcpus[i], &s);
 		runs[i] = (struct run){vm, i};
 		threads[i] = g_thread_new("vcpu", run_thread, &runs[i]);

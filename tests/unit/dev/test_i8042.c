@@ -88,16 +88,24 @@ static void test_reset(void)
 	rig_free(rig);
 }
 
+static bool is_open(struct rig *rig)
+{
+	return atomic_load(&rig->env.mem->a20_mask) >> 20 & 1;
+}
+
 static void test_a20(void)
 {
 	struct rig *rig = setup();
 
+	g_assert_true(is_open(rig));
 	g_assert_cmphex(rig_in8(rig, PORT92), ==, 0x02);
 	g_assert_cmphex(command(rig, 0xd0) & 0x03, ==, 0x03);
 	rig_out8(rig, PORT92, 0);
+	g_assert_false(is_open(rig));
 	g_assert_cmphex(command(rig, 0xd0) & 0x03, ==, 0x01);
 	rig_out8(rig, STATUS, 0xd1);
 	rig_out8(rig, DATA, 0xdf);
+	g_assert_true(is_open(rig));
 	g_assert_cmphex(rig_in8(rig, PORT92), ==, 0x02);
 	rig_free(rig);
 }

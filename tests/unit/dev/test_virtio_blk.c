@@ -231,24 +231,30 @@ static void test_intx(void)
 	driver_fini(&d);
 }
 
-/* Many requests under way, then a reset: it ends, and nothing reaches the guest after it. */
+/* Many requests under way, each with a buffer of its own, then a reset: it ends, and nothing
+ * reaches the guest after it. */
 static void test_reset_in_flight(void)
 {
+	enum { REQUESTS = 16, PART = 256 << 10, TABLE = 3 * 16 };
 	struct driver d;
 
 	driver_init(&d, &virtio_blk_class, DISK_SIZE, false);
 	for (unsigned round = 0; round < 50; round++) {
-		start(&d, 0);
+		start(&d, F_INDIRECT);
 		put_header(&d, T_IN, 0);
-		put_chain(&d, ram(&d, DESC_AT), DATA_AT, 1 << 20, true);
-		for (unsigned i = 0; i < 16; i++)
-			offer(&d, 0);
+		for (unsigned i = 0; i < REQUESTS; i++) {
+			put_chain(&d, ram(&d, INDIRECT_AT + TABLE * i), DATA_AT + PART * i, PART,
+				  true);
+			set_desc(ram(&d, DESC_AT), i, INDIRECT_AT + TABLE * i, TABLE, DESC_INDIRECT,
+				 0);
+			offer(&d, i);
+		}
 		kick(&d);
 		reset(&d);
-		memset(ram(&d, DATA_AT), 0x5a, 1 << 20);
+		memset(ram(&d, DATA_AT), 0x5a, REQUESTS * PART);
 		memset(ram(&d, USED_AT), 0x5a, 4096);
 		block_drain(d.block);
-		for (unsigned i = 0; i < 1 << 20; i += 4096)
+		for (unsigned i = 0; i < REQUESTS * PART; i += 4096)
 			g_assert_cmphex(*ram(&d, DATA_AT + i), ==, 0x5a);
 		g_assert_cmphex(le16_load(ram(&d, USED_AT + 2)), ==, 0x5a5a);
 	}
