@@ -182,9 +182,12 @@ static bool models_differ(const struct sample *s, unsigned n)
 	 * AMD's family 19h, model 11h, reads rSP as it was before the last PUSH, POP or CALL. */
 	if (s->row->evex && sample_names(s->row, "RE") && s->insn.rm == 8 * X86_RSP)
 		return !(s->insn.flags & INSN_MEM) && !(s->bytes[1] & 0x40);
-	/* VEX.W counts outside 64-bit mode, too: #UD. */
-	return mode == INSN_MODE_32 && s->row->vex != INSN_VEX_NONE && (s->bytes[n - 2] & 0x80) &&
-	       (!strcmp(name, "vpextrd") || !strcmp(name, "vpinsrd"));
+	if (mode != INSN_MODE_32 || s->row->vex == INSN_VEX_NONE || n < 4 ||
+	    s->bytes[n - 4] != 0xc4 || !(s->bytes[n - 2] & 0x80))
+		return false;
+	/* VEX.W counts outside 64-bit mode, too: #UD; or 64 bits through a register that has 32. */
+	return !strcmp(name, "vpextrd") || !strcmp(name, "vpinsrd") ||
+	       (!strcmp(name, "kmovd") && sample_names(s->row, "RG"));
 }
 
 /* False: some other row is preferred for these bytes. */
