@@ -82,6 +82,7 @@ static const struct {
 	{{7, 1, EAX, 5}, CODE("\x62\xf2\x7e\x48\x52\xc0")},  /* vdpbf16ps */
 	{{0xd, 1, EAX, 0}, CODE("\x0f\xae\x30")},	     /* xsaveopt */
 	{{0xd, 1, EAX, 1}, CODE("\x0f\xc7\x20")},	     /* xsavec */
+	{{0xd, 1, EAX, 3}, CODE("\x0f\xc7\x28")},	     /* xsaves */
 	{{0x80000001, 0, EDX, 27}, CODE("\x0f\x01\xf9")},    /* rdtscp */
 	{{0x80000001, 0, EDX, 29}, CODE("\x0f\x0d\x00")},    /* prefetch */
 };
@@ -102,6 +103,7 @@ static const struct {
 	{{1, 0, EDX, 16}, 0x277},
 	{{1, 0, EDX, 12}, 0x2ff},
 	{{1, 0, ECX, 24}, 0x6e0},
+	{{0xd, 1, EAX, 3}, 0xda0},
 	{{1, 0, ECX, 31}, 0x4b564d01},
 	{{0x80000001, 0, EDX, 11}, 0xc0000081},
 	{{0x80000001, 0, EDX, 29}, 0xc0000082},

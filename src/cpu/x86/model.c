@@ -42,7 +42,7 @@ static const struct model_row {
 	 "invpcid pcid tsc_deadline_timer pdpe1gb arat",
 	 "Intel Core, 4th generation, 2013"},
 	{"skylake", "haswell", INTEL, 0x506e3, 0x16, 0x80000008,
-	 "rdseed adx smap clflushopt xsavec 3dnowprefetch", "Intel Core, 6th generation, 2015"},
+	 "rdseed adx smap clflushopt xsavec xsaves 3dnowprefetch", "Intel Core, 6th generation, 2015"},
 	{"opteron", NULL, AMD, 0xf5a, 1, 0x80000008,
 	 "cpuid fpu vme de pse tsc msr pae mce cx8 apic sep mtrr pge mca cmov pat pse36 clflush "
 	 "mmx "
@@ -52,7 +52,7 @@ static const struct model_row {
 	 "pni pclmulqdq ssse3 fma cx16 sse4_1 sse4_2 movbe popcnt aes xsave avx f16c rdrand x2apic "
 	 "tsc_deadline_timer fsgsbase bmi1 avx2 smep bmi2 rdseed adx smap clflushopt clwb sha_ni "
 	 "umip "
-	 "rdpid xsaveopt xsavec lahf_lm abm 3dnowprefetch pdpe1gb rdtscp nonstop_tsc arat",
+	 "rdpid xsaveopt xsavec xsaves lahf_lm abm 3dnowprefetch pdpe1gb rdtscp nonstop_tsc arat",
 	 "AMD EPYC, 2nd generation, 2019"},
 	{"v1", NULL, NULL, 0, 0, 0,
 	 "cpuid fpu vme de pse tsc msr pae mce cx8 apic sep mtrr pge mca cmov pat pse36 clflush "

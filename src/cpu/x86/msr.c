@@ -14,7 +14,7 @@ enum msr_index {
 	MSR_SYSENTER_EIP = 0x176,
 	MSR_MISC_ENABLE = 0x1a0, MSR_MTRR_PHYS_BASE0 = 0x200, MSR_MTRR_FIX64K = 0x250,
 	MSR_MTRR_FIX16K_80000 = 0x258, MSR_MTRR_FIX16K_A0000 = 0x259, MSR_MTRR_FIX4K_C0000 = 0x268,
-	MSR_PAT = 0x277, MSR_MTRR_DEF_TYPE = 0x2ff, MSR_TSC_DEADLINE = 0x6e0,
+	MSR_PAT = 0x277, MSR_MTRR_DEF_TYPE = 0x2ff, MSR_TSC_DEADLINE = 0x6e0, MSR_XSS = 0xda0,
 	MSR_X2APIC_FIRST = 0x800, MSR_X2APIC_LAST = 0x83f, MSR_EFER = 0xc0000080, MSR_STAR = 0xc0000081,
 	MSR_LSTAR = 0xc0000082, MSR_CSTAR = 0xc0000083, MSR_SFMASK = 0xc0000084,
 	MSR_FS_BASE = 0xc0000100, MSR_GS_BASE = 0xc0000101, MSR_KERNEL_GS_BASE = 0xc0000102,
@@ -88,6 +88,17 @@ static bool write_efer(struct cpu *cpu, uint64_t value)
 	mmu_flush(cpu);
 	cpu_update_mode(cpu);
 	return true;
+}
+
+/* Of the components that only a supervisor can save there is none. */
+static uint64_t read_xss(struct cpu *cpu)
+{
+	return 0;
+}
+
+static bool write_xss(struct cpu *cpu, uint64_t value)
+{
+	return value == 0;
 }
 
 static bool write_pat(struct cpu *cpu, uint64_t value)
@@ -200,6 +211,7 @@ static const struct msr_row {
 	{MSR_PAT, CALLED, STATE(pat), 0, NULL, write_pat, .feature = F_PAT},
 	{MSR_MTRR_DEF_TYPE, CALLED, STATE(mtrr_def_type), 0, NULL, write_mtrr_def_type, .feature = F_MTRR},
 	{MSR_TSC_DEADLINE, CALLED, 0, 0, read_deadline, write_deadline, .feature = F_TSC_DEADLINE},
+	{MSR_XSS, CALLED, 0, 0, read_xss, write_xss, .feature = F_XSAVES},
 	{MSR_KVM_WALL_CLOCK_NEW, CALLED, STATE(kvm_wall_clock), 0, NULL, write_wall_clock, .feature = F_HYPERVISOR},
 	{MSR_KVM_SYSTEM_TIME_NEW, CALLED, STATE(kvm_system_time), 0, NULL, write_system_time, .feature = F_HYPERVISOR},
 	{MSR_EFER, CALLED, STATE(efer), 0, NULL, write_efer},

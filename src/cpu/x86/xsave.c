@@ -2,7 +2,7 @@
 /*
  * FXSAVE and the XSAVE family (SDM volume 1, 10.5 and chapter 13), on cpu->state. Components are
  * x87, SSE, AVX and AVX-512's three; XSAVEOPT does XSAVE's init optimisation and never the modified
- * one.
+ * one. There is no supervisor's component, IA32_XSS being 0: XSAVES does what XSAVEC does.
  */
 #include "cpu/x86/vector_int.h"
 
@@ -355,7 +355,7 @@ static bool header_valid(const struct cpu *cpu, const struct xsave_header *h)
 	return !(h->xstate_bv & ~cpu->state.xcr0) && !h->xcomp_bv && !h->reserved[0];
 }
 
-static void xrstor(struct cpu *cpu, const struct insn *insn)
+static void restore(struct cpu *cpu, const struct insn *insn, bool compacted_only)
 {
 	uint8_t image[XSAVE_HEADER_END], part[XSAVE_N_COMPONENTS][XSAVE_PART_MAX];
 	uint64_t address = xsave_address(cpu, insn), rfbm = requested(cpu);
@@ -363,7 +363,8 @@ static void xrstor(struct cpu *cpu, const struct insn *insn)
 
 	mem_read_bytes(cpu, insn, address, image, sizeof(image));
 	memcpy(&header, image + LEGACY_SIZE, sizeof(header));
-	if (!header_valid(cpu, &header))
+	if (!header_valid(cpu, &header) ||
+	    (compacted_only && !(header.xcomp_bv & XCOMP_COMPACTED)))
 		cpu_fault_code(cpu, insn, EXC_GP, 0);
 
 	bool compacted = header.xcomp_bv & XCOMP_COMPACTED;
@@ -393,9 +394,21 @@ static void xrstor(struct cpu *cpu, const struct insn *insn)
 	}
 	if (rfbm & (XCR0_ZMM_HIGH | XCR0_ZMM_16_31))
 		vector_note_zmm(cpu);
+}
+
+static void xrstor(struct cpu *cpu, const struct insn *insn)
+{
+	restore(cpu, insn, false);
+	NEXT();
+}
+
+static void xrstors(struct cpu *cpu, const struct insn *insn)
+{
+	restore(cpu, insn, true);
 	NEXT();
 }
 VECTOR_SET(xsave, NULL, xsave)
 VECTOR_SET(xsaveopt, NULL, xsaveopt)
 VECTOR_SET(xsavec, NULL, xsavec)
 VECTOR_SET(xrstor, NULL, xrstor)
+VECTOR_SET(xrstors, NULL, xrstors)
