@@ -12,7 +12,7 @@ struct cold *cold_new(struct jit_ctx *c, enum cold_kind kind, uint8_t *jump)
 }
 
 /* Flags that are read from one of the region's instructions on. */
-static uint8_t live_at(const struct jit_ctx *c, uint64_t rip)
+static uint8_t live_within(const struct jit_ctx *c, uint64_t rip)
 {
 	for (unsigned i = 0; i < c->n; i++)
 		if (c->page + c->in[i].offset == rip)
@@ -24,7 +24,7 @@ struct jit_exit *exit_new(struct jit_ctx *c, uint64_t rip, bool plain)
 {
 	struct jit_exit *exit = meta_alloc(c->cache, sizeof(*exit));
 
-	*exit = (struct jit_exit){.flags_live = plain ? live_at(c, rip) : FL_ALL,
+	*exit = (struct jit_exit){.flags_live = plain ? live_within(c, rip) : FL_ALL,
 				  .from = c->region,
 				  .from_next = c->region->exits,
 				  .rip = rip,

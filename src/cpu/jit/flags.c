@@ -30,7 +30,7 @@ static void emit_load(struct emit *e)
 
 enum recipe { RECIPE_NONE, RECIPE_SAME, RECIPE_TEST, RECIPE_ADD, RECIPE_SUB };
 
-static bool is_displaced(uint16_t regs)
+static bool has_displaced(uint16_t regs)
 {
 	return regs & (1 << SCRATCH0 | 1 << SCRATCH1);
 }
@@ -54,14 +54,14 @@ static enum recipe recipe_of(const struct decoded *d, uint16_t *inputs)
 	if (d->fetches || (destination(d)->kind == 'E' && memory))
 		return RECIPE_NONE;
 	*inputs = 1 << destination_reg(d);
-	if (is_displaced(*inputs) || (d->insn.rm | d->insn.reg) & 1)
+	if (has_displaced(*inputs) || (d->insn.rm | d->insn.reg) & 1)
 		return RECIPE_NONE;
 	if (d->fx.op == JIT_OP_COMPARE) {
 		if (memory)
 			return RECIPE_NONE;
 		if (!immediate)
 			*inputs |= 1 << d->insn.rm / 8 | 1 << d->insn.reg / 8;
-		return is_displaced(*inputs) ? RECIPE_NONE : RECIPE_SAME;
+		return has_displaced(*inputs) ? RECIPE_NONE : RECIPE_SAME;
 	}
 	if (d->fx.op == JIT_OP_LOGIC)
 		return RECIPE_TEST;

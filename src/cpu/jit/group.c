@@ -31,16 +31,6 @@ static struct value new_value(struct follow *f)
 	return (struct value){.id = f->n_values++};
 }
 
-static bool is_memory(const struct decoded *d)
-{
-	return d->insn.flags & INSN_MEM;
-}
-
-static bool is_displaced(unsigned offset)
-{
-	return offset / 8 == SCRATCH0 || offset / 8 == SCRATCH1;
-}
-
 static bool joins(const struct follow *f, const struct group *g, const struct group *one)
 {
 	int32_t low = MIN(g->low, one->low), high = MAX(g->high, one->high);
@@ -108,7 +98,7 @@ static void plan_operand(struct follow *f, unsigned i)
 		a->write = d->row->operand[0].kind == 'O';
 	}
 	if ((f->c->plain && !f->c->loop.inside) || d->fx.class == JIT_BT ||
-	    insn->base >= INSN_ZERO || is_displaced(insn->base) ||
+	    insn->base >= INSN_ZERO || is_displaced(insn->base / 8) ||
 	    insn->seg != INSN_SEG_NONE || insn->addrsize != 8)
 		return;
 	one.base = f->reg[insn->base / 8].id;
@@ -116,7 +106,7 @@ static void plan_operand(struct follow *f, unsigned i)
 	offset += a->base_moved;
 	if (insn->index != INSN_ZERO) {
 		/* It takes both scratch registers. */
-		if (is_displaced(insn->index) || d->displaced)
+		if (is_displaced(insn->index / 8) || d->displaced)
 			return;
 		one.index = f->reg[insn->index / 8].id;
 		one.scale = insn->scale;
@@ -249,7 +239,7 @@ static void follow(struct follow *f, const struct decoded *d)
 
 static bool is_inductive(const struct loop *loop, unsigned reg)
 {
-	return reg < 16 && loop->inductive >> reg & 1 && !is_displaced(8 * reg);
+	return reg < 16 && loop->inductive >> reg & 1 && !is_displaced(reg);
 }
 
 /* Values up to 15 are what the registers held at the start of a pass. */

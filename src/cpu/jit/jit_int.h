@@ -9,6 +9,12 @@
 #include "cpu/x86/cpu.h"
 #include "cpu/x86/mmu.h"
 
+/* Whether a guest's register is not in the host's of the same number. */
+static inline bool is_displaced(unsigned reg)
+{
+	return reg == SCRATCH0 || reg == SCRATCH1;
+}
+
 /* A block has to run so often before it is translated. */
 #define JIT_HOT		16
 #define JIT_MAX_INSNS	64

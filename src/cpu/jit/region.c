@@ -158,11 +158,6 @@ static unsigned displaced_operands(const struct decoded *d)
 	return (regs >> SCRATCH0 & 1) + (regs >> SCRATCH1 & 1);
 }
 
-static bool is_memory(const struct decoded *d)
-{
-	return d->insn.flags & INSN_MEM;
-}
-
 /* Forms that the general ways do not cover. */
 static bool is_special(const struct jit_ctx *c, const struct decoded *d)
 {

@@ -52,6 +52,11 @@ struct decoded {
 	struct access_plan access[N_ACCESSES];
 };
 
+static inline bool is_memory(const struct decoded *d)
+{
+	return d->insn.flags & INSN_MEM;
+}
+
 /* Where the flags are at a point of the code. */
 struct flags_now {
 	enum flags_place place;

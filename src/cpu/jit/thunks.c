@@ -11,11 +11,6 @@
 #define FIELD(field) MEM_GS(GS(field))
 #define JIT(field)   MEM_GS(GS(jit.field))
 
-static bool is_displaced(unsigned reg)
-{
-	return reg == SCRATCH0 || reg == SCRATCH1;
-}
-
 /* RAX is overwritten: lahf; seto al. */
 static void emit_flags_out(struct emit *e, int32_t to)
 {

@@ -8,11 +8,6 @@
 #define GPR(n)	   MEM_GS(GS_GPR(n))
 #define JIT(field) MEM_GS(GS(jit.field))
 
-static inline bool is_displaced(unsigned reg)
-{
-	return reg == SCRATCH0 || reg == SCRATCH1;
-}
-
 /* access.c */
 
 struct jit_insn *insn_record(struct jit_ctx *c, unsigned i);
