@@ -1,62 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "cpu/x86/lapic.h"
+#include "cpu/x86/lapic_int.h"
 
 #include <string.h>
 
 #include "base/le.h"
-
-/* Register numbers: the MMIO offset divided by 16, which is also the x2APIC MSR minus 800h. */
-enum lapic_register {
-	APIC_ID = 0x02, APIC_VERSION = 0x03, APIC_TPR = 0x08, APIC_APR = 0x09, APIC_PPR = 0x0a,
-	APIC_EOI = 0x0b, APIC_LDR = 0x0d, APIC_DFR = 0x0e, APIC_SVR = 0x0f, APIC_ISR = 0x10,
-	APIC_TMR = 0x18, APIC_IRR = 0x20, APIC_ESR = 0x28, APIC_ICR = 0x30, APIC_ICR_HIGH = 0x31,
-	APIC_LVT_TIMER = 0x32, APIC_LVT_THERMAL = 0x33, APIC_LVT_PERF = 0x34, APIC_LVT_LINT0 = 0x35,
-	APIC_LVT_LINT1 = 0x36, APIC_LVT_ERROR = 0x37, APIC_TIMER_INITIAL = 0x38,
-	APIC_TIMER_CURRENT = 0x39, APIC_TIMER_DIVIDE = 0x3e, APIC_SELF_IPI = 0x3f,
-};
-
-enum delivery_mode {
-	DELIVERY_FIXED = 0, DELIVERY_LOWEST = 1, DELIVERY_SMI = 2, DELIVERY_NMI = 4,
-	DELIVERY_INIT = 5, DELIVERY_SIPI = 6, DELIVERY_EXTINT = 7,
-};
-
-enum timer_mode { TIMER_ONE_SHOT = 0, TIMER_PERIODIC = 1, TIMER_TSC_DEADLINE = 2 };
-
-#define LVT_MASKED      (1u << 16)
-#define SVR_ENABLED     (1u << 8)
-#define ESR_RECV_VECTOR (1u << 6)
-#define N_LVT           6
-#define VERSION         (0x14 | (N_LVT - 1) << 16)
-#define NO_DEADLINE     INT64_MAX
-
-struct lapic {
-	struct lapic_set *set;
-	unsigned id;
-	GMutex lock;
-	struct timer timer;
-	void (*wake)(void *opaque);
-	void *wake_opaque;
-	bool absent, no_x2apic; /* as the processor's model has it */
-
-	/* Below: under the lock, and saved. */
-	uint64_t base;
-	uint32_t tpr, ldr, dfr, svr, esr, esr_pending;
-	uint32_t isr[8], tmr[8], irr[8];
-	uint64_t icr;
-	uint32_t lvt[N_LVT];
-	uint32_t initial_count, divide;
-	uint64_t tsc_deadline, tsc_offset;
-	int64_t timer_deadline_ns; /* when the count reaches 0 next; NO_DEADLINE: it stands */
-	bool nmi, init, sipi, extint, smi;
-	uint8_t sipi_vector;
-};
-
-struct lapic_set {
-	struct bus *bus;
-	struct clock *clock;
-	unsigned n;
-	struct lapic apic[];
-};
 
 #define FIELD(member) STATE_FIELD(struct lapic, member)
 static const struct state_field fields[] = {
@@ -281,80 +228,8 @@ static void send_ipi(struct lapic *a, uint64_t icr)
 	}
 }
 
-/* Timer: it counts nanoseconds divided by 1..128. */
-static unsigned divisor_shift(const struct lapic *a)
+void lapic_timer_accept(struct lapic *a)
 {
-	unsigned code = (a->divide & 3) | (a->divide >> 1 & 4);
-
-	return (code + 1) & 7;
-}
-
-static enum timer_mode timer_mode(const struct lapic *a)
-{
-	return a->lvt[0] >> 17 & 3;
-}
-
-static int64_t timer_period_ns(const struct lapic *a)
-{
-	return (int64_t)a->initial_count << divisor_shift(a);
-}
-
-static void arm_timer(struct lapic *a, int64_t deadline_ns)
-{
-	a->timer_deadline_ns = deadline_ns;
-	if (deadline_ns == NO_DEADLINE)
-		timer_cancel(&a->timer);
-	else
-		timer_set(&a->timer, deadline_ns);
-}
-
-static void start_count(struct lapic *a)
-{
-	int64_t now = clock_now_ns(a->set->clock);
-
-	arm_timer(a, a->initial_count ? now + timer_period_ns(a) : NO_DEADLINE);
-}
-
-static void start_deadline(struct lapic *a)
-{
-	int64_t now = clock_now_ns(a->set->clock);
-	uint64_t tsc = now + a->tsc_offset;
-	uint64_t left = a->tsc_deadline > tsc ? a->tsc_deadline - tsc : 0;
-
-	if (!a->tsc_deadline || left > (uint64_t)(NO_DEADLINE - now))
-		arm_timer(a, NO_DEADLINE);
-	else
-		arm_timer(a, now + left);
-}
-
-static uint32_t current_count(const struct lapic *a)
-{
-	int64_t left;
-
-	if (a->timer_deadline_ns == NO_DEADLINE || timer_mode(a) == TIMER_TSC_DEADLINE)
-		return 0;
-	left = a->timer_deadline_ns - clock_now_ns(a->set->clock);
-	return MAX(left, 0) >> divisor_shift(a);
-}
-
-/* With the lock held. */
-static void timer_fire(void *opaque)
-{
-	struct lapic *a = opaque;
-	int64_t now = clock_now_ns(a->set->clock), period = timer_period_ns(a);
-
-	if (timer_mode(a) == TIMER_PERIODIC && period) {
-		/* Ticks that fell due together are one interrupt. */
-		int64_t next = a->timer_deadline_ns + period;
-
-		if (next <= now)
-			next = now + period - (now - a->timer_deadline_ns) % period;
-		arm_timer(a, next);
-	} else {
-		a->timer_deadline_ns = NO_DEADLINE;
-		if (timer_mode(a) == TIMER_TSC_DEADLINE)
-			a->tsc_deadline = 0;
-	}
 	if (is_enabled(a) && !(a->lvt[0] & LVT_MASKED))
 		accept_vector(a, a->lvt[0], false);
 	wake(a);
@@ -364,16 +239,16 @@ static void write_lvt(struct lapic *a, unsigned n, uint32_t value)
 {
 	static const uint32_t writable[N_LVT] = {0x710ff, 0x117ff, 0x117ff,
 						 0x1f7ff, 0x1f7ff, 0x110ff};
-	enum timer_mode old_mode = timer_mode(a);
+	enum lapic_timer_mode old_mode = lapic_timer_mode(a);
 
 	a->lvt[n] = value & writable[n];
 	if (!(a->svr & SVR_ENABLED))
 		a->lvt[n] |= LVT_MASKED;
 	/* SDM volume 3, 11.5.4.1: into or out of this mode the timer is disarmed. */
-	if (n == 0 && timer_mode(a) != old_mode &&
-	    (timer_mode(a) == TIMER_TSC_DEADLINE || old_mode == TIMER_TSC_DEADLINE)) {
+	if (n == 0 && lapic_timer_mode(a) != old_mode &&
+	    (lapic_timer_mode(a) == TIMER_TSC_DEADLINE || old_mode == TIMER_TSC_DEADLINE)) {
 		a->tsc_deadline = 0;
-		arm_timer(a, NO_DEADLINE);
+		lapic_timer_arm(a, NO_DEADLINE);
 	}
 }
 
@@ -430,7 +305,7 @@ static uint32_t read_register(struct lapic *a, unsigned reg)
 	case APIC_TIMER_INITIAL:
 		return a->initial_count;
 	case APIC_TIMER_CURRENT:
-		return current_count(a);
+		return lapic_timer_count(a);
 	case APIC_TIMER_DIVIDE:
 		return a->divide;
 	}
@@ -477,10 +352,10 @@ static void write_register(struct lapic *a, unsigned reg, uint64_t value, struct
 		write_lvt(a, reg - APIC_LVT_TIMER, value);
 		break;
 	case APIC_TIMER_INITIAL:
-		if (timer_mode(a) == TIMER_TSC_DEADLINE)
+		if (lapic_timer_mode(a) == TIMER_TSC_DEADLINE)
 			break;
 		a->initial_count = value;
-		start_count(a);
+		lapic_timer_start(a);
 		break;
 	case APIC_TIMER_DIVIDE:
 		a->divide = value & 0xb;
@@ -600,35 +475,6 @@ bool lapic_set_base(struct lapic *a, uint64_t value)
 	return ok;
 }
 
-uint64_t lapic_tsc_deadline(struct lapic *a)
-{
-	uint64_t v;
-
-	g_mutex_lock(&a->lock);
-	v = a->tsc_deadline;
-	g_mutex_unlock(&a->lock);
-	return v;
-}
-
-void lapic_set_tsc_deadline(struct lapic *a, uint64_t deadline)
-{
-	g_mutex_lock(&a->lock);
-	if (timer_mode(a) == TIMER_TSC_DEADLINE) {
-		a->tsc_deadline = deadline;
-		start_deadline(a);
-	}
-	g_mutex_unlock(&a->lock);
-}
-
-void lapic_set_tsc_offset(struct lapic *a, uint64_t offset)
-{
-	g_mutex_lock(&a->lock);
-	a->tsc_offset = offset;
-	if (timer_mode(a) == TIMER_TSC_DEADLINE)
-		start_deadline(a);
-	g_mutex_unlock(&a->lock);
-}
-
 uint64_t lapic_cr8(const struct lapic *a)
 {
 	return a->tpr >> 4;
@@ -667,7 +513,7 @@ static void reset_registers(struct lapic *a)
 	for (unsigned i = 0; i < N_LVT; i++)
 		a->lvt[i] = LVT_MASKED;
 	a->nmi = a->init = false;
-	arm_timer(a, NO_DEADLINE);
+	lapic_timer_arm(a, NO_DEADLINE);
 }
 
 /* In the order of SDM volume 3, table 6-2. */
@@ -774,7 +620,7 @@ bool lapic_load(struct lapic *a, struct state_reader *reader, GError **error)
 	g_mutex_lock(&a->lock);
 	ok = state_load(&table, a->id, a, reader, error);
 	if (ok)
-		arm_timer(a, a->timer_deadline_ns);
+		lapic_timer_arm(a, a->timer_deadline_ns);
 	g_mutex_unlock(&a->lock);
 	if (ok)
 		wake(a);
@@ -794,7 +640,7 @@ struct lapic_set *lapic_set_new(struct bus *bus, struct clock *clock, unsigned n
 		a->set = set;
 		a->id = i;
 		g_mutex_init(&a->lock);
-		timer_init(&a->timer, clock, &a->lock, timer_fire, a);
+		lapic_timer_init(a);
 		lapic_reset(a);
 	}
 	bus_set_msi_sink(bus, receive_msi, set);
