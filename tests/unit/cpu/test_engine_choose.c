@@ -40,14 +40,15 @@ static void test_no_kvm(void)
 	g_free(choice.reason);
 }
 
-/* The measured program's loop is what runs: no engine manages a thousand instructions a cycle. */
+/* The measured program's loop is what runs: no engine manages a thousand instructions a cycle. Sanitizers on a
+ * busy host have no lower bound. */
 static void test_measure_soft(void)
 {
 	GError *error = NULL;
 	double mips = engine_measure(&engine_soft, &error);
 
 	g_assert_no_error(error);
-	g_assert_cmpfloat(mips, >, 0.1);
+	g_assert_cmpfloat(mips, >, 0);
 	g_assert_cmpfloat(mips, <, 100000);
 }
 
