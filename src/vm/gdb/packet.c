@@ -87,3 +87,45 @@ void gdb_frame(GByteArray *out, const void *data, size_t len)
 	snprintf(tail, sizeof(tail), "#%02x", sum);
 	g_byte_array_append(out, (const uint8_t *)tail, 3);
 }
+
+bool gdb_take_char(const char **at, char c)
+{
+	if (**at != c)
+		return false;
+	++*at;
+	return true;
+}
+
+bool gdb_take_word(const char **at, const char *word)
+{
+	if (!g_str_has_prefix(*at, word))
+		return false;
+	*at += strlen(word);
+	return true;
+}
+
+bool gdb_take_hex(const char **at, uint64_t *value)
+{
+	unsigned digits = 0;
+
+	*value = 0;
+	for (; g_ascii_isxdigit(**at); ++*at, digits++) {
+		if (digits == 16)
+			return false;
+		*value = *value << 4 | g_ascii_xdigit_value(**at);
+	}
+	return digits;
+}
+
+bool gdb_take_bytes(const char **at, uint8_t *bytes, size_t len)
+{
+	for (size_t i = 0; i < len; i++, *at += 2) {
+		int high = g_ascii_xdigit_value((*at)[0]);
+		int low = high < 0 ? -1 : g_ascii_xdigit_value((*at)[1]);
+
+		if (low < 0)
+			return false;
+		bytes[i] = high << 4 | low;
+	}
+	return true;
+}

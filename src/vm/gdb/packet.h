@@ -34,4 +34,10 @@ enum gdb_input gdb_parse(struct gdb_parser *parser, uint8_t byte);
 /* Appends data as a packet to `out`; escapes what must be. */
 void gdb_frame(GByteArray *out, const void *data, size_t len);
 
+/* Readers of a packet's parts; each moves *at past what it took. */
+bool gdb_take_char(const char **at, char c);
+bool gdb_take_word(const char **at, const char *word);
+bool gdb_take_hex(const char **at, uint64_t *value);
+bool gdb_take_bytes(const char **at, uint8_t *bytes, size_t len);
+
 #endif

@@ -1,19 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* GDB manual, appendix "GDB Remote Serial Protocol"; sections are named below. */
-#include "vm/gdb/session.h"
+#include "vm/gdb/session_int.h"
 
 #include <string.h>
 
-#include "cpu/x86/translate.h"
-#include "mem/mem.h"
-#include "vm/gdb/packet.h"
 #include "vm/gdb/registers.h"
-
-/* Answers to what cannot be done; gdb shows the number, which is an errno. */
-#define ERROR_ADDRESS	"E0e" /* EFAULT: nothing is there */
-#define ERROR_MALFORMED "E16" /* EINVAL */
-#define ERROR_TOO_MANY	"E1c" /* ENOSPC */
-#define ERROR_BUSY	"E10" /* EBUSY: the guest runs */
 
 #define SIGNAL_NONE 0
 #define SIGNAL_INT  2
@@ -21,33 +12,12 @@
 
 enum { THREAD_ANY = 0, THREAD_ALL = -1 };
 
-struct point {
-	struct engine_point point;
-	char type; /* of Z and z packets */
-};
-
-struct gdb_session {
-	const struct gdb_target *target;
-	struct gdb_parser parser;
-	bool no_ack, knows_swbreak, knows_hwbreak;
-	bool running, over;
-	bool physical;	  /* m, M and X take guest-physical addresses */
-	unsigned current; /* vCPU that registers and addresses are of: Hg */
-	unsigned resumed; /* vCPU that c and s without a thread are for: Hc */
-	bool resume_all;
-	struct point points[ENGINE_MAX_POINTS];
-	unsigned n_points;
-	char *stop; /* the last stop reply, for ? */
-	char *xml;
-	GByteArray *out; /* of the call in progress */
-};
-
-static void reply(struct gdb_session *session, const char *text)
+void gdb_reply(struct gdb_session *session, const char *text)
 {
 	gdb_frame(session->out, text, strlen(text));
 }
 
-static void reply_hex(struct gdb_session *session, const uint8_t *bytes, size_t len)
+void gdb_reply_hex(struct gdb_session *session, const uint8_t *bytes, size_t len)
 {
 	g_autoptr(GString) text = g_string_sized_new(2 * len);
 
@@ -56,305 +26,19 @@ static void reply_hex(struct gdb_session *session, const uint8_t *bytes, size_t 
 	gdb_frame(session->out, text->str, text->len);
 }
 
-/* Readers of a packet's parts; each moves *at past what it took. */
-
-static bool take_char(const char **at, char c)
-{
-	if (**at != c)
-		return false;
-	++*at;
-	return true;
-}
-
-static bool take_word(const char **at, const char *word)
-{
-	if (!g_str_has_prefix(*at, word))
-		return false;
-	*at += strlen(word);
-	return true;
-}
-
-static bool take_hex(const char **at, uint64_t *value)
-{
-	unsigned digits = 0;
-
-	*value = 0;
-	for (; g_ascii_isxdigit(**at); ++*at, digits++) {
-		if (digits == 16)
-			return false;
-		*value = *value << 4 | g_ascii_xdigit_value(**at);
-	}
-	return digits;
-}
-
-static bool take_bytes(const char **at, uint8_t *bytes, size_t len)
-{
-	for (size_t i = 0; i < len; i++, *at += 2) {
-		int high = g_ascii_xdigit_value((*at)[0]);
-		int low = high < 0 ? -1 : g_ascii_xdigit_value((*at)[1]);
-
-		if (low < 0)
-			return false;
-		bytes[i] = high << 4 | low;
-	}
-	return true;
-}
-
 /* A thread-id: a vCPU's number + 1, 0 for any, -1 for all. */
 static bool take_thread(const struct gdb_session *session, const char **at, int *thread)
 {
 	uint64_t id;
 
-	if (take_word(at, "-1")) {
+	if (gdb_take_word(at, "-1")) {
 		*thread = THREAD_ALL;
 		return true;
 	}
-	if (!take_hex(at, &id) || id > session->target->n_vcpus)
+	if (!gdb_take_hex(at, &id) || id > session->target->n_vcpus)
 		return false;
 	*thread = id;
 	return true;
-}
-
-/* Registers: g, G, p, P ("Packets"). */
-
-static void read_registers(struct gdb_session *session, const char *args)
-{
-	uint8_t value[GDB_REGISTER_MAX_SIZE];
-	g_autoptr(GByteArray) all = g_byte_array_new();
-	struct x86_state state;
-
-	session->target->get_state(session->target->opaque, session->current, &state);
-	for (unsigned i = 0; i < gdb_registers_count(); i++) {
-		gdb_register_read(&state, i, value);
-		g_byte_array_append(all, value, gdb_register_size(i));
-	}
-	reply_hex(session, all->data, all->len);
-}
-
-/* Registers that cannot be changed are let be, as gdb sends them along with the others. */
-static void write_registers(struct gdb_session *session, const char *args)
-{
-	uint8_t value[GDB_REGISTER_MAX_SIZE];
-	struct x86_state state;
-
-	session->target->get_state(session->target->opaque, session->current, &state);
-	for (unsigned i = 0; i < gdb_registers_count(); i++) {
-		if (!take_bytes(&args, value, gdb_register_size(i))) {
-			reply(session, ERROR_MALFORMED);
-			return;
-		}
-		gdb_register_write(&state, i, value);
-	}
-	session->target->set_state(session->target->opaque, session->current, &state);
-	reply(session, "OK");
-}
-
-static void read_register(struct gdb_session *session, const char *args)
-{
-	uint8_t value[GDB_REGISTER_MAX_SIZE];
-	struct x86_state state;
-	uint64_t number;
-
-	if (!take_hex(&args, &number) || *args || number >= gdb_registers_count()) {
-		reply(session, ERROR_MALFORMED);
-		return;
-	}
-	session->target->get_state(session->target->opaque, session->current, &state);
-	gdb_register_read(&state, number, value);
-	reply_hex(session, value, gdb_register_size(number));
-}
-
-static void write_register(struct gdb_session *session, const char *args)
-{
-	uint8_t value[GDB_REGISTER_MAX_SIZE];
-	struct x86_state state;
-	uint64_t number;
-
-	if (!take_hex(&args, &number) || !take_char(&args, '=') ||
-	    number >= gdb_registers_count() ||
-	    !take_bytes(&args, value, gdb_register_size(number)) || *args) {
-		reply(session, ERROR_MALFORMED);
-		return;
-	}
-	session->target->get_state(session->target->opaque, session->current, &state);
-	if (!gdb_register_write(&state, number, value)) {
-		reply(session, ERROR_MALFORMED);
-		return;
-	}
-	session->target->set_state(session->target->opaque, session->current, &state);
-	reply(session, "OK");
-}
-
-/* Memory: m, M, X. Only RAM: a look at a device's register would change it. */
-
-/* The RAM behind `address`, and how much of `len` lies in its page; 0: none. */
-static size_t piece_of(const struct gdb_session *session, const struct x86_state *state,
-		       uint64_t address, size_t len, uint64_t *gpa)
-{
-	*gpa = address;
-	if (!session->physical && !x86_translate(state, session->target->mem, address, gpa))
-		return 0;
-	return mem_is_ram(session->target->mem, *gpa) ? MIN(len, 4096 - *gpa % 4096) : 0;
-}
-
-static void read_memory(struct gdb_session *session, const char *args)
-{
-	uint8_t bytes[GDB_PACKET_MAX / 2];
-	uint64_t address, len, gpa;
-	struct x86_state state;
-	size_t done = 0, piece;
-
-	if (!take_hex(&args, &address) || !take_char(&args, ',') || !take_hex(&args, &len) ||
-	    *args) {
-		reply(session, ERROR_MALFORMED);
-		return;
-	}
-	len = MIN(len, sizeof(bytes));
-	session->target->get_state(session->target->opaque, session->current, &state);
-	while (done < len &&
-	       (piece = piece_of(session, &state, address + done, len - done, &gpa))) {
-		mem_read(session->target->mem, gpa, bytes + done, piece);
-		done += piece;
-	}
-	/* What could be read is an answer: gdb asks for the rest and sees where it ends. */
-	if (len && !done)
-		reply(session, ERROR_ADDRESS);
-	else
-		reply_hex(session, bytes, done);
-}
-
-static void write_bytes(struct gdb_session *session, uint64_t address, const uint8_t *bytes,
-			size_t len)
-{
-	struct x86_state state;
-	uint64_t gpa;
-	size_t piece;
-
-	session->target->get_state(session->target->opaque, session->current, &state);
-	for (size_t done = 0; done < len; done += piece)
-		if (!(piece = piece_of(session, &state, address + done, len - done, &gpa))) {
-			reply(session, ERROR_ADDRESS);
-			return;
-		}
-	for (size_t done = 0; done < len; done += piece) {
-		piece = piece_of(session, &state, address + done, len - done, &gpa);
-		/* The bytes before may have been those of a page table. */
-		if (!piece)
-			break;
-		mem_write(session->target->mem, gpa, bytes + done, piece);
-	}
-	/* The TLBs, too, may hold what a table said before. */
-	for (unsigned i = 0; i < session->target->n_vcpus; i++) {
-		session->target->get_state(session->target->opaque, i, &state);
-		session->target->set_state(session->target->opaque, i, &state);
-	}
-	reply(session, "OK");
-}
-
-static bool take_range(const char **at, uint64_t *address, uint64_t *len)
-{
-	return take_hex(at, address) && take_char(at, ',') && take_hex(at, len) &&
-	       take_char(at, ':');
-}
-
-static void write_memory(struct gdb_session *session, const char *args)
-{
-	uint8_t bytes[GDB_PACKET_MAX / 2];
-	uint64_t address, len;
-
-	if (!take_range(&args, &address, &len) || len > sizeof(bytes) ||
-	    !take_bytes(&args, bytes, len) || *args)
-		reply(session, ERROR_MALFORMED);
-	else
-		write_bytes(session, address, bytes, len);
-}
-
-static void write_binary(struct gdb_session *session, const char *args)
-{
-	uint64_t address, len;
-
-	if (!take_range(&args, &address, &len) ||
-	    len != session->parser.data + session->parser.len - args)
-		reply(session, ERROR_MALFORMED);
-	else
-		write_bytes(session, address, (const uint8_t *)args, len);
-}
-
-/* Breakpoints and watchpoints: Z and z. */
-
-static bool take_point(const char **at, struct point *point)
-{
-	static const enum engine_point_kind kinds[] = {
-		ENGINE_POINT_EXECUTE, ENGINE_POINT_EXECUTE, ENGINE_POINT_WRITE,
-		ENGINE_POINT_READ,    ENGINE_POINT_ACCESS,
-	};
-	unsigned type = **at - '0';
-
-	memset(point, 0, sizeof(*point));
-	if (type >= G_N_ELEMENTS(kinds))
-		return false;
-	point->type = *(*at)++;
-	point->point.kind = kinds[type];
-	return take_char(at, ',') && take_hex(at, &point->point.address) && take_char(at, ',') &&
-	       take_hex(at, &point->point.len) && point->point.len &&
-	       point->point.len - 1 <= UINT64_MAX - point->point.address;
-}
-
-static struct point *find_point(struct gdb_session *session, const struct point *point)
-{
-	for (unsigned i = 0; i < session->n_points; i++)
-		if (!memcmp(&session->points[i], point, sizeof(*point)))
-			return &session->points[i];
-	return NULL;
-}
-
-static bool apply_points(struct gdb_session *session, unsigned vcpu, bool step)
-{
-	struct engine_point points[ENGINE_MAX_POINTS];
-	struct engine_debug debug = {.step = step, .points = points, .n_points = session->n_points};
-
-	memset(points, 0, sizeof(points));
-	for (unsigned i = 0; i < session->n_points; i++)
-		points[i] = session->points[i].point;
-	return session->target->set_debug(session->target->opaque, vcpu, &debug);
-}
-
-static void insert_point(struct gdb_session *session, const char *args)
-{
-	struct point point;
-
-	/* Conditions, which follow, were not offered. */
-	if (!take_point(&args, &point) || *args) {
-		reply(session, point.type ? ERROR_MALFORMED : "");
-		return;
-	}
-	if (!find_point(session, &point)) {
-		if (session->n_points == G_N_ELEMENTS(session->points)) {
-			reply(session, ERROR_TOO_MANY);
-			return;
-		}
-		session->points[session->n_points++] = point;
-		if (!apply_points(session, 0, false)) {
-			session->n_points--;
-			reply(session, ERROR_TOO_MANY);
-			return;
-		}
-	}
-	reply(session, "OK");
-}
-
-static void remove_point(struct gdb_session *session, const char *args)
-{
-	struct point point, *found;
-
-	if (!take_point(&args, &point) || *args) {
-		reply(session, point.type ? ERROR_MALFORMED : "");
-		return;
-	}
-	found = find_point(session, &point);
-	if (found)
-		*found = session->points[--session->n_points];
-	reply(session, "OK");
 }
 
 /* Running: c, s, C, S, vCont; and what comes of it ("Stop Reply Packets"). */
@@ -404,7 +88,7 @@ static void report_stop(struct gdb_session *session, unsigned vcpu, const struct
 	session->running = false;
 	session->current = vcpu;
 	remember_stop(session, "T%02x%sthread:%x;", SIGNAL_TRAP, reason, vcpu + 1);
-	reply(session, session->stop);
+	gdb_reply(session, session->stop);
 }
 
 static void interrupt(struct gdb_session *session)
@@ -414,7 +98,7 @@ static void interrupt(struct gdb_session *session)
 	session->target->hold(session->target->opaque);
 	session->running = false;
 	remember_stop(session, "T%02xthread:%x;", SIGNAL_INT, session->current + 1);
-	reply(session, session->stop);
+	gdb_reply(session, session->stop);
 }
 
 /*
@@ -443,7 +127,7 @@ static void resume(struct gdb_session *session, const enum action *actions)
 		return;
 	session->running = true;
 	for (unsigned i = 0; i < session->target->n_vcpus; i++)
-		apply_points(session, i, actions[i] == ACTION_STEP);
+		gdb_apply_points(session, i, actions[i] == ACTION_STEP);
 	for (unsigned i = 0; i < session->target->n_vcpus; i++)
 		if (actions[i] != ACTION_NONE)
 			session->target->release(session->target->opaque, i);
@@ -458,7 +142,7 @@ static enum action take_action(const char **at)
 	if (!letter || !strchr("cCsS", letter))
 		return ACTION_NONE;
 	++*at;
-	if (g_ascii_isupper(letter) && !take_hex(at, &signal))
+	if (g_ascii_isupper(letter) && !gdb_take_hex(at, &signal))
 		return ACTION_NONE;
 	return g_ascii_tolower(letter) == 's' ? ACTION_STEP : ACTION_CONTINUE;
 }
@@ -471,7 +155,7 @@ static void resume_one_way(struct gdb_session *session, const char *args)
 
 	/* An address to go on at was last sent by a gdb of long ago. */
 	if (action == ACTION_NONE || *at) {
-		reply(session, ERROR_MALFORMED);
+		gdb_reply(session, ERROR_MALFORMED);
 		return;
 	}
 	for (unsigned i = 0; i < session->target->n_vcpus; i++) {
@@ -493,8 +177,8 @@ static void resume_each(struct gdb_session *session, const char *args)
 		int thread = THREAD_ALL;
 		enum action action;
 
-		if (!take_char(&args, ';') || (action = take_action(&args)) == ACTION_NONE ||
-		    (take_char(&args, ':') && !take_thread(session, &args, &thread)))
+		if (!gdb_take_char(&args, ';') || (action = take_action(&args)) == ACTION_NONE ||
+		    (gdb_take_char(&args, ':') && !take_thread(session, &args, &thread)))
 			break;
 		for (unsigned i = 0; i < session->target->n_vcpus; i++) {
 			bool named = thread == THREAD_ALL || thread == i + 1 ||
@@ -506,19 +190,19 @@ static void resume_each(struct gdb_session *session, const char *args)
 		}
 	}
 	if (*args || !any)
-		reply(session, ERROR_MALFORMED);
+		gdb_reply(session, ERROR_MALFORMED);
 	else
 		resume(session, actions);
 }
 
 static void tell_actions(struct gdb_session *session, const char *args)
 {
-	reply(session, "vCont;c;C;s;S");
+	gdb_reply(session, "vCont;c;C;s;S");
 }
 
 static void tell_stop(struct gdb_session *session, const char *args)
 {
-	reply(session, session->stop);
+	gdb_reply(session, session->stop);
 }
 
 static void kill_guest(struct gdb_session *session, const char *args)
@@ -529,13 +213,13 @@ static void kill_guest(struct gdb_session *session, const char *args)
 
 static void kill_and_answer(struct gdb_session *session, const char *args)
 {
-	reply(session, "OK");
+	gdb_reply(session, "OK");
 	kill_guest(session, args);
 }
 
 static void detach(struct gdb_session *session, const char *args)
 {
-	reply(session, "OK");
+	gdb_reply(session, "OK");
 	session->over = true;
 }
 
@@ -543,12 +227,12 @@ static void detach(struct gdb_session *session, const char *args)
 
 static void select_thread(struct gdb_session *session, const char *args)
 {
-	bool for_resuming = take_char(&args, 'c');
+	bool for_resuming = gdb_take_char(&args, 'c');
 	int thread;
 
-	if ((!for_resuming && !take_char(&args, 'g')) || !take_thread(session, &args, &thread) ||
+	if ((!for_resuming && !gdb_take_char(&args, 'g')) || !take_thread(session, &args, &thread) ||
 	    *args) {
-		reply(session, ERROR_MALFORMED);
+		gdb_reply(session, ERROR_MALFORMED);
 		return;
 	}
 	if (for_resuming) {
@@ -557,14 +241,14 @@ static void select_thread(struct gdb_session *session, const char *args)
 	} else if (thread > 0) {
 		session->current = thread - 1;
 	}
-	reply(session, "OK");
+	gdb_reply(session, "OK");
 }
 
 static void tell_alive(struct gdb_session *session, const char *args)
 {
 	int thread;
 
-	reply(session, take_thread(session, &args, &thread) && thread > 0 && !*args
+	gdb_reply(session, take_thread(session, &args, &thread) && thread > 0 && !*args
 			       ? "OK"
 			       : ERROR_MALFORMED);
 }
@@ -573,7 +257,7 @@ static void tell_current(struct gdb_session *session, const char *args)
 {
 	g_autofree char *text = g_strdup_printf("QC%x", session->current + 1);
 
-	reply(session, *args ? "" : text); /* qCRC is another one */
+	gdb_reply(session, *args ? "" : text); /* qCRC is another one */
 }
 
 static void tell_threads(struct gdb_session *session, const char *args)
@@ -582,12 +266,12 @@ static void tell_threads(struct gdb_session *session, const char *args)
 
 	for (unsigned i = 0; i < session->target->n_vcpus; i++)
 		g_string_append_printf(text, "%s%x", i ? "," : "", i + 1);
-	reply(session, text->str);
+	gdb_reply(session, text->str);
 }
 
 static void tell_no_more(struct gdb_session *session, const char *args)
 {
-	reply(session, "l");
+	gdb_reply(session, "l");
 }
 
 static void tell_thread_name(struct gdb_session *session, const char *args)
@@ -600,12 +284,12 @@ static void tell_thread_name(struct gdb_session *session, const char *args)
 	int thread;
 
 	if (!take_thread(session, &args, &thread) || thread <= 0) {
-		reply(session, ERROR_MALFORMED);
+		gdb_reply(session, ERROR_MALFORMED);
 		return;
 	}
 	session->target->get_state(session->target->opaque, thread - 1, &state);
 	text = g_strdup_printf("CPU %d, %s", thread - 1, activities[state.activity]);
-	reply_hex(session, (const uint8_t *)text, strlen(text));
+	gdb_reply_hex(session, (const uint8_t *)text, strlen(text));
 }
 
 /* What each side can do ("General Query Packets"), and the target description. */
@@ -621,7 +305,7 @@ static void exchange_features(struct gdb_session *session, const char *args)
 
 	session->knows_swbreak = strstr(text, "swbreak+");
 	session->knows_hwbreak = strstr(text, "hwbreak+");
-	reply(session, text);
+	gdb_reply(session, text);
 }
 
 static void read_description(struct gdb_session *session, const char *args)
@@ -630,9 +314,9 @@ static void read_description(struct gdb_session *session, const char *args)
 	size_t total = strlen(session->xml);
 	g_autoptr(GString) text = NULL;
 
-	if (!take_hex(&args, &offset) || !take_char(&args, ',') || !take_hex(&args, &len) ||
+	if (!gdb_take_hex(&args, &offset) || !gdb_take_char(&args, ',') || !gdb_take_hex(&args, &len) ||
 	    *args) {
-		reply(session, ERROR_MALFORMED);
+		gdb_reply(session, ERROR_MALFORMED);
 		return;
 	}
 	offset = MIN(offset, total);
@@ -644,13 +328,13 @@ static void read_description(struct gdb_session *session, const char *args)
 
 static void stop_acknowledging(struct gdb_session *session, const char *args)
 {
-	reply(session, "OK");
+	gdb_reply(session, "OK");
 	session->no_ack = true;
 }
 
 static void tell_attached(struct gdb_session *session, const char *args)
 {
-	reply(session, "1"); /* so that gdb, when it ends, leaves the VM running */
+	gdb_reply(session, "1"); /* so that gdb, when it ends, leaves the VM running */
 }
 
 /* `monitor` commands: qRcmd, text in hex both ways. */
@@ -660,8 +344,8 @@ static void run_command(struct gdb_session *session, const char *args)
 	g_autofree char *command = g_malloc0(len + 1);
 	const char *answer = "";
 
-	if (!take_bytes(&args, (uint8_t *)command, len) || *args) {
-		reply(session, ERROR_MALFORMED);
+	if (!gdb_take_bytes(&args, (uint8_t *)command, len) || *args) {
+		gdb_reply(session, ERROR_MALFORMED);
 		return;
 	}
 	if (!strcmp(command, "phys on"))
@@ -672,9 +356,9 @@ static void run_command(struct gdb_session *session, const char *args)
 		answer = "monitor phys on    addresses are guest-physical from now on\n"
 			 "monitor phys off   addresses are those of the current processor\n";
 	if (*answer)
-		reply_hex(session, (const uint8_t *)answer, strlen(answer));
+		gdb_reply_hex(session, (const uint8_t *)answer, strlen(answer));
 	else
-		reply(session, "OK");
+		gdb_reply(session, "OK");
 }
 
 /* By prefix; the first that fits counts. */
@@ -684,15 +368,15 @@ static const struct {
 	bool anytime; /* while the guest runs, too */
 } commands[] = {
 	{"?", tell_stop},
-	{"g", read_registers},
-	{"G", write_registers},
-	{"p", read_register},
-	{"P", write_register},
-	{"m", read_memory},
-	{"M", write_memory},
-	{"X", write_binary},
-	{"Z", insert_point},
-	{"z", remove_point},
+	{"g", gdb_read_registers},
+	{"G", gdb_write_registers},
+	{"p", gdb_read_register},
+	{"P", gdb_write_register},
+	{"m", gdb_read_memory},
+	{"M", gdb_write_memory},
+	{"X", gdb_write_binary},
+	{"Z", gdb_insert_point},
+	{"z", gdb_remove_point},
 	{"vCont?", tell_actions},
 	{"vCont", resume_each},
 	{"c", resume_one_way},
@@ -723,12 +407,12 @@ static void serve_packet(struct gdb_session *session)
 		if (!g_str_has_prefix(data, commands[i].prefix))
 			continue;
 		if (session->running && !commands[i].anytime)
-			reply(session, ERROR_BUSY);
+			gdb_reply(session, ERROR_BUSY);
 		else
 			commands[i].serve(session, data + strlen(commands[i].prefix));
 		return;
 	}
-	reply(session, ""); /* gdb takes it for: not supported */
+	gdb_reply(session, ""); /* gdb takes it for: not supported */
 }
 
 struct gdb_session *gdb_session_new(const struct gdb_target *target)
@@ -754,7 +438,7 @@ void gdb_session_free(struct gdb_session *session)
 		;
 	session->n_points = 0;
 	for (unsigned i = 0; i < session->target->n_vcpus; i++)
-		apply_points(session, i, false);
+		gdb_apply_points(session, i, false);
 	for (unsigned i = 0; i < session->target->n_vcpus; i++)
 		session->target->release(session->target->opaque, i);
 	g_free(session->stop);
@@ -802,7 +486,7 @@ void gdb_session_end(struct gdb_session *session, const char *text, GByteArray *
 {
 	session->out = out;
 	if (session->running)
-		reply(session, text);
+		gdb_reply(session, text);
 	session->over = true;
 }
 
