@@ -16,8 +16,7 @@
 
 #define LOCKSTEP_PASSES 8
 
-/* What T0 does may change what addresses mean, and what moves the stack pointer is not followed
- * here. */
+/* What T0 does may change what addresses mean; and pushes and pops have no windows. */
 static bool suits(const struct decoded *d, bool last)
 {
 	switch (d->fx.class) {
