@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -43,33 +42,11 @@ static int open_folder(const char *folder)
 	return fd;
 }
 
-struct mapping {
-	void *data;
-	size_t len;
-};
-
-static void unmap(void *opaque)
-{
-	struct mapping *m = opaque;
-
-	munmap(m->data, m->len);
-	g_free(m);
-}
-
 static GBytes *map(int fd)
 {
-	struct mapping *m;
-	struct stat st;
-	void *data;
+	g_autoptr(GMappedFile) file = g_mapped_file_new_from_fd(fd, FALSE, NULL);
 
-	if (fstat(fd, &st) < 0 || st.st_size <= 0)
-		return NULL;
-	data = mmap(NULL, st.st_size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, 0);
-	if (data == MAP_FAILED)
-		return NULL;
-	m = g_new(struct mapping, 1);
-	*m = (struct mapping){data, st.st_size};
-	return g_bytes_new_with_free_func(data, st.st_size, unmap, m);
+	return file && g_mapped_file_get_length(file) ? g_mapped_file_get_bytes(file) : NULL;
 }
 
 GBytes *kernel_cache_find(const char *folder, const char *key)
