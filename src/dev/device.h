@@ -24,6 +24,8 @@
 #include "state/state.h"
 
 struct block;
+struct display;
+struct input;
 struct pci_bus;
 struct stream;
 
@@ -34,6 +36,8 @@ struct device_config {
 	unsigned devfn;	       /* PCI slot << 3 | function */
 	struct block *block;   /* storage behind it; not owned */
 	struct stream *stream; /* bytes behind it; not owned */
+	struct display *display; /* screen that it draws on; not owned; NULL: nobody looks */
+	struct input *input;	 /* keyboard and pointer events; not owned; NULL: none come */
 	uint64_t ram_size;     /* what CMOS tells the firmware */
 };
 
@@ -65,6 +69,9 @@ struct device_class {
 	/* Waits until nothing is in flight on other threads; called without the lock, before
 	 * reset, fini, save and load. NULL: nothing ever is. Accepts what a failed init left. */
 	void (*drain)(struct device *device);
+	/* Another CD or floppy disk, or NULL: none; not owned. After drain, while no vCPU runs, by the
+	 * user and never in init or reset: the guest is told as the drive would. NULL: cannot be changed. */
+	void (*set_medium)(struct device *device, struct block *medium);
 };
 
 /* Allocates, initialises and resets; NULL with the error set, nothing left behind. */
@@ -75,6 +82,8 @@ void device_reset(struct device *device);
 /* Maps registers, under the device's lock, for as long as the device lives; for init. */
 bool device_map(struct device *device, enum bus_space space, uint64_t base, uint64_t len,
 		const struct bus_ops *ops, GError **error);
+/* False: the device has no removable medium. */
+bool device_set_medium(struct device *device, struct block *medium);
 void device_save(struct device *device, uint16_t instance, GByteArray *out);
 bool device_load(struct device *device, uint16_t instance, struct state_reader *reader,
 		 GError **error);

@@ -126,6 +126,12 @@ struct rig *rig_new_row(const struct rig_row *row)
 		rig->bridge = device_new(&i440fx_class, &rig->env, &none, NULL);
 	if (row->disk)
 		rig->block = open_disk();
+	if (row->display)
+		rig->display = display_new();
+	if (row->input)
+		rig->input = input_new();
+	config.display = rig->display;
+	config.input = rig->input;
 	config.stream = rig->stream;
 	config.block = rig->block;
 	config.ram_size = MEM_MIN_SIZE;
@@ -150,6 +156,8 @@ void rig_free(struct rig *rig)
 	device_free(rig->bridge);
 	if (rig->block)
 		block_close(rig->block);
+	display_free(rig->display);
+	input_free(rig->input);
 	stream_free(rig->stream);
 	mem_free(rig->env.mem);
 	clock_free(rig->env.clock);
@@ -277,11 +285,53 @@ static void drive_bus(struct rig *rig, const uint8_t *step)
 	}
 }
 
+/* The picture, as what it is made of can be seen by: size and a sum over its pixels. */
+static void look(struct rig *rig)
+{
+	struct display_picture picture;
+	uint32_t sum = 0;
+
+	display_refresh(rig->display, NULL);
+	display_get_picture(rig->display, &picture);
+	for (size_t i = 0; i < (size_t)picture.width * picture.height; i++)
+		sum = sum * 31 + picture.pixels[i];
+	g_string_append_printf(rig->log, "screen:%ux%u:%x ", picture.width, picture.height, sum);
+}
+
+static void touch(struct rig *rig, const uint8_t *step)
+{
+	switch (step[1] >> 5) {
+	case 0:
+		input_move(rig->input, (int8_t)step[2], (int8_t)step[3]);
+		break;
+	case 1:
+		input_place(rig->input, step[2], step[3], 256, 256);
+		break;
+	case 2:
+		input_wheel(rig->input, (int8_t)step[2]);
+		break;
+	case 3:
+		input_button(rig->input, BTN_LEFT + step[2] % 5, step[3] & 1);
+		break;
+	default:
+		input_key(rig->input, step[2] % KEY_MAX, step[3] & 1);
+		break;
+	}
+}
+
 static void drive_host(struct rig *rig, const uint8_t *step)
 {
 	uint8_t out[64];
 	size_t n;
 
+	if (rig->display && step[1] % 4 == 2) {
+		look(rig);
+		return;
+	}
+	if (rig->input && step[1] % 4 != 1) {
+		touch(rig, step);
+		return;
+	}
 	if (step[1] % 2) {
 		stream_host_write(rig->stream, step + 2, step[1] % 7);
 		return;

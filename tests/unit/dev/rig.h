@@ -8,6 +8,8 @@
 
 #include "block/block.h"
 #include "dev/device.h"
+#include "display/display.h"
+#include "display/input.h"
 #include "stream/stream.h"
 
 #define MS 1000000ll
@@ -19,6 +21,8 @@ struct rig_row {
 	struct device_config config;
 	bool on_pci; /* behind a host bridge; its BARs are placed */
 	bool disk;   /* has a raw one */
+	bool display; /* has a screen, which is looked at now and then */
+	bool input;   /* has keyboard and pointer, which are touched now and then */
 };
 
 extern const struct rig_row rig_rows[]; /* ends with a NULL class */
@@ -29,6 +33,8 @@ struct rig {
 	struct device_env env;
 	struct stream *stream;
 	struct block *block;		    /* NULL without a disk */
+	struct display *display;	    /* NULL without a screen */
+	struct input *input;		    /* NULL without keyboard and pointer */
 	struct irq_line sources[BUS_LINES]; /* other devices' lines */
 	struct device *bridge;		    /* NULL without PCI */
 	struct device *device;
