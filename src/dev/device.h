@@ -36,6 +36,7 @@ struct device_config {
 	unsigned devfn;	       /* PCI slot << 3 | function */
 	struct block *block;   /* storage behind it; not owned */
 	struct stream *stream; /* bytes behind it; not owned */
+	GBytes *rom;	       /* PCI expansion ROM; not owned; NULL: none */
 	struct display *display; /* screen that it draws on; not owned; NULL: nobody looks */
 	struct input *input;	 /* keyboard and pointer events; not owned; NULL: none come */
 	uint64_t ram_size;     /* what CMOS tells the firmware */

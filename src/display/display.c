@@ -117,6 +117,8 @@ bool display_refresh(struct display *display, struct display_rect *rect)
 	bool changed;
 
 	if (current_source(display, &source)) {
+		if (source.prepare)
+			source.prepare(source.opaque);
 		g_mutex_lock(source.lock);
 		source.update(source.opaque, display);
 		g_mutex_unlock(source.lock);

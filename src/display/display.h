@@ -31,8 +31,10 @@ struct display_picture {
 	unsigned width, height;
 };
 
-/* What a video device does for its display; the display takes `lock` around each call. */
+/* What a video device does for its display, which takes `lock` around each call but prepare(). */
 struct display_source {
+	/* Before update(): what waits for processors, like mem_bank_collect(). NULL: nothing. */
+	void (*prepare)(void *opaque);
 	/* Brings the picture up to date by display_set_size(), display_pixels(), display_damage(). */
 	void (*update)(void *opaque, struct display *display);
 	/* Appends the rows of the text screen, each ended by a newline, as UTF-8 without trailing

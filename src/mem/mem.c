@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "mem/mem_int.h"
 
 static uint64_t pages(const struct mem *mem)
 {
@@ -31,8 +32,7 @@ static void *map_zero(uint64_t len, int prot)
 	return p == MAP_FAILED ? NULL : p;
 }
 
-/* Puts `len` bytes of the memfd at `gpa` inside the reservation. */
-static bool map_segment(struct mem *mem, uint64_t gpa, uint64_t len, uint64_t file_offset)
+bool mem_map_file(struct mem *mem, uint64_t gpa, uint64_t len, uint64_t file_offset)
 {
 	return !len || mmap(mem->base + gpa, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
 			    mem->fd, file_offset) != MAP_FAILED;
@@ -40,13 +40,18 @@ static bool map_segment(struct mem *mem, uint64_t gpa, uint64_t len, uint64_t fi
 
 static bool map_all(struct mem *mem)
 {
+	mem->file_size = mem_size(mem);
 	mem->fd = memfd_create("guest-ram", MFD_CLOEXEC);
-	if (mem->fd < 0 || ftruncate(mem->fd, mem_size(mem)) < 0)
+	if (mem->fd < 0 || ftruncate(mem->fd, mem->file_size) < 0)
 		return false;
 	mem->base = map_zero(mem->span, PROT_NONE);
-	if (!mem->base || !map_segment(mem, 0, mem->low_size, 0) ||
-	    !map_segment(mem, MEM_HOLE_END, mem->high_size, mem->low_size))
+	if (!mem->base || !mem_map_file(mem, 0, mem->low_size, 0) ||
+	    !mem_map_file(mem, MEM_HOLE_END, mem->high_size, mem->low_size))
 		return false;
+	mem->access = map_zero(ACCESS_BYTES, PROT_READ | PROT_WRITE);
+	if (!mem->access)
+		return false;
+	memset((void *)mem->access, MEM_READ_WRITE, mem->low_size / MEM_PAGE_SIZE);
 	mem->dirty = map_zero(dirty_bytes(mem), PROT_READ | PROT_WRITE);
 	mem->code_lines = map_zero(code_bytes(mem), PROT_READ | PROT_WRITE);
 	return mem->dirty && mem->code_lines;
@@ -67,8 +72,9 @@ struct mem *mem_new(uint64_t size, GError **error)
 	atomic_store(&mem->a20_mask, ~0ull);
 	mem->low_size = MIN(size, MEM_HOLE_START);
 	mem->high_size = size - mem->low_size;
-	mem->span = mem->high_size ? MEM_HOLE_END + mem->high_size : mem->low_size;
+	mem->span = MEM_HOLE_END + mem->high_size;
 	mem->listeners = g_array_new(FALSE, FALSE, sizeof(struct mem_listener));
+	mem_banks_init(mem);
 	if (!map_all(mem)) {
 		g_set_error(error, VIV_ERROR, VIV_ERROR_HOST,
 			    "cannot map %" G_GUINT64_FORMAT " MiB of guest memory: %s; give the VM "
@@ -84,8 +90,11 @@ void mem_free(struct mem *mem)
 {
 	if (!mem)
 		return;
+	mem_banks_fini(mem);
 	if (mem->base)
 		munmap(mem->base, mem->span);
+	if (mem->access)
+		munmap((void *)mem->access, ACCESS_BYTES);
 	if (mem->dirty)
 		munmap(mem->dirty, dirty_bytes(mem));
 	if (mem->code_lines)
@@ -96,24 +105,25 @@ void mem_free(struct mem *mem)
 	g_free(mem);
 }
 
-/* Whether gpa .. gpa+len-1 lies in one of the two runs of RAM. */
-static bool in_ram(const struct mem *mem, uint64_t gpa, uint64_t len)
+/* Whether all of gpa .. gpa+len-1 is memory of that kind, in one run. */
+static bool all_answers(const struct mem *mem, uint64_t gpa, uint64_t len, enum mem_access access)
 {
 	if (atomic_load(&mem->has_smram) && mem_is_closed(mem, gpa, len))
 		return false;
-	if (gpa < mem->low_size)
-		return len <= mem->low_size - gpa;
-	return gpa - MEM_HOLE_END < mem->high_size && len <= mem->high_size - (gpa - MEM_HOLE_END);
+	if (gpa >= MEM_HOLE_END)
+		return gpa - MEM_HOLE_END < mem->high_size &&
+		       len <= mem->high_size - (gpa - MEM_HOLE_END);
+	if (len > MEM_HOLE_END - gpa)
+		return false;
+	for (uint64_t page = gpa / MEM_PAGE_SIZE; page <= (gpa + len - 1) / MEM_PAGE_SIZE; page++)
+		if ((mem->access[page] & access) != access)
+			return false;
+	return true;
 }
 
 uint8_t *mem_range(const struct mem *mem, uint64_t gpa, uint64_t len)
 {
-	return in_ram(mem, gpa, len) ? mem->base + gpa : NULL;
-}
-
-static uint64_t file_offset(const struct mem *mem, uint64_t gpa)
-{
-	return gpa < mem->low_size ? gpa : gpa - MEM_HOLE_END + mem->low_size;
+	return len && all_answers(mem, gpa, len, MEM_READ_WRITE) ? mem->base + gpa : NULL;
 }
 
 uint8_t *mem_map_pair(const struct mem *mem, uint8_t *old, const uint64_t pages[2])
@@ -124,7 +134,7 @@ uint8_t *mem_map_pair(const struct mem *mem, uint8_t *old, const uint64_t pages[
 	for (unsigned i = 0; i < 2; i++)
 		g_assert(mmap(pair + i * MEM_PAGE_SIZE, MEM_PAGE_SIZE, PROT_READ | PROT_WRITE,
 			      MAP_SHARED | MAP_FIXED, mem->fd,
-			      file_offset(mem, pages[i])) != MAP_FAILED);
+			      mem_file_offset(mem, pages[i])) != MAP_FAILED);
 	return pair;
 }
 
@@ -138,7 +148,7 @@ bool mem_read(const struct mem *mem, uint64_t gpa, void *buf, uint64_t len)
 {
 	if (!len)
 		return true;
-	if (!in_ram(mem, gpa, len))
+	if (!all_answers(mem, gpa, len, MEM_READ))
 		return false;
 	memcpy(buf, mem->base + gpa, len);
 	return true;
@@ -148,7 +158,7 @@ bool mem_write(struct mem *mem, uint64_t gpa, const void *buf, uint64_t len)
 {
 	if (!len)
 		return true;
-	if (!in_ram(mem, gpa, len))
+	if (!all_answers(mem, gpa, len, MEM_READ_WRITE))
 		return false;
 	memcpy(mem->base + gpa, buf, len);
 	mem_written(mem, gpa, len);
@@ -163,7 +173,7 @@ static bool is_zero_page(const uint8_t *page)
 /* Whole pages of zeros. */
 static void clear_pages(struct mem *mem, uint64_t gpa, uint64_t len)
 {
-	if (fallocate(mem->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, file_offset(mem, gpa),
+	if (fallocate(mem->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, mem_file_offset(mem, gpa),
 		      len) < 0)
 		memset(mem->base + gpa, 0, len);
 }
@@ -171,7 +181,7 @@ static void clear_pages(struct mem *mem, uint64_t gpa, uint64_t len)
 /* Through the file: a page that is written whole need not be cleared first, nor mapped. */
 static void copy_pages(struct mem *mem, uint64_t gpa, const uint8_t *data, uint64_t len)
 {
-	ssize_t n = pwrite(mem->fd, data, len, file_offset(mem, gpa));
+	ssize_t n = pwrite(mem->fd, data, len, mem_file_offset(mem, gpa));
 
 	if (n < 0)
 		n = 0;
@@ -190,7 +200,7 @@ void mem_fill(struct mem *mem, uint64_t gpa, const uint8_t *data, uint64_t len)
 {
 	uint64_t head = MIN(len, -gpa % MEM_PAGE_SIZE), at = head, end;
 
-	g_assert(!len || in_ram(mem, gpa, len));
+	g_assert(!len || mem_range(mem, gpa, len));
 	copy_or_clear(mem, gpa, data, head);
 	for (; len - at >= MEM_PAGE_SIZE; at = end) {
 		bool zero = !data || is_zero_page(data + at);
@@ -276,11 +286,17 @@ void mem_fetch_dirty(struct mem *mem, uint64_t first_page, uint64_t *out, uint64
 				 : 0;
 		cleaned |= out[i] != 0;
 	}
-	for (unsigned i = 0; cleaned && i < mem->listeners->len; i++)
+	if (cleaned)
+		mem_cleaned(mem);
+}
+
+void mem_cleaned(struct mem *mem)
+{
+	for (unsigned i = 0; i < mem->listeners->len; i++)
 		listener_at(mem, i)->cleaned(listener_at(mem, i)->opaque);
 }
 
-static void remapped(struct mem *mem)
+void mem_remapped(struct mem *mem)
 {
 	for (unsigned i = 0; i < mem->listeners->len; i++)
 		listener_at(mem, i)->remapped(listener_at(mem, i)->opaque);
@@ -299,7 +315,7 @@ void mem_set_smram(struct mem *mem, enum mem_smram which, uint64_t gpa, uint64_t
 	for (unsigned i = 0; i < MEM_N_SMRAM; i++)
 		any |= atomic_load(&mem->smram[i].len) != 0;
 	atomic_store(&mem->has_smram, any);
-	remapped(mem);
+	mem_remapped(mem);
 }
 
 void mem_set_a20(struct mem *mem, bool enabled)
@@ -307,7 +323,7 @@ void mem_set_a20(struct mem *mem, bool enabled)
 	uint64_t mask = enabled ? ~0ull : ~(1ull << 20);
 
 	if (atomic_exchange(&mem->a20_mask, mask) != mask)
-		remapped(mem);
+		mem_remapped(mem);
 }
 
 void mem_add_listener(struct mem *mem, const struct mem_listener *listener)

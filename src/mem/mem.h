@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Guest-physical RAM: one memfd, mapped once, so that hva = base + gpa.
+ * Guest-physical memory: one memfd, mapped so that hva = base + gpa.
  *
  * RAM starts at gpa 0 and ends at MEM_HOLE_START at the latest; what is left
- * lies from MEM_HOLE_END (4 GiB) up. Between them is device space.
+ * lies from MEM_HOLE_END (4 GiB) up. Between them is device space. Banks are memory besides that:
+ * a ROM, a flash, a frame buffer. A chipset shows pieces of them below 4 GiB, in device space or in
+ * RAM's place. What is shown says whether it can be read and written as memory; what cannot is the
+ * bus's.
  *
  * Two maps go with it, one entry a page: the dirty bitmap (a page written since
  * the bitmap was last fetched) and the code map (which of a page's 64 lines of
@@ -45,6 +48,16 @@ struct mem_listener {
 	void *opaque;
 };
 
+/* How a page answers as memory. */
+enum mem_access {
+	MEM_NO_ACCESS,
+	MEM_READ = 1, /* and instructions are fetched from it */
+	MEM_WRITE = 2,
+	MEM_READ_WRITE = MEM_READ | MEM_WRITE, /* what can be written can be read */
+};
+
+struct mem_bank;
+
 /* Ranges of RAM that a chipset can keep for system-management mode, of its two kinds. */
 enum mem_smram { MEM_SMRAM_COMPATIBLE, MEM_SMRAM_TOP, MEM_N_SMRAM };
 
@@ -52,8 +65,9 @@ struct mem {
 	uint8_t *base;
 	uint64_t low_size;  /* bytes of RAM from gpa 0 */
 	uint64_t high_size; /* bytes of RAM from MEM_HOLE_END */
-	uint64_t span;      /* bytes mapped from `base`: end of RAM in gpa */
+	uint64_t span;      /* bytes reserved from `base`: 4 GiB, or to the end of RAM */
 	int fd;
+	_Atomic uint8_t *access;      /* enum mem_access of each page below MEM_HOLE_END */
 	_Atomic uint64_t *dirty;      /* a bit a page of `span` */
 	_Atomic uint64_t *code_lines; /* a word a page of `span` */
 	_Atomic unsigned protecting;  /* mem_add_code_lines() in progress */
@@ -63,6 +77,10 @@ struct mem {
 		_Atomic uint64_t gpa, len; /* len 0: nothing is closed */
 	} smram[MEM_N_SMRAM];
 	GArray *listeners;	      /* struct mem_listener; set up before vCPUs run */
+	GMutex windows_lock;
+	GArray *windows; /* bank.c's: where what is shown */
+	GPtrArray *banks;
+	uint64_t file_size; /* RAM, then the banks */
 };
 
 /* `size` bytes of zeroed RAM, a multiple of the page size within MEM_MIN_SIZE..MEM_MAX_SIZE. */
@@ -73,11 +91,20 @@ static inline uint64_t mem_size(const struct mem *mem)
 	return mem->low_size + mem->high_size;
 }
 
-/* Host address of RAM at `gpa` as system-management mode sees it, or NULL; valid up to the end of
- * gpa's page. */
+/* Whether gpa's page answers reads, or writes, as memory; SMRAM apart. */
+static inline bool mem_answers(const struct mem *mem, uint64_t gpa, enum mem_access access)
+{
+	if (gpa < MEM_HOLE_END)
+		return atomic_load_explicit(&mem->access[gpa / MEM_PAGE_SIZE], memory_order_relaxed) &
+		       access;
+	return gpa - MEM_HOLE_END < mem->high_size;
+}
+
+/* Host address of readable memory at `gpa` as system-management mode sees it, or NULL; valid up to the
+ * end of gpa's page. */
 static inline uint8_t *mem_hva_smm(const struct mem *mem, uint64_t gpa)
 {
-	return gpa < mem->low_size || gpa - MEM_HOLE_END < mem->high_size ? mem->base + gpa : NULL;
+	return mem_answers(mem, gpa, MEM_READ) ? mem->base + gpa : NULL;
 }
 /* Whether some of gpa .. gpa+len-1 is closed to all but system-management mode. */
 bool mem_is_closed(const struct mem *mem, uint64_t gpa, uint64_t len);
@@ -96,6 +123,34 @@ static inline bool mem_is_ram(const struct mem *mem, uint64_t gpa)
 }
 
 /*
+ * A bank of `len` zeroed bytes, whole pages; before vCPUs run, and freed with `mem`. NULL with the error set.
+ * mem_bank_data(): all of it, always mapped. mem_bank_written(): data has been written there.
+ */
+struct mem_bank *mem_bank_new(struct mem *mem, uint64_t len, GError **error);
+uint8_t *mem_bank_data(const struct mem_bank *bank);
+uint64_t mem_bank_size(const struct mem_bank *bank);
+void mem_bank_written(struct mem_bank *bank, uint64_t offset, uint64_t len);
+/*
+ * The bank's dirty bits, one a page, since they were last taken. mem_bank_collect() asks the processors
+ * for them, so its caller holds no lock that a vCPU takes; mem_bank_take() moves what was collected to `out`, a
+ * word for 64 pages.
+ */
+void mem_bank_collect(struct mem_bank *bank);
+void mem_bank_take(struct mem_bank *bank, uint64_t *out);
+
+/*
+ * Shows `len` bytes of `bank` from `offset` on at gpa, or RAM where `bank` is NULL (in device space: nothing).
+ * All whole pages below MEM_HOLE_END. From a register's function: no vCPU is waited for; one that
+ * runs may use what was shown before up to its next branch.
+ */
+void mem_show(struct mem *mem, uint64_t gpa, uint64_t len, struct mem_bank *bank, uint64_t offset,
+	      enum mem_access access);
+/* Only changes how pages answer that are shown already. */
+void mem_set_access(struct mem *mem, uint64_t gpa, uint64_t len, enum mem_access access);
+/* Writes RAM at gpa, within one page, where something else is shown that cannot be written. */
+void mem_write_under(struct mem *mem, uint64_t gpa, const void *buf, uint64_t len);
+
+/*
  * SMRAM: closes whole pages of RAM to all but processors in system-management mode, who reach them
  * also where a device's memory lies; `len` 0 opens what was closed. What a chipset's register says, from
  * the register's function: no lock is taken, none is waited for. KVM does not heed it.
@@ -108,7 +163,7 @@ void mem_set_smram(struct mem *mem, enum mem_smram which, uint64_t gpa, uint64_t
  */
 void mem_set_a20(struct mem *mem, bool enabled);
 
-/* Copy; false, with nothing copied, if any byte of the range is not RAM. */
+/* Copy; false, with nothing copied, if any byte of the range is not memory that can be read, or written. */
 bool mem_read(const struct mem *mem, uint64_t gpa, void *buf, uint64_t len);
 bool mem_write(struct mem *mem, uint64_t gpa, const void *buf, uint64_t len);
 /*
@@ -116,7 +171,7 @@ bool mem_write(struct mem *mem, uint64_t gpa, const void *buf, uint64_t len);
  * host memory back. While no vCPU runs.
  */
 void mem_fill(struct mem *mem, uint64_t gpa, const uint8_t *data, uint64_t len);
-/* One gpa range as host memory, for block I/O; NULL unless all of it is RAM in
+/* One gpa range as host memory, for block I/O; NULL unless all of it can be read and written in
  * one run. A writer calls mem_written() when the data has arrived. */
 uint8_t *mem_range(const struct mem *mem, uint64_t gpa, uint64_t len);
 void mem_written(struct mem *mem, uint64_t gpa, uint64_t len);

@@ -93,12 +93,12 @@ static void fill(struct cpu *cpu, uint64_t address, const struct walk *w, uint8_
 {
 	uint64_t page = address & ~4095ull;
 	struct tlb_entry entry = {page, (uint64_t)host - page};
-	bool writable = w->writable;
+	bool writable = w->writable && mem_answers(cpu->env.mem, w->gpa, MEM_WRITE);
 
 	cpu->tlb_filled[class] = true;
 	*tlb_slot(cpu->tlbs[class].read, address) = entry;
 	note_global(cpu->tlbs[class].global[0], address, w->rights);
-	if (access == ACCESS_WRITE)
+	if (access == ACCESS_WRITE && writable)
 		mem_set_dirty(cpu->env.mem, w->gpa);
 	else if (writable)
 		writable = mem_is_dirty(cpu->env.mem, w->gpa);
@@ -169,7 +169,7 @@ uint8_t *mmu_point(struct cpu *cpu, uint64_t address, unsigned size, bool write)
 	if (w.page_bits > 12)
 		note_large_page(cpu, address, w.page_bits);
 	w.gpa = mmu_bus_address(cpu, w.gpa);
-	host = mmu_hva(cpu, w.gpa & ~4095ull);
+	host = write ? mmu_hva_write(cpu, w.gpa & ~4095ull) : mmu_hva(cpu, w.gpa & ~4095ull);
 	if (!host)
 		return NULL;
 	fill(cpu, address, &w, host, access, class);
@@ -329,7 +329,7 @@ static void physical_read(struct cpu *cpu, uint64_t gpa, void *buf, unsigned siz
 
 static void physical_write(struct cpu *cpu, uint64_t gpa, const void *buf, unsigned size)
 {
-	uint8_t *host = mmu_hva(cpu, gpa);
+	uint8_t *host = mmu_hva_write(cpu, gpa);
 
 	if (!host) {
 		mmio_write(cpu, gpa, buf, size);
@@ -391,9 +391,9 @@ static void check_alignment(struct cpu *cpu, const struct insn *insn, uint64_t a
 		cpu_fault_code(cpu, insn, EXC_AC, 0);
 }
 
-static void check_device(struct cpu *cpu, const struct insn *insn, uint64_t gpa)
+static void check_device(struct cpu *cpu, const struct insn *insn, const uint8_t *host)
 {
-	if (G_UNLIKELY(cpu->lockstep) && !mmu_hva(cpu, gpa))
+	if (G_UNLIKELY(cpu->lockstep) && !host)
 		lockstep_device(cpu, insn);
 }
 
@@ -407,9 +407,9 @@ static void read_class(struct cpu *cpu, const struct insn *insn, uint64_t addres
 		gpa2 = translate(cpu, insn, next_page(cpu, address), ACCESS_READ, class);
 	check_alignment(cpu, insn, address, size, class);
 	watch(cpu, insn, address, size, false);
-	check_device(cpu, insn, gpa);
+	check_device(cpu, insn, mmu_hva(cpu, gpa));
 	if (first < size)
-		check_device(cpu, insn, gpa2);
+		check_device(cpu, insn, mmu_hva(cpu, gpa2));
 	physical_read(cpu, gpa, buf, first);
 	if (first < size)
 		physical_read(cpu, gpa2, (uint8_t *)buf + first, size - first);
@@ -425,9 +425,9 @@ static void write_class(struct cpu *cpu, const struct insn *insn, uint64_t addre
 		gpa2 = translate(cpu, insn, next_page(cpu, address), ACCESS_WRITE, class);
 	check_alignment(cpu, insn, address, size, class);
 	watch(cpu, insn, address, size, true);
-	check_device(cpu, insn, gpa);
+	check_device(cpu, insn, mmu_hva_write(cpu, gpa));
 	if (first < size)
-		check_device(cpu, insn, gpa2);
+		check_device(cpu, insn, mmu_hva_write(cpu, gpa2));
 	physical_write(cpu, gpa, buf, first);
 	if (first < size)
 		physical_write(cpu, gpa2, (const uint8_t *)buf + first, size - first);
@@ -528,7 +528,7 @@ static uint8_t *pair_at(struct cpu *cpu, uint64_t gpa, uint64_t gpa2)
 	const struct mem *mem = cpu->env.mem;
 	uint64_t pages[2] = {gpa & ~4095ull, gpa2 & ~4095ull};
 
-	if (!mmu_hva(cpu, gpa) || !mmu_hva(cpu, gpa2))
+	if (!mmu_hva_write(cpu, gpa) || !mmu_hva_write(cpu, gpa2))
 		return NULL;
 	if (pages[1] == pages[0] + 4096)
 		return mmu_hva(cpu, gpa);
@@ -550,7 +550,7 @@ void *mmu_rmw_slow(struct cpu *cpu, const struct insn *insn, uint64_t address, u
 	if (p)
 		return p;
 	if (first == size) {
-		p = mmu_hva(cpu, gpa);
+		p = mmu_hva_write(cpu, gpa);
 	} else if (is_locked(insn)) {
 		gpa2 = translate(cpu, insn, next_page(cpu, address), ACCESS_WRITE,
 				 current_class(cpu));

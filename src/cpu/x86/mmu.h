@@ -30,11 +30,17 @@ static inline uint64_t mmu_bus_address(const struct cpu *cpu, uint64_t gpa)
 	return gpa & atomic_load_explicit(&cpu->env.mem->a20_mask, memory_order_relaxed);
 }
 
-/* Host address of RAM at `gpa` as the processor sees it, or NULL; valid up to the end of gpa's page. */
+/* Host address of memory at `gpa` as the processor sees it, or NULL; valid up to the end of gpa's page. */
 static inline uint8_t *mmu_hva(const struct cpu *cpu, uint64_t gpa)
 {
 	return G_UNLIKELY(cpu->state.smm) ? mem_hva_smm(cpu->env.mem, gpa)
 					  : mem_hva(cpu->env.mem, gpa);
+}
+
+/* The same of memory that can be written. */
+static inline uint8_t *mmu_hva_write(const struct cpu *cpu, uint64_t gpa)
+{
+	return mem_answers(cpu->env.mem, gpa, MEM_WRITE) ? mmu_hva(cpu, gpa) : NULL;
 }
 
 uint64_t mmu_ea_slow(struct cpu *cpu, const struct insn *insn, int64_t displacement);

@@ -75,6 +75,9 @@ static bool mark_entry(struct cpu *cpu, const struct paging_mode *mode, void *en
 
 	if ((value & bits) == bits)
 		return true;
+	/* Tables in a ROM stay as they are. */
+	if (G_UNLIKELY(!mem_answers(cpu->env.mem, gpa, MEM_WRITE)))
+		return true;
 	if (G_UNLIKELY(cpu->lockstep))
 		lockstep_mark(cpu, gpa, bits);
 	if (mode->entry_size == 8

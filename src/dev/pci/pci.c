@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "dev/pci/pci.h"
 
+#include <string.h>
+
 #include "base/error.h"
 #include "base/le.h"
 #include "dev/pci/pci_int.h"
@@ -9,6 +11,45 @@ struct pci_bus {
 	struct pci_device *host;
 	struct pci_device *functions[PCI_FUNCTIONS];
 };
+
+static bool bar_is_64(const struct pci_bar *bar)
+{
+	return bar->type == PCI_BAR_MEM64 || bar->type == PCI_BAR_MEM64_PREFETCH;
+}
+
+static unsigned bar_offset(unsigned index)
+{
+	return index == PCI_ROM ? PCI_EXPANSION_ROM : PCI_BAR_0 + 4 * index;
+}
+
+static uint64_t rom_read(void *opaque, uint64_t offset, unsigned size)
+{
+	const struct pci_device *pci = opaque;
+	uint64_t value = UINT64_MAX;
+
+	if (offset < pci->rom_len)
+		memcpy(&value, pci->rom + offset, MIN(size, pci->rom_len - offset));
+	return GUINT64_FROM_LE(value);
+}
+
+static void rom_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
+{
+}
+
+static const struct bus_ops rom_ops = {rom_read, rom_write};
+
+static void add_rom(struct pci_device *pci, GBytes *rom)
+{
+	uint64_t size = 2048; /* the least that has an address, section 6.2.5.2 */
+
+	if (!rom)
+		return;
+	pci->rom = g_bytes_get_data(rom, &pci->rom_len);
+	while (size < pci->rom_len)
+		size *= 2;
+	pci->bars[PCI_ROM] = (struct pci_bar){.type = PCI_BAR_MEM32, .size = size, .ops = &rom_ops};
+	le32_store(pci->write_mask + PCI_EXPANSION_ROM, -size | PCI_EXPANSION_ROM_ENABLE);
+}
 
 bool pci_device_init(struct pci_device *pci, const struct pci_ids *ids, const struct pci_ops *ops,
 		     const struct device_config *config, GError **error)
@@ -47,19 +88,10 @@ bool pci_device_init(struct pci_device *pci, const struct pci_ids *ids, const st
 		irq_line_init(&pci->line, pci->device.env->bus,
 			      pci_gsi(pci_slot(pci->devfn), ids->interrupt_pin - 1));
 	}
+	add_rom(pci, config->rom);
 	bus->functions[pci->devfn] = pci;
 	pci->on_bus = true;
 	return true;
-}
-
-static bool bar_is_64(const struct pci_bar *bar)
-{
-	return bar->type == PCI_BAR_MEM64 || bar->type == PCI_BAR_MEM64_PREFETCH;
-}
-
-static unsigned bar_offset(unsigned index)
-{
-	return PCI_BAR_0 + 4 * index;
 }
 
 void pci_add_bar(struct pci_device *pci, unsigned index, enum pci_bar_type type, uint64_t size,
@@ -75,6 +107,31 @@ void pci_add_bar(struct pci_device *pci, unsigned index, enum pci_bar_type type,
 	le32_store(pci->write_mask + at, -size);
 	if (bar_is_64(bar))
 		le32_store(pci->write_mask + at + 4, UINT32_MAX);
+}
+
+static uint64_t bank_read(void *opaque, uint64_t offset, unsigned size)
+{
+	uint64_t value = 0;
+
+	memcpy(&value, mem_bank_data(opaque) + offset, size);
+	return GUINT64_FROM_LE(value);
+}
+
+static void bank_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
+{
+	value = GUINT64_TO_LE(value);
+	memcpy(mem_bank_data(opaque) + offset, &value, size);
+	mem_bank_written(opaque, offset, size);
+}
+
+static const struct bus_ops bank_ops = {bank_read, bank_write};
+
+void pci_add_memory_bar(struct pci_device *pci, unsigned index, enum pci_bar_type type,
+			struct mem_bank *bank)
+{
+	g_assert(type != PCI_BAR_IO && mem_bank_size(bank) >= MEM_PAGE_SIZE);
+	pci_add_bar(pci, index, type, mem_bank_size(bank), &bank_ops);
+	pci->bars[index].bank = bank;
 }
 
 unsigned pci_add_capability(struct pci_device *pci, uint8_t id, unsigned len)
@@ -101,7 +158,8 @@ static bool bar_wanted(const struct pci_device *pci, unsigned index, uint64_t *b
 	if (bar_is_64(bar))
 		*base |= (uint64_t)le32_load(reg + 4) << 32;
 	/* Zero is what an unassigned BAR holds, and port 0 and RAM are no device's. */
-	return bar->size && *base && pci->config[PCI_COMMAND] & enable;
+	return bar->size && *base && pci->config[PCI_COMMAND] & enable &&
+	       (index != PCI_ROM || reg[0] & PCI_EXPANSION_ROM_ENABLE);
 }
 
 static enum bus_space bar_space(const struct pci_bar *bar)
@@ -113,13 +171,30 @@ static void unmap_bar(struct pci_device *pci, struct pci_bar *bar)
 {
 	bus_unmap(pci->device.env->bus, bar_space(bar), bar->mapped_at);
 	bar->mapped = false;
+	if (bar->shown)
+		mem_show(pci->device.env->mem, bar->mapped_at, bar->size, NULL, 0, MEM_NO_ACCESS);
+	bar->shown = false;
+}
+
+static void map_bar(struct pci_device *pci, struct pci_bar *bar, uint64_t base)
+{
+	/* Where another region lies already, that one keeps answering. */
+	if (!bus_map(pci->device.env->bus, bar_space(bar), base, bar->size, bar->ops,
+		     bar->bank ? (void *)bar->bank : pci, &pci->device.lock))
+		return;
+	bar->mapped = true;
+	bar->mapped_at = base;
+	/* RAM keeps answering, too; past 4 GiB the bus has to do. */
+	bar->shown = bar->bank && base >= MEM_HOLE_START && base <= MEM_HOLE_END - bar->size;
+	if (bar->shown)
+		mem_show(pci->device.env->mem, base, bar->size, bar->bank, 0, MEM_READ_WRITE);
 }
 
 static void unmap_moved_bars(struct pci_device *pci)
 {
 	uint64_t base;
 
-	for (unsigned i = 0; i < PCI_BARS; i++) {
+	for (unsigned i = 0; i < PCI_PLACES; i++) {
 		struct pci_bar *bar = &pci->bars[i];
 		bool wanted = bar_wanted(pci, i, &base);
 
@@ -132,15 +207,11 @@ static void map_wanted_bars(struct pci_device *pci)
 {
 	uint64_t base;
 
-	for (unsigned i = 0; i < PCI_BARS; i++) {
+	for (unsigned i = 0; i < PCI_PLACES; i++) {
 		struct pci_bar *bar = &pci->bars[i];
 
-		if (!bar_wanted(pci, i, &base) || bar->mapped)
-			continue;
-		/* Where another region lies already, that one keeps answering. */
-		bar->mapped = bus_map(pci->device.env->bus, bar_space(bar), base, bar->size,
-				      bar->ops, pci, &pci->device.lock);
-		bar->mapped_at = base;
+		if (bar_wanted(pci, i, &base) && !bar->mapped)
+			map_bar(pci, bar, base);
 	}
 }
 
@@ -200,7 +271,7 @@ void pci_device_fini(struct pci_device *pci)
 {
 	if (!pci->on_bus)
 		return;
-	for (unsigned i = 0; i < PCI_BARS; i++)
+	for (unsigned i = 0; i < PCI_PLACES; i++)
 		if (pci->bars[i].mapped)
 			unmap_bar(pci, &pci->bars[i]);
 	pci_set_intx(pci, false);
@@ -250,7 +321,8 @@ static void config_write(struct pci_device *pci, unsigned offset, uint32_t value
 		pci->config[i] |= pci->write_mask[i] & value;
 	}
 	if (overlaps(offset, size, PCI_COMMAND, PCI_STATUS) ||
-	    overlaps(offset, size, PCI_BAR_0, bar_offset(PCI_BARS)))
+	    overlaps(offset, size, PCI_BAR_0, PCI_BAR_0 + 4 * PCI_BARS) ||
+	    overlaps(offset, size, PCI_EXPANSION_ROM, PCI_EXPANSION_ROM + 4))
 		update_mappings(pci->device.env->pci);
 	pci_msix_config_written(pci, offset, size);
 	update_intx(pci);

@@ -29,6 +29,8 @@
 #define PCI_CONFIG_SIZE 256
 #define PCI_FUNCTIONS	256 /* of one bus: 32 slots of 8 */
 #define PCI_BARS	6
+#define PCI_ROM		6 /* the expansion ROM's place among the BARs */
+#define PCI_PLACES	7
 #define PCI_GSI_BASE	16
 #define PCI_MSIX_MAX	64 /* vectors a function */
 
@@ -63,6 +65,8 @@ enum {
 	PCI_BAR_0 = 0x10,
 	PCI_SUBSYSTEM_VENDOR_ID = 0x2c,
 	PCI_SUBSYSTEM_ID = 0x2e,
+	PCI_EXPANSION_ROM = 0x30,
+	PCI_EXPANSION_ROM_ENABLE = 1,
 	PCI_CAPABILITIES = 0x34,
 	PCI_INTERRUPT_LINE = 0x3c,
 	PCI_INTERRUPT_PIN = 0x3d,
@@ -105,7 +109,9 @@ struct pci_bar {
 	enum pci_bar_type type;
 	uint64_t size; /* 0: no such BAR */
 	const struct bus_ops *ops;
+	struct mem_bank *bank; /* memory behind it; NULL: registers */
 	bool mapped;
+	bool shown; /* the bank, as memory */
 	uint64_t mapped_at;
 };
 
@@ -125,7 +131,9 @@ struct pci_device {
 	uint8_t defaults[PCI_CONFIG_SIZE];   /* after reset */
 	uint8_t write_mask[PCI_CONFIG_SIZE]; /* bits a write sets */
 	uint8_t clear_mask[PCI_CONFIG_SIZE]; /* bits that writing 1 clears */
-	struct pci_bar bars[PCI_BARS];
+	struct pci_bar bars[PCI_PLACES];
+	const uint8_t *rom; /* config->rom's bytes */
+	size_t rom_len;
 	struct pci_msix msix;
 	unsigned next_cap, last_cap_link; /* while init adds capabilities */
 	bool intx;			  /* what the function asks for */
@@ -148,13 +156,18 @@ static inline unsigned pci_gsi(unsigned slot, unsigned pin)
 	return PCI_GSI_BASE + (slot + pin) % 4;
 }
 
-/* Puts a function with a bare header on env->pci at config->devfn, which must be free. */
+/* Puts a function with a bare header on env->pci at config->devfn, which must be free, with config->rom as its
+ * expansion ROM (section 6.3). */
 bool pci_device_init(struct pci_device *pci, const struct pci_ids *ids, const struct pci_ops *ops,
 		     const struct device_config *config, GError **error);
 /* For init. `size`: a power of two, 16 at least (4 for ports). Accesses get the pci_device as
  * opaque. */
 void pci_add_bar(struct pci_device *pci, unsigned index, enum pci_bar_type type, uint64_t size,
 		 const struct bus_ops *ops);
+/* A memory BAR (not PCI_BAR_IO) of the bank's size, which is a power of two and a page at least. Where it lies in
+ * the device hole the processors use it as memory. */
+void pci_add_memory_bar(struct pci_device *pci, unsigned index, enum pci_bar_type type,
+			struct mem_bank *bank);
 /* `len` bytes with the two of the capability's header; returns its offset. */
 unsigned pci_add_capability(struct pci_device *pci, uint8_t id, unsigned len);
 /* A memory BAR of its own for table and pending bits. */

@@ -3,6 +3,8 @@
 #include "dev/pci/pci.h"
 #include "dev/table.h"
 
+#include <string.h>
+
 #include "base/le.h"
 
 #define SLOT 3
@@ -89,6 +91,31 @@ static const struct device_class toy_class = {
 	.fini = toy_fini,
 };
 
+/* A function with a frame buffer. */
+#define VRAM_SIZE 0x10000u
+
+static bool screen_init(struct device *device, const struct device_config *config, GError **error)
+{
+	static const struct pci_ids ids = {.vendor = 0x1af4, .device = 0x10fe};
+	struct pci_device *pci = (struct pci_device *)device;
+	struct mem_bank *vram = mem_bank_new(device->env->mem, VRAM_SIZE, error);
+
+	if (!vram || !pci_device_init(pci, &ids, NULL, config, error))
+		return false;
+	pci_add_memory_bar(pci, 0, PCI_BAR_MEM64_PREFETCH, vram);
+	return true;
+}
+
+static const struct device_class screen_class = {
+	.name = "screen",
+	.size = sizeof(struct toy),
+	.state = &toy_state,
+	.init = screen_init,
+	.reset = toy_reset,
+	.post_load = toy_post_load,
+	.fini = toy_fini,
+};
+
 struct machine {
 	struct device_env env;
 	struct device *host, *toy;
@@ -158,6 +185,74 @@ static unsigned find_cap(struct machine *m, unsigned slot, uint8_t id)
 	while (at && config_read(m, slot, at, 1) != id)
 		at = config_read(m, slot, at + 1, 1);
 	return at;
+}
+
+static uint32_t mem_word(struct machine *m, uint64_t gpa)
+{
+	uint32_t word = 0;
+
+	return mem_read(m->env.mem, gpa, &word, 4) ? word : UINT32_MAX;
+}
+
+/* Memory where the processors can use it, and the bus's elsewhere: over RAM, above 4 GiB, in another's place. */
+static void test_memory_bar(void)
+{
+	struct device *screen;
+	struct machine m;
+
+	machine_init(&m);
+	m.env.mem = mem_new(MEM_MIN_SIZE, NULL);
+	screen = device_new(&screen_class, &m.env,
+			    &(struct device_config){.devfn = PCI_DEVFN(4, 0)}, NULL);
+	config_write(&m, 4, PCI_BAR_0, 0xe0000000, 4);
+	g_assert_false(mem_is_ram(m.env.mem, 0xe0000000));
+	config_write(&m, 4, PCI_COMMAND, PCI_COMMAND_MEMORY, 2);
+	g_assert_true(mem_write(m.env.mem, 0xe000fffc, "\1\2\3\4", 4));
+	g_assert_cmphex(bus_read(m.env.bus, BUS_MMIO, 0xe000fffc, 4), ==, 0x04030201);
+	config_write(&m, 4, PCI_BAR_0, 0xe8000000, 4);
+	g_assert_cmphex(mem_word(&m, 0xe000fffc), ==, UINT32_MAX);
+	g_assert_cmphex(mem_word(&m, 0xe800fffc), ==, 0x04030201);
+	config_write(&m, 4, PCI_BAR_0, 0x100000, 4);
+	g_assert_cmphex(mem_word(&m, 0x10fffc), ==, 0);
+	config_write(&m, 4, PCI_BAR_0 + 4, 8, 4);
+	g_assert_false(mem_is_ram(m.env.mem, 0x800100000));
+	bus_write(m.env.bus, BUS_MMIO, 0x80010fffc, 0x55667788, 4);
+	g_assert_cmphex(bus_read(m.env.bus, BUS_MMIO, 0x80010fffe, 2), ==, 0x5566);
+	config_write(&m, 4, PCI_BAR_0, 0xf0000000, 4);
+	config_write(&m, 4, PCI_BAR_0 + 4, 0, 4);
+	g_assert_cmphex(mem_word(&m, 0xf000fffc), ==, 0x55667788);
+	device_free(screen);
+	g_assert_false(mem_is_ram(m.env.mem, 0xf000fffc));
+	machine_fini(&m);
+	mem_free(m.env.mem);
+}
+
+static void test_rom(void)
+{
+	uint8_t bytes[3000];
+	GBytes *rom = NULL;
+	struct device *toy;
+	struct machine m;
+
+	memset(bytes, 0xaa, sizeof(bytes));
+	rom = g_bytes_new(bytes, sizeof(bytes));
+	machine_init(&m);
+	toy = device_new(&toy_class, &m.env,
+			 &(struct device_config){.devfn = PCI_DEVFN(4, 0), .rom = rom}, NULL);
+	config_write(&m, 4, PCI_EXPANSION_ROM, 0xfffffffe, 4);
+	g_assert_cmphex(config_read(&m, 4, PCI_EXPANSION_ROM, 4), ==, 0xfffff000);
+	config_write(&m, 4, PCI_EXPANSION_ROM, 0xe0000000, 4);
+	config_write(&m, 4, PCI_COMMAND, PCI_COMMAND_MEMORY, 2);
+	g_assert_cmphex(bus_read(m.env.bus, BUS_MMIO, 0xe0000000, 2), ==, 0xffff);
+	config_write(&m, 4, PCI_EXPANSION_ROM, 0xe0000001, 4);
+	g_assert_cmphex(bus_read(m.env.bus, BUS_MMIO, 0xe0000000, 2), ==, 0xaaaa);
+	g_assert_cmphex(bus_read(m.env.bus, BUS_MMIO, 0xe0000000 + 2998, 4), ==, 0xffffaaaa);
+	bus_write(m.env.bus, BUS_MMIO, 0xe0000000, 0, 2);
+	g_assert_cmphex(bus_read(m.env.bus, BUS_MMIO, 0xe0000ffe, 2), ==, 0xffff);
+	g_assert_cmphex(config_read(&m, SLOT, PCI_EXPANSION_ROM, 4), ==, 0);
+	device_free(toy);
+	machine_fini(&m);
+	g_bytes_unref(rom);
 }
 
 static void test_header(void)
@@ -443,6 +538,8 @@ int main(int argc, char **argv)
 	g_test_add_func("/pci/header", test_header);
 	g_test_add_func("/pci/reset-register", test_reset_register);
 	g_test_add_func("/pci/bars", test_bars);
+	g_test_add_func("/pci/memory-bar", test_memory_bar);
+	g_test_add_func("/pci/rom", test_rom);
 	g_test_add_func("/pci/overlap", test_overlap);
 	g_test_add_func("/pci/slot-taken", test_slot_taken);
 	g_test_add_func("/pci/windows-full", test_windows_full);

@@ -30,7 +30,7 @@ static bool text(void *opaque, GString *out)
 
 static void attach(struct display *display, struct screen *s)
 {
-	struct display_source source = {update, text, s, &s->lock};
+	struct display_source source = {NULL, update, text, s, &s->lock};
 
 	g_mutex_init(&s->lock);
 	display_set_source(display, &source);
