@@ -59,6 +59,8 @@ struct bus {
 	void *ack_opaque;
 	bus_smi_fn smi;
 	void *smi_opaque;
+	bus_button_fn power_button;
+	void *power_button_opaque;
 	bus_request_fn request_sink;
 	void *request_opaque;
 	_Atomic int request;
@@ -388,6 +390,19 @@ void bus_set_smi_sink(struct bus *bus, bus_smi_fn fn, void *opaque)
 {
 	bus->smi = fn;
 	bus->smi_opaque = opaque;
+}
+
+void bus_set_power_button(struct bus *bus, bus_button_fn fn, void *opaque)
+{
+	bus->power_button = fn;
+	bus->power_button_opaque = opaque;
+}
+
+bool bus_press_power_button(struct bus *bus)
+{
+	if (bus->power_button)
+		bus->power_button(bus->power_button_opaque);
+	return bus->power_button != NULL;
 }
 
 void bus_smi(struct bus *bus)

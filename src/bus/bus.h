@@ -104,6 +104,11 @@ typedef void (*bus_smi_fn)(void *opaque);
 void bus_set_smi_sink(struct bus *bus, bus_smi_fn fn, void *opaque);
 void bus_smi(struct bus *bus);
 
+/* The power button: a chipset connects it, the user presses it. False: there is none. Any thread, no locks. */
+typedef void (*bus_button_fn)(void *opaque);
+void bus_set_power_button(struct bus *bus, bus_button_fn fn, void *opaque);
+bool bus_press_power_button(struct bus *bus);
+
 /* What the guest asks of the whole machine by a register; any thread. The first request
  * stands, and later ones are ignored, until it is taken. */
 enum bus_request {

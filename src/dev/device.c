@@ -57,9 +57,15 @@ void device_reset(struct device *device)
 bool device_map(struct device *device, enum bus_space space, uint64_t base, uint64_t len,
 		const struct bus_ops *ops, GError **error)
 {
+	return device_map_part(device, space, base, len, ops, device, error);
+}
+
+bool device_map_part(struct device *device, enum bus_space space, uint64_t base, uint64_t len,
+		     const struct bus_ops *ops, void *part, GError **error)
+{
 	struct mapping mapping = {space, base};
 
-	if (!bus_map(device->env->bus, space, base, len, ops, device, &device->lock)) {
+	if (!bus_map(device->env->bus, space, base, len, ops, part, &device->lock)) {
 		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
 			    "device '%s': %s 0x%" G_GINT64_MODIFIER "x to 0x%" G_GINT64_MODIFIER
 			    "x belong to another device; move one of the two",

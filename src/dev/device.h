@@ -25,6 +25,7 @@
 
 struct block;
 struct display;
+struct fw_cfg_file;
 struct input;
 struct pci_bus;
 struct stream;
@@ -36,10 +37,13 @@ struct device_config {
 	unsigned devfn;	       /* PCI slot << 3 | function */
 	struct block *block;   /* storage behind it; not owned */
 	struct stream *stream; /* bytes behind it; not owned */
+	struct mem_bank *bios; /* the firmware's ROM, of a host bridge; NULL: none */
 	GBytes *rom;	       /* PCI expansion ROM; not owned; NULL: none */
 	struct display *display; /* screen that it draws on; not owned; NULL: nobody looks */
 	struct input *input;	 /* keyboard and pointer events; not owned; NULL: none come */
 	uint64_t ram_size;     /* what CMOS tells the firmware */
+	const struct fw_cfg_file *files; /* of fw_cfg; not owned, as their bytes */
+	unsigned n_files;
 };
 
 /* The VM around a device; outlives it. */
@@ -83,6 +87,9 @@ void device_reset(struct device *device);
 /* Maps registers, under the device's lock, for as long as the device lives; for init. */
 bool device_map(struct device *device, enum bus_space space, uint64_t base, uint64_t len,
 		const struct bus_ops *ops, GError **error);
+/* The same for a part of the device, which its functions get. */
+bool device_map_part(struct device *device, enum bus_space space, uint64_t base, uint64_t len,
+		     const struct bus_ops *ops, void *part, GError **error);
 /* False: the device has no removable medium. */
 bool device_set_medium(struct device *device, struct block *medium);
 void device_save(struct device *device, uint16_t instance, GByteArray *out);

@@ -14,7 +14,10 @@
 	X(i8254)      \
 	X(i8042)      \
 	X(mc146818)   \
-	X(acpi_pm)    \
+	X(fw_cfg)     \
+	X(debugcon)   \
+	X(piix3)      \
+	X(piix4_pm)   \
 	X(i82093aa)   \
 	X(ns16550)    \
 	X(i440fx)     \

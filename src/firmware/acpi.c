@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/le.h"
+#include "firmware/acpi_int.h"
 #include "firmware/aml.h"
 #include "firmware/dsdt.h"
 
@@ -87,38 +88,7 @@ enum {
 #define FIRST_X2APIC_ID	 255
 
 #define FACS_SIZE  64
-#define RSDP_SIZE  36
 #define FADT_MINOR 5
-
-/* Tables being laid out, from the area's start up. */
-struct area {
-	uint8_t bytes[ACPI_AREA_END - ACPI_AREA_START];
-	uint32_t used;
-	bool full;
-};
-
-/* Returns the table's address; a table too many is dropped and marks the area full. */
-static uint32_t area_add(struct area *area, const void *table, uint32_t len, uint32_t align)
-{
-	uint32_t at = (area->used + align - 1) & ~(align - 1);
-
-	if (area->full || at > sizeof(area->bytes) || len > sizeof(area->bytes) - at) {
-		area->full = true;
-		return 0;
-	}
-	memcpy(area->bytes + at, table, len);
-	area->used = at + len;
-	return ACPI_AREA_START + at;
-}
-
-static uint8_t checksum(const uint8_t *data, size_t len)
-{
-	uint8_t sum = 0;
-
-	while (len--)
-		sum += *data++;
-	return -sum;
-}
 
 static void put(GByteArray *table, uint64_t value, unsigned size)
 {
@@ -126,6 +96,33 @@ static void put(GByteArray *table, uint64_t value, unsigned size)
 
 	le64_store(bytes, value);
 	g_byte_array_append(table, bytes, size);
+}
+
+/* Places and returns the offset of a table. */
+static uint32_t tables_add(struct acpi_tables *t, const void *table, uint32_t len, uint32_t align)
+{
+	uint32_t at = (t->tables->len + align - 1) & ~(align - 1);
+	uint32_t old = t->tables->len;
+
+	g_byte_array_set_size(t->tables, at + len);
+	memset(t->tables->data + old, 0, at - old);
+	memcpy(t->tables->data + at, table, len);
+	return at;
+}
+
+/* What stands at `at`, little-endian in `size` bytes, is an offset in the tables. */
+static void add_pointer(struct acpi_tables *t, bool in_rsdp, uint32_t at, uint8_t size)
+{
+	struct acpi_pointer pointer = {in_rsdp, at, size};
+
+	g_array_append_val(t->pointers, pointer);
+}
+
+static void add_sum(struct acpi_tables *t, bool in_rsdp, uint32_t start, uint32_t len, uint32_t at)
+{
+	struct acpi_sum sum = {in_rsdp, start, len, at};
+
+	g_array_append_val(t->sums, sum);
 }
 
 static GByteArray *sdt_new(const char *signature, uint8_t revision)
@@ -144,18 +141,18 @@ static GByteArray *sdt_new(const char *signature, uint8_t revision)
 }
 
 /* Completes, places and frees a table. */
-static uint32_t sdt_add(struct area *area, GByteArray *table)
+static uint32_t sdt_add(struct acpi_tables *t, GByteArray *table)
 {
-	uint32_t gpa;
+	uint32_t at;
 
 	le32_store(table->data + SDT_LENGTH, table->len);
-	table->data[SDT_CHECKSUM] = checksum(table->data, table->len);
-	gpa = area_add(area, table->data, table->len, 16);
+	at = tables_add(t, table->data, table->len, 16);
+	add_sum(t, false, at, table->len, at + SDT_CHECKSUM);
 	g_byte_array_unref(table);
-	return gpa;
+	return at;
 }
 
-static uint32_t add_dsdt(struct area *area, const struct acpi_config *config)
+static uint32_t add_dsdt(struct acpi_tables *t, const struct acpi_config *config)
 {
 	GByteArray *table = sdt_new("DSDT", 2);
 	struct aml aml;
@@ -164,18 +161,18 @@ static uint32_t add_dsdt(struct area *area, const struct acpi_config *config)
 	dsdt_write(&aml, config);
 	g_byte_array_append(table, aml.code->data, aml.code->len);
 	aml_fini(&aml);
-	return sdt_add(area, table);
+	return sdt_add(t, table);
 }
 
 /* Section 5.2.10. It has no checksum; the OS writes to its lock and vectors. */
-static uint32_t add_facs(struct area *area)
+static uint32_t add_facs(struct acpi_tables *t)
 {
 	uint8_t facs[FACS_SIZE] = "FACS";
 	const uint8_t version = 2;
 
 	le32_store(facs + 4, sizeof(facs));
 	facs[32] = version;
-	return area_add(area, facs, sizeof(facs), 64);
+	return tables_add(t, facs, sizeof(facs), 64);
 }
 
 /* Table 5.1: an I/O port of one register, accessed at its width. */
@@ -198,11 +195,12 @@ static void put_block(uint8_t *fadt, unsigned field, unsigned len_field, unsigne
 	put_port(fadt + x_field, port, bytes * 8);
 }
 
-static uint32_t add_fadt(struct area *area, const struct acpi_config *config, uint32_t facs,
+static uint32_t add_fadt(struct acpi_tables *t, const struct acpi_config *config, uint32_t facs,
 			 uint32_t dsdt)
 {
 	GByteArray *table = sdt_new("FACP", 6);
 	uint8_t *fadt;
+	uint32_t at;
 
 	g_byte_array_set_size(table, FADT_SIZE);
 	fadt = table->data;
@@ -227,7 +225,11 @@ static uint32_t add_fadt(struct area *area, const struct acpi_config *config, ui
 					      FADT_TMR_VAL_EXT | FADT_RESET_REG_SUP);
 	put_port(fadt + FADT_RESET_REG, config->reset_port, 8);
 	fadt[FADT_RESET_VALUE] = config->reset_value;
-	return sdt_add(area, table);
+	at = sdt_add(t, table);
+	add_pointer(t, false, at + FADT_FIRMWARE_CTRL, 4);
+	add_pointer(t, false, at + FADT_DSDT, 4);
+	add_pointer(t, false, at + FADT_X_DSDT, 8);
+	return at;
 }
 
 static void put_cpu(GByteArray *madt, uint32_t id)
@@ -281,7 +283,7 @@ static void put_x2apic_nmi(GByteArray *madt)
 	put(madt, 0, 3);
 }
 
-static uint32_t add_madt(struct area *area, const struct acpi_config *config)
+static uint32_t add_madt(struct acpi_tables *t, const struct acpi_config *config)
 {
 	GByteArray *madt = sdt_new("APIC", 5);
 
@@ -300,52 +302,118 @@ static uint32_t add_madt(struct area *area, const struct acpi_config *config)
 	put_nmi(madt);
 	if (config->n_cpus > FIRST_X2APIC_ID)
 		put_x2apic_nmi(madt);
-	return sdt_add(area, madt);
+	return sdt_add(t, madt);
 }
 
-static uint32_t add_xsdt(struct area *area, uint32_t fadt, uint32_t madt)
+static uint32_t add_xsdt(struct acpi_tables *t, uint32_t fadt, uint32_t madt)
 {
 	GByteArray *xsdt = sdt_new("XSDT", 1);
+	uint32_t at;
 
 	put(xsdt, fadt, 8);
 	put(xsdt, madt, 8);
-	return sdt_add(area, xsdt);
+	at = sdt_add(t, xsdt);
+	add_pointer(t, false, at + SDT_SIZE, 8);
+	add_pointer(t, false, at + SDT_SIZE + 8, 8);
+	return at;
 }
 
 /* Table 5.4: the first checksum is over the 20 bytes ACPI 1.0 knew. */
-static uint32_t add_rsdp(struct area *area, uint32_t xsdt)
+static void set_rsdp(struct acpi_tables *t, uint32_t xsdt)
 {
-	uint8_t rsdp[RSDP_SIZE] = "RSD PTR ";
+	uint8_t *rsdp = t->rsdp;
 	const uint8_t revision = 2;
 
+	memcpy(rsdp, "RSD PTR ", 8);
 	memcpy(rsdp + 9, OEM_ID, 6);
 	rsdp[15] = revision;
-	le32_store(rsdp + 20, sizeof(rsdp));
+	le32_store(rsdp + 20, sizeof(t->rsdp));
 	le64_store(rsdp + 24, xsdt);
-	rsdp[8] = checksum(rsdp, 20);
-	rsdp[32] = checksum(rsdp, sizeof(rsdp));
-	return area_add(area, rsdp, sizeof(rsdp), 16);
+	add_pointer(t, true, 24, 8);
+	add_sum(t, true, 0, 20, 8);
+	add_sum(t, true, 0, sizeof(t->rsdp), 32);
 }
 
-bool acpi_build(struct mem *mem, const struct acpi_config *config, uint64_t *rsdp_gpa,
-		GError **error)
+void acpi_tables_init(struct acpi_tables *t, const struct acpi_config *config)
 {
-	g_autofree struct area *area = g_new0(struct area, 1);
-	uint32_t facs = add_facs(area), dsdt = add_dsdt(area, config);
-	uint32_t fadt = add_fadt(area, config, facs, dsdt), madt = add_madt(area, config);
-	uint32_t rsdp = add_rsdp(area, add_xsdt(area, fadt, madt));
+	uint32_t facs, dsdt, fadt, madt;
 
-	if (area->full) {
+	*t = (struct acpi_tables){
+		.tables = g_byte_array_new(),
+		.pointers = g_array_new(FALSE, FALSE, sizeof(struct acpi_pointer)),
+		.sums = g_array_new(FALSE, FALSE, sizeof(struct acpi_sum)),
+	};
+	facs = add_facs(t);
+	dsdt = add_dsdt(t, config);
+	fadt = add_fadt(t, config, facs, dsdt);
+	madt = add_madt(t, config);
+	set_rsdp(t, add_xsdt(t, fadt, madt));
+}
+
+void acpi_tables_fini(struct acpi_tables *t)
+{
+	g_byte_array_unref(t->tables);
+	g_array_unref(t->pointers);
+	g_array_unref(t->sums);
+}
+
+static uint8_t checksum(const uint8_t *data, size_t len)
+{
+	uint8_t sum = 0;
+
+	while (len--)
+		sum += *data++;
+	return -sum;
+}
+
+/* Makes offsets addresses, the tables lying at `base`, and sets checksums. */
+static void resolve(struct acpi_tables *t, uint64_t base)
+{
+	for (unsigned i = 0; i < t->pointers->len; i++) {
+		const struct acpi_pointer *p = &g_array_index(t->pointers, struct acpi_pointer, i);
+		uint8_t *at = (p->in_rsdp ? t->rsdp : t->tables->data) + p->at;
+
+		if (p->size == 8)
+			le64_store(at, le64_load(at) + base);
+		else
+			le32_store(at, le32_load(at) + base);
+	}
+	for (unsigned i = 0; i < t->sums->len; i++) {
+		const struct acpi_sum *sum = &g_array_index(t->sums, struct acpi_sum, i);
+		uint8_t *data = sum->in_rsdp ? t->rsdp : t->tables->data;
+
+		data[sum->at] = checksum(data + sum->start, sum->len);
+	}
+}
+
+static bool put_tables(struct mem *mem, struct acpi_tables *t, uint64_t *rsdp_gpa, GError **error)
+{
+	uint64_t rsdp = (ACPI_AREA_START + t->tables->len + 15) & ~15ull;
+
+	if (rsdp + sizeof(t->rsdp) > ACPI_AREA_END) {
 		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
-			    "%u CPUs are more than the ACPI tables have room for: give fewer",
-			    config->n_cpus);
+			    "the ACPI tables have no room for that many processors; give fewer");
 		return false;
 	}
-	if (!mem_write(mem, ACPI_AREA_START, area->bytes, area->used)) {
+	resolve(t, ACPI_AREA_START);
+	if (!mem_write(mem, ACPI_AREA_START, t->tables->data, t->tables->len) ||
+	    !mem_write(mem, rsdp, t->rsdp, sizeof(t->rsdp))) {
 		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
 			    "no memory below 1 MiB for the ACPI tables");
 		return false;
 	}
 	*rsdp_gpa = rsdp;
 	return true;
+}
+
+bool acpi_build(struct mem *mem, const struct acpi_config *config, uint64_t *rsdp_gpa,
+		GError **error)
+{
+	struct acpi_tables t;
+	bool ok;
+
+	acpi_tables_init(&t, config);
+	ok = put_tables(mem, &t, rsdp_gpa, error);
+	acpi_tables_fini(&t);
+	return ok;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The ACPI tables of our boards, for guests that boot without firmware (ACPI 6.5,
- * chapter 5): RSDP, XSDT, FADT, FACS, MADT and DSDT, all within ACPI_AREA, which
- * the memory map must report as reserved. ACPI mode is always on: there is no SMI_CMD.
+ * The ACPI tables of our boards (ACPI 6.5, chapter 5): RSDP, XSDT, FADT, FACS, MADT and DSDT. For a guest without
+ * firmware they are put into RAM, all within ACPI_AREA, which the memory map must report as reserved; firmware gets
+ * them as files with a list of what to do with them. ACPI mode is always on: there is no SMI_CMD.
  *
  * What the registers are and where they lie is the board's to say.
  */
@@ -43,8 +43,8 @@ struct acpi_config {
 	uint16_t pci_io_first, pci_io_last;
 	uint32_t pci_mem_first, pci_mem_last;
 	uint64_t pci_mem64_first, pci_mem64_last; /* both 0: none */
-	/* Pin p of slot s is line pci_first_gsi + (s + p) % pci_n_gsi. */
-	uint8_t pci_first_gsi, pci_n_gsi;
+	/* Pin p of slot s is line pci_first_gsi + (s + p - 1) % 4. */
+	uint8_t pci_first_gsi;
 
 	const struct acpi_serial *serials; /* COM1 on; port 0 where there is none */
 	unsigned n_serials;
@@ -53,5 +53,14 @@ struct acpi_config {
 /* Writes the tables to guest RAM. Fails where there are too many CPUs for the area. */
 bool acpi_build(struct mem *mem, const struct acpi_config *config, uint64_t *rsdp_gpa,
 		GError **error);
+
+/* The same for firmware: the contents of the files of these names, for fw_cfg. */
+#define ACPI_TABLES_FILE "etc/acpi/tables"
+#define ACPI_RSDP_FILE	 "etc/acpi/rsdp"
+#define ACPI_LOADER_FILE "etc/table-loader"
+struct acpi_files {
+	GBytes *tables, *rsdp, *loader;
+};
+void acpi_build_files(const struct acpi_config *config, struct acpi_files *files);
 
 #endif

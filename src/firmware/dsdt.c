@@ -48,7 +48,7 @@ static void write_pci_routing(struct aml *aml, const struct acpi_config *config)
 			aml_integer(aml, slot << 16 | 0xffff);
 			aml_integer(aml, pin);
 			aml_integer(aml, 0);
-			aml_integer(aml, config->pci_first_gsi + (slot + pin) % config->pci_n_gsi);
+			aml_integer(aml, config->pci_first_gsi + (slot + pin + 3) % 4);
 			aml_close(aml);
 		}
 	}

@@ -12,12 +12,19 @@
 #include "dev/device.h"
 #include "firmware/acpi.h"
 
-/* What stands behind a row's device on the host. */
+/* What stands behind a row's devices on the host, and so how many of them there are. */
 enum board_backing {
-	BOARD_NOTHING,
-	BOARD_SERIAL, /* the machine's serial stream */
-	BOARD_DISKS,  /* as many devices as there are disks, in slots from devfn's on */
+	BOARD_NOTHING,	    /* one device */
+	BOARD_SERIAL,	    /* one: the machine's serial stream */
+	BOARD_VIRTIO_DISKS, /* one for each disk on that bus */
+	BOARD_FW_CFG,	    /* one where there is firmware; the last row, since it tells of the others */
+	BOARD_FIRMWARE_LOG, /* one where somebody wants to read it */
+	BOARD_N_BACKINGS,
 };
+
+/* The device takes the next free slot of the PCI bus, from BOARD_FIRST_SLOT on. */
+#define BOARD_ANY_SLOT	 0x100u
+#define BOARD_FIRST_SLOT 3
 
 struct board_row {
 	const struct device_class *class;
@@ -27,14 +34,22 @@ struct board_row {
 	enum board_backing backing;
 };
 
+/* A register of configuration space as firmware would leave it, for guests that boot without. */
+struct board_setting {
+	uint8_t devfn, offset, size;
+	uint32_t value;
+};
+
 struct board {
 	const char *name;
 	const struct board_row *rows; /* in the order of creation, reset and saving */
 	size_t n_rows;
-	const struct acpi_config *acpi; /* without the number of CPUs */
+	const struct board_setting *settings;
+	size_t n_settings;
+	const struct acpi_config *acpi; /* without what the configuration says */
 };
 
-/* 440FX with the parts of a PIIX4 that an operating system without firmware uses. */
+/* 440FX with PIIX3 and the power management of a PIIX4. */
 extern const struct board board_pc;
 
 #endif

@@ -1,25 +1,124 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "machine/machine.h"
 
+#include <string.h>
+
+#include "base/error.h"
 #include "dev/pci/pci.h"
 #include "machine/board.h"
+#include "machine/fw_files.h"
+
+/* The config of a device being made, as its row and what stands behind it have it. */
+struct wiring {
+	struct machine *machine;
+	const struct machine_config *config;
+	struct device_config device;
+};
+
+static void add_boot_path(struct wiring *w, enum machine_boot kind, char *path)
+{
+	g_ptr_array_add(w->machine->boot_paths[kind], path);
+}
+
+static unsigned count_one(const struct machine_config *config)
+{
+	return 1;
+}
+
+static void wire_nothing(struct wiring *w, unsigned index)
+{
+}
+
+static void wire_serial(struct wiring *w, unsigned index)
+{
+	w->device.stream = w->config->serial;
+}
+
+/* The index-th disk on a bus; NULL: there are not so many. */
+static const struct machine_disk *disk_on(const struct machine_config *config,
+					  enum machine_disk_bus bus, unsigned index)
+{
+	for (unsigned i = 0; i < config->n_disks; i++)
+		if (config->disks[i].bus == bus && !index--)
+			return &config->disks[i];
+	return NULL;
+}
+
+static unsigned count_virtio_disks(const struct machine_config *config)
+{
+	unsigned n = 0;
+
+	while (disk_on(config, MACHINE_VIRTIO, n))
+		n++;
+	return n;
+}
+
+static void wire_virtio_disk(struct wiring *w, unsigned index)
+{
+	const struct machine_disk *disk = disk_on(w->config, MACHINE_VIRTIO, index);
+
+	w->device.block = disk->block;
+	add_boot_path(w, disk->kind,
+		      g_strdup_printf("/pci@i0cf8/scsi@%x/disk@0,0", pci_slot(w->device.devfn)));
+}
+
+static unsigned count_firmware(const struct machine_config *config)
+{
+	return config->firmware != NULL;
+}
+
+static void wire_fw_cfg(struct wiring *w, unsigned index)
+{
+	fw_files_build(w->machine, w->config);
+	w->device.files = w->machine->files;
+	w->device.n_files = w->machine->n_files;
+}
+
+static unsigned count_firmware_log(const struct machine_config *config)
+{
+	return config->firmware && config->firmware->log;
+}
+
+static void wire_firmware_log(struct wiring *w, unsigned index)
+{
+	w->device.stream = w->config->firmware->log;
+}
+
+static const struct {
+	unsigned (*count)(const struct machine_config *config);
+	void (*wire)(struct wiring *w, unsigned index);
+} backings[BOARD_N_BACKINGS] = {
+	[BOARD_NOTHING] = {count_one, wire_nothing},
+	[BOARD_SERIAL] = {count_one, wire_serial},
+	[BOARD_VIRTIO_DISKS] = {count_virtio_disks, wire_virtio_disk},
+	[BOARD_FW_CFG] = {count_firmware, wire_fw_cfg},
+	[BOARD_FIRMWARE_LOG] = {count_firmware_log, wire_firmware_log},
+};
 
 static bool add_device(struct machine *machine, const struct board_row *row,
-		       const struct machine_config *machine_config, unsigned index, GError **error)
+		       const struct machine_config *machine_config, unsigned index,
+		       unsigned *next_slot, GError **error)
 {
-	struct device_config config = {
-		.base = row->base,
-		.irq = row->irq,
-		.devfn = row->devfn + PCI_DEVFN(index, 0),
-		.ram_size = machine_config->ram_size,
+	struct wiring w = {
+		.machine = machine,
+		.config = machine_config,
+		.device = {.base = row->base,
+			   .irq = row->irq,
+			   .devfn = row->devfn,
+			   .bios = machine->bios,
+			   .ram_size = machine_config->ram_size},
 	};
 	struct device *device;
 
-	if (row->backing == BOARD_SERIAL)
-		config.stream = machine_config->serial;
-	else if (row->backing == BOARD_DISKS)
-		config.block = machine_config->disks[index];
-	device = device_new(row->class, &machine->env, &config, error);
+	if (row->devfn == BOARD_ANY_SLOT)
+		w.device.devfn = PCI_DEVFN((*next_slot)++, 0);
+	if (w.device.devfn >= PCI_FUNCTIONS) {
+		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
+			    "no PCI slot is left for '%s'; attach fewer devices", row->class->name);
+		return false;
+	}
+	backings[row->backing].wire(&w, index);
+	device = device_new(row->class, &machine->env, &w.device, error);
 	if (!device)
 		return false;
 	g_ptr_array_add(machine->devices, device);
@@ -30,23 +129,56 @@ static bool add_devices(struct machine *machine, const struct machine_config *co
 			GError **error)
 {
 	const struct board *board = machine->board;
+	unsigned next_slot = BOARD_FIRST_SLOT;
 
 	for (const struct board_row *row = board->rows; row < board->rows + board->n_rows; row++) {
-		unsigned n = row->backing == BOARD_DISKS ? config->n_disks : 1;
+		unsigned n = backings[row->backing].count(config);
 
 		for (unsigned i = 0; i < n; i++) {
-			if (!add_device(machine, row, config, i, error))
+			if (!add_device(machine, row, config, i, &next_slot, error))
 				return false;
 		}
 	}
 	return true;
 }
 
-/* What firmware would have left to the operating system. */
+static bool map_bios(struct machine *machine, const struct machine_firmware *firmware, GError **error)
+{
+	gsize len;
+	const void *data;
+
+	if (!firmware)
+		return true;
+	data = g_bytes_get_data(firmware->bios, &len);
+	machine->bios = mem_bank_new(machine->env.mem, len, error);
+	if (!machine->bios)
+		return false;
+	memcpy(mem_bank_data(machine->bios), data, len);
+	mem_show(machine->env.mem, MEM_HOLE_END - len, len, machine->bios, 0, MEM_READ);
+	return true;
+}
+
+/* Through the ports, as firmware does. */
+static void apply_settings(struct machine *machine)
+{
+	struct bus *bus = machine->env.bus;
+
+	for (size_t i = 0; i < machine->board->n_settings; i++) {
+		const struct board_setting *s = &machine->board->settings[i];
+
+		bus_write(bus, BUS_PIO, 0xcf8, 0x80000000u | s->devfn << 8 | (s->offset & 0xfc), 4);
+		bus_write(bus, BUS_PIO, 0xcfc + (s->offset & 3), s->value, s->size);
+	}
+}
+
+/* What firmware would have left to the operating system, where there is none. */
 static bool set_up_for_boot(struct machine *machine, GError **error)
 {
 	struct acpi_config acpi = *machine->board->acpi;
 
+	if (machine->has_firmware)
+		return true;
+	apply_settings(machine);
 	acpi.n_cpus = machine->n_vcpus;
 	return acpi_build(machine->env.mem, &acpi, &machine->rsdp_gpa, error) &&
 	       pci_assign_bars(machine->env.pci, error);
@@ -59,14 +191,17 @@ struct machine *machine_new(const struct board *board, const struct machine_conf
 
 	machine->board = board;
 	machine->n_vcpus = config->n_vcpus;
+	machine->has_firmware = config->firmware != NULL;
 	machine->devices = g_ptr_array_new();
+	for (unsigned i = 0; i < MACHINE_N_BOOT; i++)
+		machine->boot_paths[i] = g_ptr_array_new_with_free_func(g_free);
 	machine->env.clock = config->clock;
 	machine->env.trace = config->trace;
 	machine->env.bus = bus_new();
 	machine->lapics = lapic_set_new(machine->env.bus, config->clock, config->n_vcpus);
 	machine->env.mem = mem_new(config->ram_size, error);
-	if (machine->env.mem && add_devices(machine, config, error) &&
-	    set_up_for_boot(machine, error))
+	if (machine->env.mem && map_bios(machine, config->firmware, error) &&
+	    add_devices(machine, config, error) && set_up_for_boot(machine, error))
 		return machine;
 	machine_free(machine);
 	return NULL;
@@ -80,6 +215,9 @@ void machine_free(struct machine *machine)
 	for (unsigned i = machine->devices->len; i-- > 0;)
 		device_free(machine->devices->pdata[i]);
 	g_ptr_array_unref(machine->devices);
+	for (unsigned i = 0; i < MACHINE_N_BOOT; i++)
+		g_ptr_array_unref(machine->boot_paths[i]);
+	fw_files_free(machine);
 	lapic_set_free(machine->lapics);
 	bus_free(machine->env.bus);
 	mem_free(machine->env.mem);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A board's devices, created from its table, wired and looked after as one: RAM, bus,
- * local APICs, ACPI tables, then each row in order.
+ * local APICs, firmware or what it would have left in RAM, then each row in order.
  *
  * Threads: all functions while no vCPU runs.
  */
@@ -17,14 +17,40 @@
 
 struct board;
 
+#define MACHINE_MAX_DISKS 16
+
+/* How the guest sees a disk. */
+enum machine_disk_bus { MACHINE_VIRTIO, MACHINE_N_DISK_BUSES };
+
+/* What firmware tries to boot from. */
+enum machine_boot { MACHINE_BOOT_DISK, MACHINE_BOOT_CD, MACHINE_BOOT_FLOPPY, MACHINE_BOOT_NET,
+		    MACHINE_N_BOOT };
+
+struct machine_disk {
+	struct block *block; /* NULL: a drive without a medium */
+	enum machine_disk_bus bus;
+	enum machine_boot kind; /* not MACHINE_BOOT_NET */
+};
+
+/* A BIOS: mapped below 4 GiB and, its end, below 1 MiB; and how it is to go about it. */
+struct machine_firmware {
+	GBytes *bios;
+	enum machine_boot order[MACHINE_N_BOOT];
+	unsigned n_order;
+	bool menu;	     /* ask the user which device to boot */
+	bool serial_console; /* its texts go to the first serial port, too */
+	struct stream *log;  /* what it tells its makers; NULL: nobody */
+};
+
 struct machine_config {
 	uint64_t ram_size;
 	unsigned n_vcpus;
 	/* Not owned; they outlive the machine. */
+	const struct machine_firmware *firmware; /* NULL: none */
 	struct clock *clock;
 	const struct trace *trace; /* NULL: off */
 	struct stream *serial;
-	struct block *const *disks;
+	const struct machine_disk *disks;
 	unsigned n_disks;
 };
 
@@ -33,14 +59,19 @@ struct machine {
 	struct device_env env; /* owns mem and bus */
 	struct lapic_set *lapics;
 	unsigned n_vcpus;
-	GPtrArray *devices; /* struct device, in the order of the table */
-	uint64_t rsdp_gpa;
+	bool has_firmware;
+	struct mem_bank *bios;
+	GPtrArray *devices;	 /* struct device, in the order of the table */
+	GPtrArray *boot_paths[MACHINE_N_BOOT]; /* firmware's names of what can be booted, in order */
+	struct fw_cfg_file *files; /* what firmware is told */
+	unsigned n_files;
+	uint64_t rsdp_gpa; /* without firmware */
 };
 
 struct machine *machine_new(const struct board *board, const struct machine_config *config,
 			    GError **error);
 void machine_free(struct machine *machine);
-/* Devices and local APICs at power-on, ACPI tables in RAM as they were; RAM stays else. */
+/* Devices and local APICs at power-on, and without firmware ACPI tables in RAM as they were; RAM stays else. */
 bool machine_reset(struct machine *machine, GError **error);
 /* Ends what devices have in flight: from now on none touches RAM until its registers are touched.
  */

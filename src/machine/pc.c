@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The pc board: 440FX (Intel 290549) and the parts of a PIIX4 (290562) that an operating system
- * without firmware uses, an IOAPIC (82093AA), COM1, and virtio devices behind the host bridge.
+ * The pc board: 440FX (Intel 290549), PIIX3 (290550) with the power management function of a PIIX4 (290562), an
+ * IOAPIC (82093AA), COM1, and what the user adds behind the host bridge.
  */
 #include "machine/board.h"
 
 #include "cpu/x86/lapic.h"
 #include "dev/chipset/acpi_pm.h"
+#include "dev/chipset/piix4_pm.h"
 #include "dev/pci/pci.h"
 #include "dev/table.h"
 
+#define PM_DEVFN    PCI_DEVFN(1, 3)
 #define PM_BASE	    0x600
 #define SCI_IRQ	    9
 #define COM1_PORT   0x3f8
@@ -24,11 +26,23 @@ static const struct board_row pc_rows[] = {
 	{&i8254_class},
 	{&i8042_class},
 	{&mc146818_class},
-	{&acpi_pm_class, .base = PM_BASE, .irq = SCI_IRQ},
 	{&ns16550_class, .base = COM1_PORT, .irq = COM1_IRQ, .backing = BOARD_SERIAL},
 	{&i440fx_class, .devfn = PCI_DEVFN(0, 0)},
-	{&virtio_rng_class, .devfn = PCI_DEVFN(1, 0)},
-	{&virtio_blk_class, .devfn = PCI_DEVFN(2, 0), .backing = BOARD_DISKS},
+	{&piix3_class, .devfn = PCI_DEVFN(1, 0)},
+	{&piix4_pm_class, .devfn = PM_DEVFN, .irq = SCI_IRQ},
+	{&virtio_rng_class, .devfn = BOARD_ANY_SLOT},
+	{&virtio_blk_class, .devfn = BOARD_ANY_SLOT, .backing = BOARD_VIRTIO_DISKS},
+	{&debugcon_class, .base = 0x402, .backing = BOARD_FIRMWARE_LOG},
+	{&fw_cfg_class, .backing = BOARD_FW_CFG},
+};
+
+/* RAM from C0000h on, and the ACPI registers. */
+static const struct board_setting pc_settings[] = {
+	{PCI_DEVFN(0, 0), 0x59, 1, 0x30},
+	{PCI_DEVFN(0, 0), 0x5a, 2, 0x3333},
+	{PCI_DEVFN(0, 0), 0x5c, 4, 0x33333333},
+	{PM_DEVFN, PIIX4_PMBASE, 4, PM_BASE},
+	{PM_DEVFN, PIIX4_PMREGMISC, 1, 1},
 };
 
 static const struct acpi_serial pc_serials[] = {{.port = COM1_PORT, .irq = COM1_IRQ}};
@@ -40,7 +54,7 @@ static const struct acpi_config pc_acpi = {
 	.pm1a_evt = PM_BASE + ACPI_PM1_EVT,
 	.pm1a_cnt = PM_BASE + ACPI_PM1_CNT,
 	.pm_tmr = PM_BASE + ACPI_PM_TMR,
-	.gpe0 = PM_BASE + ACPI_GPE0,
+	.gpe0 = PM_BASE + PIIX4_GPE0,
 	.slp_typ_s5 = ACPI_SLP_TYP_S5,
 	.reset_port = 0xcf9,
 	.reset_value = 0x06,
@@ -50,7 +64,6 @@ static const struct acpi_config pc_acpi = {
 	.pci_mem_first = PCI_MEM_FIRST,
 	.pci_mem_last = PCI_MEM_LAST,
 	.pci_first_gsi = PCI_GSI_BASE,
-	.pci_n_gsi = 4,
 	.serials = pc_serials,
 	.n_serials = G_N_ELEMENTS(pc_serials),
 };
@@ -59,5 +72,7 @@ const struct board board_pc = {
 	.name = "pc",
 	.rows = pc_rows,
 	.n_rows = G_N_ELEMENTS(pc_rows),
+	.settings = pc_settings,
+	.n_settings = G_N_ELEMENTS(pc_settings),
 	.acpi = &pc_acpi,
 };

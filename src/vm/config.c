@@ -149,19 +149,102 @@ static bool set_cpu(void *target, const char *value, GError **error)
 	return x86_model_parse(&config->cpu, value, error);
 }
 
-static bool set_disk(void *target, const char *value, GError **error)
+static const char *const disk_buses[MACHINE_N_DISK_BUSES] = {
+	[MACHINE_VIRTIO] = "virtio",
+};
+
+/* The words a disk's path can be followed by. */
+static bool set_disk_word(struct vm_disk *disk, const char *word)
 {
-	struct vm_config *config = target;
-	bool read_only = g_str_has_suffix(value, ",ro");
+	if (!strcmp(word, "ro"))
+		return disk->read_only = true;
+	for (unsigned i = 0; i < MACHINE_N_DISK_BUSES; i++) {
+		if (g_str_has_prefix(word, "bus=") && !strcmp(word + strlen("bus="), disk_buses[i])) {
+			disk->bus = i;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* From the end, while there are words that we know: a path may hold commas, too. */
+static char *take_disk_words(struct vm_disk *disk, const char *value)
+{
+	char *path = g_strdup(value), *comma;
+
+	while ((comma = strrchr(path, ',')) && set_disk_word(disk, comma + 1))
+		*comma = '\0';
+	return path;
+}
+
+static bool add_disk(struct vm_config *config, const char *value, const struct vm_disk *like,
+		     GError **error)
+{
 	struct vm_disk *disk = &config->disks[config->n_disks];
 
 	if (config->n_disks == VM_MAX_DISKS)
 		return refuse(error, "'%s' is one too many; a VM has at most %d disks", value,
 			      VM_MAX_DISKS);
-	disk->path = g_strndup(value, strlen(value) - (read_only ? strlen(",ro") : 0));
-	disk->read_only = read_only;
+	*disk = *like;
+	disk->path = take_disk_words(disk, value);
 	config->n_disks++;
 	return true;
+}
+
+static bool set_disk(void *target, const char *value, GError **error)
+{
+	return add_disk(target, value, &(struct vm_disk){.bus = MACHINE_VIRTIO}, error);
+}
+
+static bool set_firmware(void *target, const char *value, GError **error)
+{
+	return set_once(&((struct vm_config *)target)->firmware, value, error);
+}
+
+static bool set_firmware_log(void *target, const char *value, GError **error)
+{
+	return set_once(&((struct vm_config *)target)->firmware_log, value, error);
+}
+
+static const char *const boot_kinds[MACHINE_N_BOOT] = {
+	[MACHINE_BOOT_DISK] = "disk",
+	[MACHINE_BOOT_CD] = "cd",
+	[MACHINE_BOOT_FLOPPY] = "floppy",
+	[MACHINE_BOOT_NET] = "net",
+};
+
+static bool add_boot(struct vm_config *config, const char *word, GError **error)
+{
+	if (!strcmp(word, "menu"))
+		return config->boot_menu = true;
+	for (unsigned i = 0; i < MACHINE_N_BOOT; i++) {
+		if (strcmp(word, boot_kinds[i]))
+			continue;
+		for (unsigned k = 0; k < config->n_boot; k++)
+			if (config->boot[k] == i)
+				return refuse(error, "'%s' stands there twice; name it once", word);
+		config->boot[config->n_boot++] = i;
+		return true;
+	}
+	return refuse(error, "'%s' cannot be booted from; write disk, cd, floppy, net or menu", word);
+}
+
+static bool set_boot(void *target, const char *value, GError **error)
+{
+	struct vm_config *config = target;
+	g_auto(GStrv) words = g_strsplit(value, ",", 0);
+
+	config->n_boot = 0;
+	config->boot_menu = false;
+	for (unsigned i = 0; words[i]; i++)
+		if (!add_boot(config, words[i], error))
+			return false;
+	return true;
+}
+
+bool vm_config_has_firmware(const struct vm_config *config)
+{
+	return config->firmware ? strcmp(config->firmware, "none") != 0 : !config->kernel;
 }
 
 static bool set_engine(void *target, const char *value, GError **error)
@@ -242,6 +325,13 @@ const struct option_row vm_config_options[] = {
 	{"disk", 0, "FILE[,ro]",
 	 "raw disk image (virtio-blk); ,ro makes it read-only;\nmay be given several times",
 	 set_disk},
+	{"firmware", 0, "bios|none|FILE",
+	 "what starts the guest: a BIOS (SeaBIOS, or your own\nimage), or none, the kernel; without it: bios where no\nkernel is given",
+	 set_firmware},
+	{"boot", 0, "KIND[,...]",
+	 "what the BIOS boots from, in this order: disk, cd,\nfloppy, net; with menu, it asks; without it: disk,cd,\nfloppy,net",
+	 set_boot},
+	{"firmware-log", 0, "FILE", "what the firmware tells its makers", set_firmware_log},
 	{"engine", 0, "ENGINE", "what runs the guest's code: auto, soft, interp or kvm; auto\nmeasures",
 	 set_engine},
 	{"code-cache", 0, "SIZE", "room for each processor's translated code; without it: 64M",
@@ -272,12 +362,16 @@ void vm_config_init(struct vm_config *config)
 		.n_vcpus = 1,
 		.cpu = *x86_model_default(),
 		.engine = engines[0].engine,
+		.n_boot = MACHINE_N_BOOT,
+		.boot = {MACHINE_BOOT_DISK, MACHINE_BOOT_CD, MACHINE_BOOT_FLOPPY, MACHINE_BOOT_NET},
 	};
 }
 
 void vm_config_fini(struct vm_config *config)
 {
 	g_free(config->kernel);
+	g_free(config->firmware);
+	g_free(config->firmware_log);
 	g_free(config->initrd);
 	g_free(config->append);
 	g_free(config->kernel_cache);

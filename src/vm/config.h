@@ -14,16 +14,24 @@
 #include "base/trace.h"
 #include "cpu/engine.h"
 #include "cpu/x86/model.h"
+#include "machine/machine.h"
 
-#define VM_MAX_DISKS 16
+#define VM_MAX_DISKS MACHINE_MAX_DISKS
 
 struct vm_disk {
-	char *path;
+	char *path; /* NULL: a drive without a medium */
 	bool read_only;
+	enum machine_disk_bus bus;
+	enum machine_boot kind;
 };
 
 struct vm_config {
-	char *kernel;
+	char *kernel;	     /* NULL: firmware boots */
+	char *firmware;	     /* "none", "bios", or an image's path; NULL: as suits the rest */
+	char *firmware_log;  /* NULL: none */
+	enum machine_boot boot[MACHINE_N_BOOT];
+	unsigned n_boot;
+	bool boot_menu;
 	char *initrd; /* NULL: none */
 	char *append;
 	char *kernel_cache; /* folder of unpacked kernels, or NULL */
@@ -48,6 +56,8 @@ struct vm_config {
 
 void vm_config_init(struct vm_config *config);
 void vm_config_fini(struct vm_config *config);
+/* Whether the guest starts with firmware rather than with a kernel. */
+bool vm_config_has_firmware(const struct vm_config *config);
 
 /* Their target is a struct vm_config. */
 extern const struct option_row vm_config_options[];

@@ -5,14 +5,17 @@
  */
 #include "vm/vm.h"
 
+#include <fcntl.h>
 #include <glib-unix.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "block/block.h"
 #include "clock/clock.h"
 #include "cpu/engine_choose.h"
+#include "firmware/rom.h"
 #include "machine/board.h"
 #include "machine/machine.h"
 #include "stream/stream.h"
@@ -29,6 +32,8 @@ struct vm {
 	GSource *clock_source;
 	struct stream *serial;
 	struct block *disks[VM_MAX_DISKS];
+	struct machine_firmware firmware;
+	int firmware_log_fd; /* -1: none */
 	struct machine *machine;
 	struct engine_env engine_env;
 	GMutex ram_gate; /* of engine_env and disks */
@@ -123,9 +128,19 @@ static const struct engine *find_engine(const struct vm_config *config)
 
 static bool check(const struct vm_config *config, const struct engine *engine, GError **error)
 {
-	if (!config->kernel) {
+	if (!config->kernel && !config->firmware && !config->n_disks) {
 		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
-			    "no kernel given; name one with --kernel FILE");
+			    "nothing to boot; name a kernel with --kernel FILE, or a disk with --disk FILE");
+		return false;
+	}
+	if (!config->kernel && !vm_config_has_firmware(config)) {
+		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
+			    "--firmware: without any, a kernel has to be named; add --kernel FILE");
+		return false;
+	}
+	if (config->kernel && vm_config_has_firmware(config)) {
+		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
+			    "--kernel: a kernel is started without firmware; leave --kernel or --firmware out");
 		return false;
 	}
 	if (config->gdb_wait && !config->gdb) {
@@ -194,18 +209,59 @@ static bool open_disks(struct vm *vm, GError **error)
 	return true;
 }
 
+/* The firmware's messages go to a file, through a stream, which a slow disk cannot hold up. */
+static struct stream *open_log(struct vm *vm, const char *path, GError **error)
+{
+	vm->firmware_log_fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	if (vm->firmware_log_fd < 0) {
+		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
+			    "--firmware-log: cannot write '%s': %s; name a file that can be written",
+			    path, g_strerror(errno));
+		return NULL;
+	}
+	return stream_new_fd(vm->context, -1, vm->firmware_log_fd, -1, NULL, NULL);
+}
+
+static bool load_firmware(struct vm *vm, GError **error)
+{
+	const struct vm_config *config = vm->config;
+	struct machine_firmware *firmware = &vm->firmware;
+
+	if (!vm_config_has_firmware(config))
+		return true;
+	*firmware = (struct machine_firmware){
+		.n_order = config->n_boot,
+		.menu = config->boot_menu,
+		.serial_console = true,
+	};
+	memcpy(firmware->order, config->boot, sizeof(firmware->order));
+	firmware->bios = !config->firmware || !strcmp(config->firmware, "bios")
+				 ? rom_load(&rom_seabios, error)
+				 : rom_load_file(config->firmware, error);
+	if (!firmware->bios)
+		return false;
+	if (config->firmware_log)
+		firmware->log = open_log(vm, config->firmware_log, error);
+	return !config->firmware_log || firmware->log;
+}
+
 static bool build_machine(struct vm *vm, GError **error)
 {
+	struct machine_disk disks[VM_MAX_DISKS];
 	struct machine_config config = {
+		.firmware = vm->firmware.bios ? &vm->firmware : NULL,
 		.ram_size = vm->config->ram_size,
 		.n_vcpus = vm->config->n_vcpus,
 		.clock = vm->clock,
 		.trace = get_trace(vm),
 		.serial = vm->serial,
-		.disks = vm->disks,
+		.disks = disks,
 		.n_disks = vm->config->n_disks,
 	};
 
+	for (unsigned i = 0; i < config.n_disks; i++)
+		disks[i] = (struct machine_disk){vm->disks[i], vm->config->disks[i].bus,
+						 vm->config->disks[i].kind};
 	vm->machine = machine_new(&board_pc, &config, error);
 	if (!vm->machine)
 		return false;
@@ -326,11 +382,16 @@ static bool load(struct vm *vm, GError **error)
 {
 	struct x86_state state;
 
-	if (!boot_load(vm->machine, vm->config, &state, error))
+	if (vm->firmware.bios)
+		x86_state_reset(&state, true);
+	else if (!boot_load(vm->machine, vm->config, &state, error))
 		return false;
 	vm->engine->set_state(vcpus_get(vm->vcpus, 0), &state);
 	for (unsigned i = 1; i < vm->config->n_vcpus; i++) {
-		boot_park(&state, false);
+		if (vm->firmware.bios)
+			x86_state_reset(&state, false);
+		else
+			boot_park(&state, false);
 		vm->engine->set_state(vcpus_get(vm->vcpus, i), &state);
 	}
 	return true;
@@ -347,6 +408,7 @@ struct vm *vm_new(const struct vm_config *config, const struct vm_console *conso
 	struct vm *vm = g_new0(struct vm, 1);
 
 	vm->config = config;
+	vm->firmware_log_fd = -1;
 	g_mutex_init(&vm->ram_gate);
 	vm->engine = engine;
 	vm->context = g_main_context_ref(context);
@@ -354,7 +416,7 @@ struct vm *vm_new(const struct vm_config *config, const struct vm_console *conso
 	vm->serial = stream_new_fd(context, console->in_fd, console->out_fd, console->escape,
 				   on_escape, vm);
 	if (listing_open(&vm->listing, config, error) && open_disks(vm, error) &&
-	    build_machine(vm, error) && create_vcpus(vm, error) && load(vm, error) &&
+	    load_firmware(vm, error) && build_machine(vm, error) && create_vcpus(vm, error) && load(vm, error) &&
 	    listen_for_gdb(vm, error))
 		return vm;
 	vm_free(vm);
@@ -375,6 +437,10 @@ void vm_free(struct vm *vm)
 	for (unsigned i = 0; i < vm->config->n_disks; i++)
 		block_close(vm->disks[i]);
 	stream_free(vm->serial);
+	stream_free(vm->firmware.log);
+	if (vm->firmware_log_fd >= 0)
+		close(vm->firmware_log_fd);
+	g_clear_pointer(&vm->firmware.bios, g_bytes_unref);
 	g_source_destroy(vm->clock_source);
 	g_source_unref(vm->clock_source);
 	clock_free(vm->clock);

@@ -48,12 +48,16 @@ static void read_port(struct cpu *cpu, const struct insn *insn, uint16_t port)
 		SET_REG32(R_RAX, v);
 }
 
+/* The end of a block: the port may be a chipset's that asks for an SMI, or that changes what is memory, and the
+ * processor does not go on before it has heard of it. */
 static void write_port(struct cpu *cpu, const struct insn *insn, uint16_t port)
 {
 	unsigned size = MIN(insn->opsize, 4);
 
 	cpu_check_port(cpu, insn, port, size);
 	bus_write(cpu->env.bus, BUS_PIO, port, REG(uint32_t, R_RAX), size);
+	cpu->state.rip = insn_next_pc(cpu, insn);
+	set_rip_mode(cpu);
 }
 
 ROUTINE(in_I)
@@ -73,13 +77,11 @@ EXEC_ONE(in_D)
 ROUTINE(out_I)
 {
 	write_port(cpu, insn, (uint8_t)insn->imm);
-	NEXT();
 }
 EXEC_ONE(out_I)
 
 ROUTINE(out_D)
 {
 	write_port(cpu, insn, REG(uint16_t, R_RDX));
-	NEXT();
 }
 EXEC_ONE(out_D)

@@ -2,7 +2,6 @@
 #include "dev/chipset/acpi_pm.h"
 
 #include "base/muldiv.h"
-#include "dev/table.h"
 
 #define PM_TIMER_HZ 3579545
 #define NS	    1000000000ll
@@ -25,18 +24,9 @@ enum {
 	CNT_KEPT = CNT_BM_RLD | CNT_SLP_TYP,
 };
 
-struct acpi_pm {
-	struct device device;
-	struct timer timer;
-	struct irq_line sci;
-	uint16_t pm1_sts, pm1_en, pm1_cnt;
-	uint16_t gpe0_sts, gpe0_en;
-	int64_t toggle_tick; /* when TMR_STS is next set */
-};
-
 static int64_t now_tick(const struct acpi_pm *pm)
 {
-	return muldiv_floor(clock_now_ns(pm->device.env->clock), PM_TIMER_HZ, NS);
+	return muldiv_floor(clock_now_ns(pm->device->env->clock), PM_TIMER_HZ, NS);
 }
 
 static int64_t next_toggle(int64_t tick)
@@ -64,14 +54,14 @@ static void on_timer(void *opaque)
 	update(opaque);
 }
 
-void acpi_pm_press_power_button(struct device *device)
+static void on_power_button(void *opaque)
 {
-	struct acpi_pm *pm = (struct acpi_pm *)device;
+	struct acpi_pm *pm = opaque;
 
-	g_mutex_lock(&device->lock);
+	g_mutex_lock(&pm->device->lock);
 	pm->pm1_sts |= PM1_PWRBTN;
 	update(pm);
-	g_mutex_unlock(&device->lock);
+	g_mutex_unlock(&pm->device->lock);
 }
 
 /* One byte of a pair of 16-bit registers, status first, then enable. */
@@ -91,140 +81,100 @@ static void event_write(uint16_t *sts, uint16_t *en, uint64_t offset, uint8_t va
 		*en = ((*en & ~(0xff << shift)) | value << shift) & mask;
 }
 
-static uint64_t pm1_evt_read(void *opaque, uint64_t offset, unsigned size)
+static uint8_t pm1_cnt_read(const struct acpi_pm *pm, unsigned offset)
 {
-	struct acpi_pm *pm = opaque;
-
-	update(pm);
-	return event_read(pm->pm1_sts, pm->pm1_en, offset);
-}
-
-static void pm1_evt_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
-{
-	struct acpi_pm *pm = opaque;
-
-	update(pm);
-	event_write(&pm->pm1_sts, &pm->pm1_en, offset, value, PM1_ENABLES);
-	update(pm);
-}
-
-static uint64_t gpe0_read(void *opaque, uint64_t offset, unsigned size)
-{
-	struct acpi_pm *pm = opaque;
-
-	return event_read(pm->gpe0_sts, pm->gpe0_en, offset);
-}
-
-static void gpe0_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
-{
-	struct acpi_pm *pm = opaque;
-
-	event_write(&pm->gpe0_sts, &pm->gpe0_en, offset, value, UINT16_MAX);
-	update(pm);
-}
-
-static uint64_t pm1_cnt_read(void *opaque, uint64_t offset, unsigned size)
-{
-	struct acpi_pm *pm = opaque;
-
 	return (pm->pm1_cnt | CNT_SCI_EN) >> offset * 8;
 }
 
-static void pm1_cnt_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
+static void pm1_cnt_write(struct acpi_pm *pm, unsigned offset, uint8_t value)
 {
-	struct acpi_pm *pm = opaque;
 	uint16_t written = value << offset * 8;
 
 	pm->pm1_cnt = ((pm->pm1_cnt & ~(0xff << offset * 8)) | written) & CNT_KEPT;
 	if (written & CNT_SLP_EN && (pm->pm1_cnt & CNT_SLP_TYP) == ACPI_SLP_TYP_S5
 									   << CNT_SLP_TYP_SHIFT)
-		bus_request(pm->device.env->bus, BUS_REQUEST_POWEROFF);
+		bus_request(pm->device->env->bus, BUS_REQUEST_POWEROFF);
 }
 
-static uint64_t pm_tmr_read(void *opaque, uint64_t offset, unsigned size)
+static uint8_t pm1_read(struct acpi_pm *pm, unsigned offset)
 {
-	return (uint32_t)now_tick(opaque);
+	if (offset < ACPI_PM1_CNT)
+		return event_read(pm->pm1_sts, pm->pm1_en, offset);
+	return offset < ACPI_PM1_CNT + ACPI_PM1_CNT_LEN ? pm1_cnt_read(pm, offset - ACPI_PM1_CNT) : 0;
 }
 
-static void pm_tmr_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
+static void pm1_write(struct acpi_pm *pm, unsigned offset, uint8_t value)
 {
-	/* Read-only. */
+	if (offset < ACPI_PM1_CNT)
+		event_write(&pm->pm1_sts, &pm->pm1_en, offset, value, PM1_ENABLES);
+	else if (offset < ACPI_PM1_CNT + ACPI_PM1_CNT_LEN)
+		pm1_cnt_write(pm, offset - ACPI_PM1_CNT, value);
 }
 
-static const struct bus_ops pm1_evt_ops = {pm1_evt_read, pm1_evt_write, 1, 1};
-static const struct bus_ops pm1_cnt_ops = {pm1_cnt_read, pm1_cnt_write, 1, 1};
-static const struct bus_ops pm_tmr_ops = {pm_tmr_read, pm_tmr_write, 4, 4};
-static const struct bus_ops gpe0_ops = {gpe0_read, gpe0_write, 1, 1};
-
-static bool acpi_pm_init(struct device *device, const struct device_config *config, GError **error)
+uint32_t acpi_pm_read(struct acpi_pm *pm, unsigned offset, unsigned size)
 {
-	struct acpi_pm *pm = (struct acpi_pm *)device;
-	uint64_t base = config->base;
+	uint32_t value = 0;
 
-	irq_line_init(&pm->sci, device->env->bus, config->irq);
+	if (offset >= ACPI_PM_TMR)
+		return (uint32_t)now_tick(pm) >> 8 * (offset - ACPI_PM_TMR);
+	update(pm);
+	for (unsigned i = 0; i < size; i++)
+		value |= (uint32_t)pm1_read(pm, offset + i) << 8 * i;
+	return value;
+}
+
+void acpi_pm_write(struct acpi_pm *pm, unsigned offset, uint32_t value, unsigned size)
+{
+	if (offset >= ACPI_PM_TMR)
+		return; /* read-only */
+	update(pm);
+	for (unsigned i = 0; i < size; i++)
+		pm1_write(pm, offset + i, value >> 8 * i);
+	update(pm);
+}
+
+uint8_t acpi_gpe0_read(struct acpi_pm *pm, unsigned offset)
+{
+	return event_read(pm->gpe0_sts, pm->gpe0_en, offset);
+}
+
+void acpi_gpe0_write(struct acpi_pm *pm, unsigned offset, uint8_t value)
+{
+	event_write(&pm->gpe0_sts, &pm->gpe0_en, offset, value, UINT16_MAX);
+	update(pm);
+}
+
+void acpi_pm_init(struct acpi_pm *pm, struct device *device, unsigned sci_line)
+{
+	pm->device = device;
+	irq_line_init(&pm->sci, device->env->bus, sci_line);
 	timer_init(&pm->timer, device->env->clock, &device->lock, on_timer, pm);
-	return device_map(device, BUS_PIO, base + ACPI_PM1_EVT, ACPI_PM1_EVT_LEN, &pm1_evt_ops,
-			  error) &&
-	       device_map(device, BUS_PIO, base + ACPI_PM1_CNT, ACPI_PM1_CNT_LEN, &pm1_cnt_ops,
-			  error) &&
-	       device_map(device, BUS_PIO, base + ACPI_PM_TMR, ACPI_PM_TMR_LEN, &pm_tmr_ops,
-			  error) &&
-	       device_map(device, BUS_PIO, base + ACPI_GPE0, ACPI_GPE0_LEN, &gpe0_ops, error);
+	bus_set_power_button(device->env->bus, on_power_button, pm);
 }
 
-static void acpi_pm_reset(struct device *device)
+void acpi_pm_fini(struct acpi_pm *pm)
 {
-	struct acpi_pm *pm = (struct acpi_pm *)device;
+	if (!pm->device)
+		return;
+	bus_set_power_button(pm->device->env->bus, NULL, NULL);
+	timer_fini(&pm->timer);
+	irq_line_set(&pm->sci, false);
+}
 
+void acpi_pm_reset(struct acpi_pm *pm)
+{
 	pm->pm1_sts = pm->pm1_en = pm->pm1_cnt = 0;
 	pm->gpe0_sts = pm->gpe0_en = 0;
 	pm->toggle_tick = next_toggle(now_tick(pm));
 	update(pm);
 }
 
-static void acpi_pm_post_load(struct device *device)
+void acpi_pm_post_load(struct acpi_pm *pm)
 {
-	update((struct acpi_pm *)device);
+	update(pm);
 }
 
-static void acpi_pm_fini(struct device *device)
+bool acpi_pm_check(const struct acpi_pm *pm)
 {
-	struct acpi_pm *pm = (struct acpi_pm *)device;
-
-	timer_fini(&pm->timer);
-	if (pm->sci.bus)
-		irq_line_set(&pm->sci, false);
-}
-
-static bool acpi_pm_check(const void *object)
-{
-	const struct acpi_pm *pm = object;
-
 	return !(pm->pm1_en & ~PM1_ENABLES) && !(pm->pm1_cnt & ~CNT_KEPT);
 }
-
-static const struct state_field acpi_pm_fields[] = {
-	STATE_FIELD(struct acpi_pm, pm1_sts), STATE_FIELD(struct acpi_pm, pm1_en),
-	STATE_FIELD(struct acpi_pm, pm1_cnt), STATE_FIELD(struct acpi_pm, gpe0_sts),
-	STATE_FIELD(struct acpi_pm, gpe0_en), STATE_FIELD(struct acpi_pm, toggle_tick),
-};
-
-static const struct state_table acpi_pm_state = {
-	.name = "acpi_pm",
-	.version = 1,
-	.object_size = sizeof(struct acpi_pm),
-	.fields = acpi_pm_fields,
-	.n_fields = G_N_ELEMENTS(acpi_pm_fields),
-	.check = acpi_pm_check,
-};
-
-const struct device_class acpi_pm_class = {
-	.name = "acpi_pm",
-	.document = "ACPI 6.5, 4.8.3 (PM1, PM timer) and 4.8.4 (GPE0)",
-	.size = sizeof(struct acpi_pm),
-	.state = &acpi_pm_state,
-	.init = acpi_pm_init,
-	.reset = acpi_pm_reset,
-	.post_load = acpi_pm_post_load,
-	.fini = acpi_pm_fini,
-};

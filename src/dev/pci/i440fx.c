@@ -3,10 +3,11 @@
  * 82441FX PMC, the host bridge of the 440FX (data sheet 290549): configuration mechanism
  * #1 and the turbo reset register among its ports, and its own function 00:00.0.
  *
- * The memory controller's registers are kept for firmware to read back and nothing more:
- * all memory below the hole is RAM whatever PAM says, and there is no SMRAM.
+ * Of the memory controller's registers PAM and SMRAM act; the others are kept for firmware to read back.
+ * The subsystem ids are those by which firmware made for virtual machines knows where it is.
  */
 #include "base/le.h"
+#include "dev/chipset/pam.h"
 #include "dev/pci/pci.h"
 
 /* Ports, section 3.1: CONFADD CF8h, TRC CF9h, CONFDATA CFCh. */
@@ -27,8 +28,12 @@ enum {
 	TRC_MASK = TRC_RESET_TYPE | TRC_RESET_CPU,
 };
 
+enum { PAM0 = 0x59, SMRAM = 0x72 };
+
 struct i440fx {
 	struct pci_device pci;
+	struct pam pam;
+	uint8_t smram; /* as it was before the last write */
 	uint32_t confadd;
 	uint8_t trc;
 };
@@ -44,13 +49,13 @@ static const struct {
 	{0x55, 2, 0xff, 0, 0x00},    /* DRT */
 	{0x57, 1, 0x3f, 0, 0x01},    /* DRAMC */
 	{0x58, 1, 0x7f, 0, 0x10},    /* DRAMT */
-	{0x59, 1, 0x30, 0, 0x00},    /* PAM0 */
+	{PAM0, 1, 0x30, 0, 0x00},    /* PAM0 */
 	{0x5a, 6, 0x33, 0, 0x00},    /* PAM1 to PAM6 */
 	{0x60, 8, 0xff, 0, 0x01},    /* DRB0 to DRB7 */
 	{0x68, 1, 0xc0, 0, 0x00},    /* FDHC */
 	{0x70, 1, 0xf8, 0, 0x00},    /* MTT */
 	{0x71, 1, 0xff, 0, 0x10},    /* CLT */
-	{0x72, 1, 0x78, 0, 0x02},    /* SMRAM */
+	{SMRAM, 1, SMRAM_WRITABLE, 0, SMRAM_C_BASE_SEG},
 	{0x90, 1, 0xfb, 0, 0x00},    /* ERRCMD */
 	{0x91, 1, 0x00, 0x11, 0x00}, /* ERRSTS */
 };
@@ -103,18 +108,43 @@ static void port_write(void *opaque, uint64_t offset, uint64_t value, unsigned s
 			      (pmc->confadd & 0xfc) + offset - CONFDATA, value, size);
 }
 
+static void update_memory(struct i440fx *pmc)
+{
+	pam_update(&pmc->pam, pmc->pci.config + PAM0);
+	pmc->smram = pmc->pci.config[SMRAM];
+	smram_update(&pmc->pci.device, pmc->smram);
+}
+
+static void config_written(struct pci_device *pci, unsigned offset, unsigned size)
+{
+	struct i440fx *pmc = (struct i440fx *)pci;
+
+	if (offset + size <= PAM0 || offset > SMRAM)
+		return;
+	pci->config[SMRAM] = smram_written(pmc->smram, pci->config[SMRAM]);
+	update_memory(pmc);
+}
+
+static const struct pci_ops pci_ops = {.config_written = config_written};
+
 static const struct bus_ops port_ops = {port_read, port_write, .min_size = 1, .max_size = 4};
 
 static bool i440fx_init(struct device *device, const struct device_config *config, GError **error)
 {
 	static const struct pci_ids ids = {
-		.vendor = 0x8086, .device = 0x1237, .revision = 2, .class_code = 0x060000};
+		.vendor = 0x8086,
+		.device = 0x1237,
+		.subsystem_vendor = 0x1af4,
+		.subsystem = 0x1100,
+		.revision = 2,
+		.class_code = 0x060000,
+	};
 	struct i440fx *pmc = (struct i440fx *)device;
 	struct pci_device *pci = &pmc->pci;
 
 	g_assert(!device->env->pci && config->devfn == 0);
 	device->env->pci = pci_bus_new(pci);
-	if (!pci_device_init(pci, &ids, NULL, config, error))
+	if (!pci_device_init(pci, &ids, &pci_ops, config, error))
 		return false;
 	/* Sections 3.2.3 and 3.2.4: it is always a master, and memory always answers. */
 	pci->defaults[PCI_COMMAND] = PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER;
@@ -127,7 +157,8 @@ static bool i440fx_init(struct device *device, const struct device_config *confi
 		memset(pci->clear_mask + at, registers[i].clear_mask, len);
 		memset(pci->defaults + at, registers[i].reset, len);
 	}
-	return device_map(device, BUS_PIO, PORT_BASE, PORT_COUNT, &port_ops, error);
+	return pam_init(&pmc->pam, device, config->bios, error) &&
+	       device_map(device, BUS_PIO, PORT_BASE, PORT_COUNT, &port_ops, error);
 }
 
 static void i440fx_reset(struct device *device)
@@ -135,13 +166,17 @@ static void i440fx_reset(struct device *device)
 	struct i440fx *pmc = (struct i440fx *)device;
 
 	pci_device_reset(&pmc->pci);
+	update_memory(pmc);
 	pmc->confadd = 0;
 	pmc->trc = 0;
 }
 
 static void i440fx_post_load(struct device *device)
 {
-	pci_device_post_load(&((struct i440fx *)device)->pci);
+	struct i440fx *pmc = (struct i440fx *)device;
+
+	pci_device_post_load(&pmc->pci);
+	update_memory(pmc);
 }
 
 static void i440fx_fini(struct device *device)

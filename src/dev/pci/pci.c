@@ -185,7 +185,8 @@ static void map_bar(struct pci_device *pci, struct pci_bar *bar, uint64_t base)
 	bar->mapped = true;
 	bar->mapped_at = base;
 	/* RAM keeps answering, too; past 4 GiB the bus has to do. */
-	bar->shown = bar->bank && base >= MEM_HOLE_START && base <= MEM_HOLE_END - bar->size;
+	bar->shown = bar->bank && base >= pci->device.env->mem->low_size &&
+		     base <= MEM_HOLE_END - bar->size;
 	if (bar->shown)
 		mem_show(pci->device.env->mem, base, bar->size, bar->bank, 0, MEM_READ_WRITE);
 }

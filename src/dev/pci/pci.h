@@ -13,10 +13,10 @@
  * triggered, and a slot's pins are turned by its number, so that INTA of neighbours does
  * not meet:
  *
- *	pin p (INTA = 0) of slot s is line PCI_GSI_BASE + (s + p) % 4
+ *	pin p (INTA = 0) of slot s is line PCI_GSI_BASE + (s + p - 1) % 4
  *
- * pci_gsi() is that rule, and what ACPI's _PRT is written from. The windows below are what
- * _CRS of the host bridge states.
+ * pci_gsi() is that rule, which firmware made for this chipset knows, and what ACPI's _PRT is written from. The
+ * windows below are what _CRS of the host bridge states.
  *
  * Locks: configuration space is accessed under the host bridge's lock, then the function's.
  * Where BARs are mapped changes under the host bridge's lock.
@@ -153,7 +153,7 @@ static inline unsigned pci_slot(unsigned devfn)
 /* The bus line of a pin, INTA being 0. */
 static inline unsigned pci_gsi(unsigned slot, unsigned pin)
 {
-	return PCI_GSI_BASE + (slot + pin) % 4;
+	return PCI_GSI_BASE + (slot + pin + 3) % 4;
 }
 
 /* Puts a function with a bare header on env->pci at config->devfn, which must be free, with config->rom as its

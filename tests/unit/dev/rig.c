@@ -14,12 +14,15 @@ const struct rig_row rig_rows[] = {
 	{&i8254_class},
 	{&i8042_class},
 	{&mc146818_class},
-	{&acpi_pm_class, {.base = 0x600, .irq = 9}},
+	{&piix4_pm_class, {.devfn = PCI_DEVFN(1, 3), .irq = 9}, .on_pci = true},
 	{&i82093aa_class, {.base = 0xfec00000}},
 	{&ns16550_class, {.base = 0x3f8, .irq = 4}},
 	{&i440fx_class},
 	{&virtio_blk_class, {.devfn = PCI_DEVFN(2, 0)}, .on_pci = true, .disk = true},
 	{&virtio_rng_class, {.devfn = PCI_DEVFN(2, 0)}, .on_pci = true},
+	{&piix3_class, {.devfn = PCI_DEVFN(1, 0)}, .on_pci = true},
+	{&debugcon_class, {.base = 0x402}},
+	{&fw_cfg_class},
 	{NULL},
 };
 
@@ -81,6 +84,12 @@ static void select_config(struct rig *rig, unsigned devfn, unsigned reg)
 	bus_write(rig->env.bus, BUS_PIO, 0xcf8, 1u << 31 | devfn << 8 | reg, 4);
 }
 
+void rig_config_write(struct rig *rig, unsigned devfn, unsigned reg, uint32_t value)
+{
+	select_config(rig, devfn, reg);
+	bus_write(rig->env.bus, BUS_PIO, 0xcfc, value, 4);
+}
+
 /* As firmware does: each memory BAR 64 KiB from the one before, decoding and mastering on. */
 static void place_bars(struct rig *rig, unsigned devfn)
 {
@@ -107,6 +116,10 @@ static struct rig *new_surroundings(void)
 	rig->env.mem = mem_new(MEM_MIN_SIZE, NULL);
 	rig->stream = stream_new();
 	rig->log = g_string_new(NULL);
+	rig->files[0] = (struct fw_cfg_file){
+		.key = FW_CFG_NB_CPUS, .bytes = g_bytes_new_static("\2", 2)};
+	rig->files[1] = (struct fw_cfg_file){
+		.name = "etc/file", .bytes = g_bytes_new_static("content", 7)};
 	for (unsigned i = 0; i < BUS_LINES; i++) {
 		bus_line_attach(rig->env.bus, i, on_line, rig, i);
 		irq_line_init(&rig->sources[i], rig->env.bus, i);
@@ -135,6 +148,8 @@ struct rig *rig_new_row(const struct rig_row *row)
 	config.stream = rig->stream;
 	config.block = rig->block;
 	config.ram_size = MEM_MIN_SIZE;
+	config.files = rig->files;
+	config.n_files = G_N_ELEMENTS(rig->files);
 	rig->device = device_new(row->class, &rig->env, &config, NULL);
 	g_assert_nonnull(rig->device);
 	if (row->on_pci)
@@ -159,6 +174,8 @@ void rig_free(struct rig *rig)
 	display_free(rig->display);
 	input_free(rig->input);
 	stream_free(rig->stream);
+	for (unsigned i = 0; i < G_N_ELEMENTS(rig->files); i++)
+		g_bytes_unref(rig->files[i].bytes);
 	mem_free(rig->env.mem);
 	clock_free(rig->env.clock);
 	bus_free(rig->env.bus);
@@ -377,7 +394,7 @@ static void copy_ram(struct rig *rig, struct rig *from)
 	for (uint64_t page = 0; page < pages; page++) {
 		uint64_t gpa = page * MEM_PAGE_SIZE;
 
-		if (dirty[page / 64] >> page % 64 & 1)
+		if (mem_is_ram(from->env.mem, gpa) && dirty[page / 64] >> page % 64 & 1)
 			mem_write(rig->env.mem, gpa, mem_hva(from->env.mem, gpa), MEM_PAGE_SIZE);
 	}
 }

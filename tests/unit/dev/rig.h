@@ -7,6 +7,7 @@
 #define VIV_TESTS_UNIT_DEV_RIG_H
 
 #include "block/block.h"
+#include "dev/chipset/fw_cfg.h"
 #include "dev/device.h"
 #include "display/display.h"
 #include "display/input.h"
@@ -35,6 +36,7 @@ struct rig {
 	struct block *block;		    /* NULL without a disk */
 	struct display *display;	    /* NULL without a screen */
 	struct input *input;		    /* NULL without keyboard and pointer */
+	struct fw_cfg_file files[2];	    /* for firmware: the number of processors, etc/file */
 	struct irq_line sources[BUS_LINES]; /* other devices' lines */
 	struct device *bridge;		    /* NULL without PCI */
 	struct device *device;
@@ -52,6 +54,8 @@ uint8_t rig_in8(struct rig *rig, uint16_t port);
 void rig_out8(struct rig *rig, uint16_t port, uint8_t value);
 uint32_t rig_in32(struct rig *rig, uint16_t port);
 void rig_out16(struct rig *rig, uint16_t port, uint16_t value);
+/* A dword of a function's configuration space. */
+void rig_config_write(struct rig *rig, unsigned devfn, unsigned reg, uint32_t value);
 /* Compares the log, and empties it. */
 void rig_assert_log(struct rig *rig, const char *expected);
 bool rig_line(const struct rig *rig, unsigned line);

@@ -55,7 +55,9 @@ static void assert_same_ram(struct rig *a, struct rig *b)
 	for (uint64_t page = 0; page < MEM_MIN_SIZE / MEM_PAGE_SIZE; page++) {
 		uint64_t gpa = page * MEM_PAGE_SIZE;
 
-		if ((dirty[0][page / 64] | dirty[1][page / 64]) >> page % 64 & 1)
+		g_assert_true(mem_is_ram(a->env.mem, gpa) == mem_is_ram(b->env.mem, gpa));
+		if (mem_is_ram(a->env.mem, gpa) &&
+		    (dirty[0][page / 64] | dirty[1][page / 64]) >> page % 64 & 1)
 			g_assert_cmpmem(mem_hva(a->env.mem, gpa), MEM_PAGE_SIZE,
 					mem_hva(b->env.mem, gpa), MEM_PAGE_SIZE);
 	}

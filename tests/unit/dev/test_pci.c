@@ -146,11 +146,11 @@ static void on_request(void *opaque, enum bus_request request)
 
 static void machine_init(struct machine *m)
 {
-	*m = (struct machine){.env.bus = bus_new()};
+	*m = (struct machine){.env.bus = bus_new(), .env.mem = mem_new(MEM_MIN_SIZE, NULL)};
 	bus_set_msi_sink(m->env.bus, on_msi, m);
 	bus_set_request_sink(m->env.bus, on_request, m);
-	/* INTA of slot 3 is GSI 16 + 3. */
-	bus_line_attach(m->env.bus, 19, on_line, m, 0);
+	/* INTA of slot 3 is GSI 16 + 2. */
+	bus_line_attach(m->env.bus, 18, on_line, m, 0);
 	m->host = device_new(&i440fx_class, &m->env, &(struct device_config){}, NULL);
 	m->toy = device_new(&toy_class, &m->env,
 			    &(struct device_config){.devfn = PCI_DEVFN(SLOT, 0)}, NULL);
@@ -163,6 +163,7 @@ static void machine_fini(struct machine *m)
 	device_free(m->toy);
 	device_free(m->host);
 	bus_free(m->env.bus);
+	mem_free(m->env.mem);
 }
 
 static uint32_t config_read(struct machine *m, unsigned slot, unsigned reg, unsigned size)
@@ -201,7 +202,6 @@ static void test_memory_bar(void)
 	struct machine m;
 
 	machine_init(&m);
-	m.env.mem = mem_new(MEM_MIN_SIZE, NULL);
 	screen = device_new(&screen_class, &m.env,
 			    &(struct device_config){.devfn = PCI_DEVFN(4, 0)}, NULL);
 	config_write(&m, 4, PCI_BAR_0, 0xe0000000, 4);
@@ -224,7 +224,6 @@ static void test_memory_bar(void)
 	device_free(screen);
 	g_assert_false(mem_is_ram(m.env.mem, 0xf000fffc));
 	machine_fini(&m);
-	mem_free(m.env.mem);
 }
 
 static void test_rom(void)
@@ -331,7 +330,7 @@ static void test_bars(void)
 	g_assert_cmphex(bar_size_mask(&m, 3), ==, 0);
 	g_assert_cmphex(bar_size_mask(&m, 4), ==, 0xffffc00c);
 	g_assert_cmphex(bar_size_mask(&m, 5), ==, 0xffffffff);
-	g_assert_cmpuint(config_read(&m, SLOT, PCI_INTERRUPT_LINE, 1), ==, 19);
+	g_assert_cmpuint(config_read(&m, SLOT, PCI_INTERRUPT_LINE, 1), ==, 18);
 
 	mem = config_read(&m, SLOT, PCI_BAR_0, 4);
 	io = config_read(&m, SLOT, PCI_BAR_0 + 8, 4) & ~3u;

@@ -30,7 +30,6 @@ static const struct acpi_config pc = {
 	.pci_mem64_first = 0x8000000000,
 	.pci_mem64_last = 0x8fffffffff,
 	.pci_first_gsi = 16,
-	.pci_n_gsi = 4,
 	.serials = serials,
 	.n_serials = G_N_ELEMENTS(serials),
 };
@@ -263,8 +262,8 @@ static void check_dsdt(const char *text)
 		"0x0000,0xC000,0xFFFF,0x0000,0x4000",
 		"0x00000000,0xC0000000,0xFEBFFFFF,0x00000000,0x3EC00000",
 		"0x0000008000000000,0x0000008FFFFFFFFF,0x0000000000000000,0x0000001000000000",
-		"Package(0x04){0xFFFF,Zero,Zero,0x10}",
-		"Package(0x04){0x001FFFFF,0x03,Zero,0x12}",
+		"Package(0x04){0x0001FFFF,Zero,Zero,0x10}",
+		"Package(0x04){0x001FFFFF,0x03,Zero,0x11}",
 		"Device(RTC)",
 		"Device(COM1)",
 		"IO(Decode16,0x03F8,0x03F8,0x01,0x08,)IRQNoFlags(){4}",

@@ -16,7 +16,7 @@ static const struct board *const boards[] = {&board_pc};
 
 struct rig {
 	struct machine_config config;
-	struct block *disks[N_DISKS];
+	struct machine_disk disks[N_DISKS];
 	struct machine *machine;
 };
 
@@ -51,7 +51,7 @@ static void rig_open(struct rig *rig, const struct board *board, unsigned n_disk
 			   .n_disks = n_disks},
 	};
 	for (unsigned i = 0; i < n_disks; i++)
-		rig->disks[i] = open_disk();
+		rig->disks[i] = (struct machine_disk){.block = open_disk()};
 	rig->machine = machine_new(board, &rig->config, &error);
 	g_assert_no_error(error);
 }
@@ -60,7 +60,7 @@ static void rig_close(struct rig *rig)
 {
 	machine_free(rig->machine);
 	for (unsigned i = 0; i < rig->config.n_disks; i++)
-		block_close(rig->disks[i]);
+		block_close(rig->disks[i].block);
 	stream_free(rig->config.serial);
 	clock_free(rig->config.clock);
 }

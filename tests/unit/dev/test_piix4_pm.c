@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Speaks as ACPICA's hardware layer and Linux's acpi_pm clocksource do. */
+/* Speaks as SeaBIOS, ACPICA's hardware layer and Linux's acpi_pm clocksource do. */
 #include "dev/chipset/acpi_pm.h"
+#include "dev/chipset/piix4_pm.h"
+#include "dev/pci/pci.h"
 #include "dev/table.h"
 
 #include "rig.h"
@@ -11,13 +13,21 @@ enum {
 	PM1_EN = PM1_STS + 2,
 	PM1_CNT = BASE + ACPI_PM1_CNT,
 	PM_TMR = BASE + ACPI_PM_TMR,
-	GPE0_STS = BASE + ACPI_GPE0,
+	GPE0_STS = BASE + PIIX4_GPE0,
 	GPE0_EN = GPE0_STS + 2,
+	DEVFN = PCI_DEVFN(1, 3),
+	APMC = 0xb2,
+	APMS = 0xb3,
 };
 
 static struct rig *setup(void)
 {
-	return rig_new(&acpi_pm_class, &(struct device_config){.base = BASE, .irq = 9});
+	struct rig_row row = {&piix4_pm_class, {.devfn = DEVFN, .irq = 9}, .on_pci = true};
+	struct rig *rig = rig_new_row(&row);
+
+	rig_config_write(rig, DEVFN, PIIX4_PMBASE, BASE | 1);
+	rig_config_write(rig, DEVFN, PIIX4_PMREGMISC, 1);
+	return rig;
 }
 
 static uint16_t in16(struct rig *rig, uint16_t port)
@@ -66,7 +76,7 @@ static void test_power_button(void)
 	rig_out16(rig, PM1_EN, 0xffff);
 	g_assert_cmphex(in16(rig, PM1_EN), ==, 0x0721);
 	rig_out16(rig, PM1_EN, 0x0120);
-	acpi_pm_press_power_button(rig->device);
+	g_assert_true(bus_press_power_button(rig->env.bus));
 	rig_assert_log(rig, "+9 ");
 	g_assert_cmphex(in16(rig, PM1_STS), ==, 0x0100);
 	rig_out16(rig, PM1_STS, 0x0001);
@@ -106,13 +116,50 @@ static void test_gpe(void)
 	rig_free(rig);
 }
 
+static void on_smi(void *opaque)
+{
+	++*(unsigned *)opaque;
+}
+
+/* SeaBIOS asks for SMIs, then makes one and looks at the status that its handler leaves. */
+static void test_smi(void)
+{
+	struct rig *rig = setup();
+	unsigned n = 0;
+
+	bus_set_smi_sink(rig->env.bus, on_smi, &n);
+	rig_out8(rig, APMC, 7);
+	g_assert_cmpuint(n, ==, 0);
+	rig_config_write(rig, DEVFN, 0x58, 1 << 25);
+	rig_out8(rig, APMS, 1);
+	g_assert_cmpuint(n, ==, 0);
+	rig_out8(rig, APMC, 9);
+	g_assert_cmpuint(n, ==, 1);
+	g_assert_cmphex(in16(rig, APMC), ==, 0x0109);
+	rig_free(rig);
+}
+
+static void test_base_moves(void)
+{
+	struct rig *rig = setup();
+
+	rig_config_write(rig, DEVFN, PIIX4_PMBASE, 0xb000);
+	g_assert_cmphex(in16(rig, PM1_CNT), ==, 0xffff);
+	g_assert_cmphex(in16(rig, 0xb004), ==, 1);
+	rig_config_write(rig, DEVFN, PIIX4_PMREGMISC, 0);
+	g_assert_cmphex(in16(rig, 0xb004), ==, 0xffff);
+	rig_free(rig);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
-	g_test_add_func("/acpi_pm/timer", test_timer);
-	g_test_add_func("/acpi_pm/timer-status", test_timer_status);
-	g_test_add_func("/acpi_pm/power-button", test_power_button);
-	g_test_add_func("/acpi_pm/power-off", test_power_off);
-	g_test_add_func("/acpi_pm/gpe", test_gpe);
+	g_test_add_func("/piix4_pm/timer", test_timer);
+	g_test_add_func("/piix4_pm/timer-status", test_timer_status);
+	g_test_add_func("/piix4_pm/power-button", test_power_button);
+	g_test_add_func("/piix4_pm/power-off", test_power_off);
+	g_test_add_func("/piix4_pm/gpe", test_gpe);
+	g_test_add_func("/piix4_pm/smi", test_smi);
+	g_test_add_func("/piix4_pm/base-moves", test_base_moves);
 	return g_test_run();
 }

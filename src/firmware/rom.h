@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Firmware images as the distribution's packages install them. */
+#ifndef VIV_FIRMWARE_ROM_H
+#define VIV_FIRMWARE_ROM_H
+
+#include <glib.h>
+
+struct rom {
+	const char *file;    /* its path under a data folder, such as /usr/share */
+	const char *package; /* Debian's, that brings it */
+};
+
+extern const struct rom rom_seabios, rom_vgabios;
+
+/* The file in the first of the system's data folders that has it, or NULL with the error set. */
+GBytes *rom_load(const struct rom *rom, GError **error);
+/* A BIOS image that the user names: whole pages, at most 16 MiB. */
+GBytes *rom_load_file(const char *path, GError **error);
+
+#endif

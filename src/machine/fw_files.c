@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "machine/fw_files.h"
+
+#include <string.h>
+
+#include "base/le.h"
+#include "dev/chipset/fw_cfg.h"
+#include "machine/board.h"
+
+#define SERIAL_CONSOLE_PORT 0x3f8
+#define E820_RAM	    1
+
+/* Takes over `bytes`. */
+static void add(struct machine *machine, const char *name, uint16_t key, GBytes *bytes)
+{
+	g_assert(machine->n_files < FW_CFG_MAX_FILES);
+	machine->files[machine->n_files++] = (struct fw_cfg_file){name, key, bytes};
+}
+
+/* A number of `size` bytes, little-endian. */
+static GBytes *number(uint64_t value, unsigned size)
+{
+	uint8_t bytes[8];
+
+	le64_store(bytes, value);
+	return g_bytes_new(bytes, size);
+}
+
+static void append_range(GByteArray *map, uint64_t start, uint64_t len)
+{
+	uint8_t entry[20];
+
+	le64_store(entry, start);
+	le64_store(entry + 8, len);
+	le32_store(entry + 16, E820_RAM);
+	if (len)
+		g_byte_array_append(map, entry, sizeof(entry));
+}
+
+static GBytes *memory_map(const struct mem *mem)
+{
+	GByteArray *map = g_byte_array_new();
+
+	append_range(map, 0, mem->low_size);
+	append_range(map, MEM_HOLE_END, mem->high_size);
+	return g_byte_array_free_to_bytes(map);
+}
+
+/* Firmware's names of devices, a line each, in the order in which it is to try them. */
+static GBytes *boot_order(const struct machine *machine, const struct machine_firmware *firmware)
+{
+	g_autoptr(GString) text = g_string_new(NULL);
+
+	for (unsigned i = 0; i < firmware->n_order; i++) {
+		const GPtrArray *paths = machine->boot_paths[firmware->order[i]];
+
+		for (unsigned k = 0; k < paths->len; k++)
+			g_string_append_printf(text, "%s%s", text->len ? "\n" : "",
+					       (const char *)paths->pdata[k]);
+	}
+	return g_bytes_new(text->str, text->len + 1);
+}
+
+/* Sleep states: bit 7 says that one is there; S3 and S4 are not. The value of S4 follows its bit. */
+static GBytes *system_states(void)
+{
+	static const uint8_t states[6] = {0x80, 0, 0, 1, 2, 0x80};
+
+	return g_bytes_new_static(states, sizeof(states));
+}
+
+static void add_acpi(struct machine *machine)
+{
+	struct acpi_config acpi = *machine->board->acpi;
+	struct acpi_files files;
+
+	acpi.n_cpus = machine->n_vcpus;
+	acpi_build_files(&acpi, &files);
+	add(machine, ACPI_TABLES_FILE, 0, files.tables);
+	add(machine, ACPI_RSDP_FILE, 0, files.rsdp);
+	add(machine, ACPI_LOADER_FILE, 0, files.loader);
+}
+
+void fw_files_build(struct machine *machine, const struct machine_config *config)
+{
+	const struct machine_firmware *firmware = config->firmware;
+
+	machine->files = g_new0(struct fw_cfg_file, FW_CFG_MAX_FILES);
+	add(machine, NULL, FW_CFG_RAM_SIZE, number(config->ram_size, 8));
+	add(machine, NULL, FW_CFG_NB_CPUS, number(config->n_vcpus, 2));
+	add(machine, NULL, FW_CFG_MAX_CPUS, number(config->n_vcpus, 2));
+	add(machine, NULL, FW_CFG_BOOT_MENU, number(firmware->menu, 2));
+	add_acpi(machine);
+	add(machine, "etc/e820", 0, memory_map(machine->env.mem));
+	add(machine, "etc/system-states", 0, system_states());
+	add(machine, "bootorder", 0, boot_order(machine, firmware));
+	if (firmware->serial_console)
+		add(machine, "etc/sercon-port", 0, number(SERIAL_CONSOLE_PORT, 2));
+}
+
+void fw_files_free(struct machine *machine)
+{
+	for (unsigned i = 0; i < machine->n_files; i++)
+		g_bytes_unref(machine->files[i].bytes);
+	g_free(machine->files);
+}
