@@ -12,7 +12,7 @@
 const struct rig_row rig_rows[] = {
 	{&i8259_class},
 	{&i8254_class},
-	{&i8042_class},
+	{&i8042_class, .input = true},
 	{&mc146818_class},
 	{&acpi_pm_class, {.base = 0x600, .irq = 9}},
 	{&i82093aa_class, {.base = 0xfec00000}},
@@ -298,6 +298,14 @@ static void look(struct rig *rig)
 	g_string_append_printf(rig->log, "screen:%ux%u:%x ", picture.width, picture.height, sum);
 }
 
+static void place(struct rig *rig, unsigned x, unsigned y)
+{
+	input_place(rig->input, x, y, 256, 256);
+	rig->placed = true;
+	rig->x = x;
+	rig->y = y;
+}
+
 static void touch(struct rig *rig, const uint8_t *step)
 {
 	switch (step[1] >> 5) {
@@ -305,7 +313,7 @@ static void touch(struct rig *rig, const uint8_t *step)
 		input_move(rig->input, (int8_t)step[2], (int8_t)step[3]);
 		break;
 	case 1:
-		input_place(rig->input, step[2], step[3], 256, 256);
+		place(rig, step[2], step[3]);
 		break;
 	case 2:
 		input_wheel(rig->input, (int8_t)step[2]);
@@ -467,6 +475,8 @@ void rig_clone(struct rig *rig, struct rig *from)
 	copy_ram(rig, from);
 	for (unsigned i = 0; i < BUS_LINES; i++)
 		irq_line_set(&rig->sources[i], from->sources[i].level);
+	if (from->placed)
+		place(rig, from->x, from->y);
 	saved = rig_save(from);
 	rig_load(rig, saved->data, saved->len, &error);
 	g_assert_no_error(error);

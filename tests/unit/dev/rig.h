@@ -38,6 +38,8 @@ struct rig {
 	struct irq_line sources[BUS_LINES]; /* other devices' lines */
 	struct device *bridge;		    /* NULL without PCI */
 	struct device *device;
+	bool placed;	 /* the pointer, at x, y */
+	unsigned x, y;
 	uint32_t levels; /* the bus lines */
 	bool intr;
 	GString *log;
@@ -70,8 +72,7 @@ void rig_drive(struct rig *rig, const uint8_t *bytes, size_t len);
 GByteArray *rig_save(struct rig *rig);
 GByteArray *rig_forge(struct rig *rig, const uint8_t *bytes, size_t len);
 bool rig_load(struct rig *rig, const uint8_t *data, size_t len, GError **error);
-/* Restores `from` into the fresh `rig`, and makes all around it the same: time, RAM, lines, input.
- */
+/* Restores `from` into the fresh `rig`, and makes all around it the same: time, RAM, lines, input. */
 void rig_clone(struct rig *rig, struct rig *from);
 
 #endif
