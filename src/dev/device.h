@@ -26,6 +26,7 @@
 struct block;
 struct display;
 struct input;
+struct isa_dma;
 struct pci_bus;
 struct stream;
 
@@ -47,7 +48,8 @@ struct device_env {
 	struct bus *bus;
 	struct clock *clock;
 	const struct trace *trace; /* NULL: off */
-	struct pci_bus *pci; /* set once the host bridge exists */
+	struct pci_bus *pci;	 /* set once the host bridge exists */
+	struct isa_dma *isa_dma; /* set once the DMA controllers exist */
 };
 
 struct device {

@@ -13,6 +13,7 @@ const struct rig_row rig_rows[] = {
 	{&i8259_class},
 	{&i8254_class},
 	{&i8042_class, .input = true},
+	{&i8237_class},
 	{&mc146818_class},
 	{&acpi_pm_class, {.base = 0x600, .irq = 9}},
 	{&i82093aa_class, {.base = 0xfec00000}},
