@@ -19,6 +19,7 @@
 	X(i82093aa)   \
 	X(ns16550)    \
 	X(i440fx)     \
+	X(i82077aa)   \
 	X(virtio_blk) \
 	X(virtio_rng)
 

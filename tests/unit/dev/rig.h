@@ -20,7 +20,8 @@ struct rig_row {
 	const struct device_class *class;
 	struct device_config config;
 	bool on_pci; /* behind a host bridge; its BARs are placed */
-	bool disk;   /* has a raw one */
+	bool disk;   /* has a raw one, in each of its drives */
+	bool dma;    /* has the DMA controllers */
 	bool display; /* has a screen, which is looked at now and then */
 	bool input;   /* has keyboard and pointer, which are touched now and then */
 };
@@ -37,6 +38,7 @@ struct rig {
 	struct input *input;		    /* NULL without keyboard and pointer */
 	struct irq_line sources[BUS_LINES]; /* other devices' lines */
 	struct device *bridge;		    /* NULL without PCI */
+	struct device *dma;		    /* NULL without DMA controllers */
 	struct device *device;
 	bool placed;	 /* the pointer, at x, y */
 	unsigned x, y;
