@@ -48,7 +48,10 @@ struct device_config {
 	struct stream *stream; /* bytes behind it; not owned */
 	struct display *display; /* screen that it draws on; not owned; NULL: nobody looks */
 	struct input *input;	 /* keyboard and pointer events; not owned; NULL: none come */
-	uint64_t ram_size;     /* what CMOS tells the firmware */
+	/* What CMOS tells the firmware. */
+	uint64_t ram_size;
+	uint8_t floppies[2]; /* types of drives A and B (floppy_drive_type()); 0: none */
+	uint16_t boot_order; /* a digit a try, the first one lowest: 1 floppy, 2 disk, 3 CD, 4 network */
 };
 
 /* The VM around a device; outlives it. */
