@@ -27,8 +27,16 @@ struct block;
 struct display;
 struct fw_cfg_file;
 struct input;
+struct isa_dma;
 struct pci_bus;
 struct stream;
+
+/* A drive of a controller of several. */
+struct device_drive {
+	struct block *block; /* not owned; NULL: a drive for removable media is empty */
+	bool cdrom;
+};
+#define DEVICE_MAX_DRIVES 8
 
 /* Where the board puts a device and what it connects it to: a row of a board table. */
 struct device_config {
@@ -36,14 +44,19 @@ struct device_config {
 	unsigned irq;	       /* bus line */
 	unsigned devfn;	       /* PCI slot << 3 | function */
 	struct block *block;   /* storage behind it; not owned */
+	struct device_drive drives[DEVICE_MAX_DRIVES];
+	unsigned n_drives;
 	struct stream *stream; /* bytes behind it; not owned */
 	struct mem_bank *bios; /* the firmware's ROM, of a host bridge; NULL: none */
 	GBytes *rom;	       /* PCI expansion ROM; not owned; NULL: none */
 	struct display *display; /* screen that it draws on; not owned; NULL: nobody looks */
 	struct input *input;	 /* keyboard and pointer events; not owned; NULL: none come */
-	uint64_t ram_size;     /* what CMOS tells the firmware */
 	const struct fw_cfg_file *files; /* of fw_cfg; not owned, as their bytes */
 	unsigned n_files;
+	/* What CMOS tells the firmware. */
+	uint64_t ram_size;
+	uint8_t floppies[2]; /* types of drives A and B (floppy_drive_type()); 0: none */
+	uint16_t boot_order; /* a digit a try, the first one lowest: 1 floppy, 2 disk, 3 CD, 4 network */
 };
 
 /* The VM around a device; outlives it. */
@@ -52,7 +65,8 @@ struct device_env {
 	struct bus *bus;
 	struct clock *clock;
 	const struct trace *trace; /* NULL: off */
-	struct pci_bus *pci; /* set once the host bridge exists */
+	struct pci_bus *pci;	 /* set once the host bridge exists */
+	struct isa_dma *isa_dma; /* set once the DMA controllers exist */
 };
 
 struct device {
@@ -75,8 +89,9 @@ struct device_class {
 	 * reset, fini, save and load. NULL: nothing ever is. Accepts what a failed init left. */
 	void (*drain)(struct device *device);
 	/* Another CD or floppy disk, or NULL: none; not owned. After drain, while no vCPU runs, by the
-	 * user and never in init or reset: the guest is told as the drive would. NULL: cannot be changed. */
-	void (*set_medium)(struct device *device, struct block *medium);
+	 * user and never in init or reset: the guest is told as the drive would. False: that drive has no
+	 * removable medium. NULL: none has. */
+	bool (*set_medium)(struct device *device, unsigned drive, struct block *medium);
 };
 
 /* Allocates, initialises and resets; NULL with the error set, nothing left behind. */
@@ -90,8 +105,8 @@ bool device_map(struct device *device, enum bus_space space, uint64_t base, uint
 /* The same for a part of the device, which its functions get. */
 bool device_map_part(struct device *device, enum bus_space space, uint64_t base, uint64_t len,
 		     const struct bus_ops *ops, void *part, GError **error);
-/* False: the device has no removable medium. */
-bool device_set_medium(struct device *device, struct block *medium);
+/* False: there is no such drive, or its medium is not removable. */
+bool device_set_medium(struct device *device, unsigned drive, struct block *medium);
 void device_save(struct device *device, uint16_t instance, GByteArray *out);
 bool device_load(struct device *device, uint16_t instance, struct state_reader *reader,
 		 GError **error);

@@ -13,6 +13,7 @@
 	X(i8259)      \
 	X(i8254)      \
 	X(i8042)      \
+	X(i8237)      \
 	X(mc146818)   \
 	X(fw_cfg)     \
 	X(debugcon)   \
@@ -21,6 +22,7 @@
 	X(i82093aa)   \
 	X(ns16550)    \
 	X(i440fx)     \
+	X(i82077aa)   \
 	X(virtio_blk) \
 	X(virtio_rng)
 

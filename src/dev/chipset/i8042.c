@@ -1,13 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * 8042 keyboard controller with nothing plugged in, and port 92h (system control port A).
+ * 8042 keyboard controller with keyboard and mouse, and port 92h (system control port A).
  *
- * Bytes for a device find nobody: the controller answers FEh with the time-out bit, as it
- * does when the wire stays silent. The A20 gate goes to the processors' A20M#.
+ * There is one output buffer for answers of the controller and bytes of both devices. While it is full the
+ * devices' clocks are held, so that what they have to say waits in them, and a byte needs its
+ * time on the wire: interrupt routines that read port 60h twice get the same byte twice.
+ *
+ * Where no input comes from, nothing is plugged in: bytes for a device find nobody, and the controller answers
+ * FEh with the time-out bit, as it does when the wire stays silent. The A20 gate goes to
+ * the processors' A20M#.
  */
 #include "dev/table.h"
 
 #include <string.h>
+
+#include "dev/input/ps2.h"
+
+/* Start bit, eight bits, parity and stop bit at 16.7 kHz, the fastest clock allowed. */
+#define BYTE_NS 659000
 
 enum {
 	KBC_DATA = 0x60,
@@ -28,6 +38,7 @@ enum {
 	CTR_SYSFLAG = 0x04,
 	CTR_KBDDIS = 0x10,
 	CTR_AUXDIS = 0x20,
+	CTR_XLATE = 0x40, /* of the keyboard's set 2 into set 1 */
 
 	CMD_READ_RAM = 0x20,
 	CMD_WRITE_RAM = 0x60,
@@ -51,6 +62,7 @@ enum {
 	SELF_TEST_OK = 0x55,
 	TEST_OK = 0x00,
 	NO_DEVICE = 0xfe,
+	RELEASED = 0x80, /* in set 1 */
 	INPUT_NOT_INHIBITED = 0x80,
 	OUTPUT_RESET = 0x01, /* active low: 0 resets */
 	OUTPUT_A20 = 0x02,
@@ -63,6 +75,12 @@ enum {
 struct i8042 {
 	struct device device;
 	struct irq_line kbd_irq, aux_irq;
+	struct input *input; /* NULL: nothing is plugged in */
+	struct timer timer;
+	struct ps2_keyboard keyboard;
+	struct ps2_mouse mouse;
+	int64_t arrival_ns; /* of a device's next byte; TIMER_NEVER: none is on its way */
+	bool released;	    /* F0h came, and the code it belongs to is to be translated */
 	uint8_t status;
 	uint8_t output;	 /* the output buffer */
 	uint8_t command; /* that awaits its data byte; 0: none */
@@ -87,9 +105,78 @@ static void answer(struct i8042 *kbc, uint8_t byte, uint8_t origin)
 	update_irq(kbc);
 }
 
+static bool keyboard_is_ready(const struct i8042 *kbc)
+{
+	return !(kbc->ram[RAM_CTR] & CTR_KBDDIS) && ps2_is_ready(&kbc->keyboard.ps2);
+}
+
+static bool mouse_is_ready(const struct i8042 *kbc)
+{
+	return !(kbc->ram[RAM_CTR] & CTR_AUXDIS) && ps2_is_ready(&kbc->mouse.ps2);
+}
+
+/* Lets a device that may begin to send. To be called when that may have changed. */
+static void release_clocks(struct i8042 *kbc)
+{
+	if (!kbc->input || kbc->status & STR_OBF || kbc->arrival_ns != TIMER_NEVER)
+		return;
+	ps2_mouse_report(&kbc->mouse);
+	if (!keyboard_is_ready(kbc) && !mouse_is_ready(kbc))
+		return;
+	kbc->arrival_ns = clock_now_ns(kbc->device.env->clock) + BYTE_NS;
+	timer_set(&kbc->timer, kbc->arrival_ns);
+}
+
+/* The keyboard's next byte as the system is to see it; false: there is no more than a prefix yet. */
+static bool take_from_keyboard(struct i8042 *kbc, uint8_t *byte)
+{
+	*byte = ps2_take(&kbc->keyboard.ps2);
+	if (!(kbc->ram[RAM_CTR] & CTR_XLATE))
+		return true;
+	if (*byte == PS2_RELEASE) {
+		kbc->released = true;
+		return false;
+	}
+	*byte = ps2_translate(*byte) | (kbc->released ? RELEASED : 0);
+	kbc->released = false;
+	return true;
+}
+
+/* A device's byte has arrived. */
+static void on_timer(void *opaque)
+{
+	struct i8042 *kbc = opaque;
+	uint8_t byte;
+
+	kbc->arrival_ns = TIMER_NEVER;
+	if (kbc->status & STR_OBF)
+		return;
+	if (keyboard_is_ready(kbc)) {
+		if (take_from_keyboard(kbc, &byte))
+			answer(kbc, byte, 0);
+	} else if (mouse_is_ready(kbc)) {
+		answer(kbc, ps2_take(&kbc->mouse.ps2), STR_AUXDATA);
+	}
+	release_clocks(kbc);
+}
+
+static void on_input(void *opaque, const struct input_event *event)
+{
+	struct i8042 *kbc = opaque;
+
+	g_mutex_lock(&kbc->device.lock);
+	if (event->type == INPUT_KEY)
+		ps2_keyboard_event(&kbc->keyboard, event);
+	else
+		ps2_mouse_event(&kbc->mouse, event);
+	release_clocks(kbc);
+	g_mutex_unlock(&kbc->device.lock);
+}
+
 static void set_ctr_bits(struct i8042 *kbc, uint8_t bits, bool on)
 {
 	kbc->ram[RAM_CTR] = on ? kbc->ram[RAM_CTR] | bits : kbc->ram[RAM_CTR] & ~bits;
+	release_clocks(kbc);
 }
 
 static void reset_machine(struct i8042 *kbc)
@@ -104,6 +191,7 @@ static void write_ram(struct i8042 *kbc, unsigned index, uint8_t value)
 		return;
 	kbc->status = (kbc->status & ~STR_SYSFLAG) | (value & CTR_SYSFLAG ? STR_SYSFLAG : 0);
 	update_irq(kbc);
+	release_clocks(kbc);
 }
 
 static void write_command(struct i8042 *kbc, uint8_t command)
@@ -168,6 +256,25 @@ static void write_output_port(struct i8042 *kbc, uint8_t value)
 		reset_machine(kbc);
 }
 
+/* Sending to a device also enables it. */
+static void send_to_keyboard(struct i8042 *kbc, uint8_t value)
+{
+	if (kbc->input)
+		ps2_keyboard_write(&kbc->keyboard, value);
+	else
+		answer(kbc, NO_DEVICE, STR_TIMEOUT);
+	set_ctr_bits(kbc, CTR_KBDDIS, false);
+}
+
+static void send_to_mouse(struct i8042 *kbc, uint8_t value)
+{
+	if (kbc->input)
+		ps2_mouse_write(&kbc->mouse, value);
+	else
+		answer(kbc, NO_DEVICE, STR_AUXDATA | STR_TIMEOUT);
+	set_ctr_bits(kbc, CTR_AUXDIS, false);
+}
+
 static void write_data(struct i8042 *kbc, uint8_t value)
 {
 	uint8_t command = kbc->command;
@@ -176,9 +283,7 @@ static void write_data(struct i8042 *kbc, uint8_t value)
 	kbc->status &= ~STR_CMDDAT;
 	switch (command) {
 	case 0:
-		/* Sending to the keyboard also enables it. */
-		set_ctr_bits(kbc, CTR_KBDDIS, false);
-		answer(kbc, NO_DEVICE, STR_TIMEOUT);
+		send_to_keyboard(kbc, value);
 		break;
 	case CMD_WRITE_OUTPUT:
 		write_output_port(kbc, value);
@@ -190,7 +295,7 @@ static void write_data(struct i8042 *kbc, uint8_t value)
 		answer(kbc, value, STR_AUXDATA);
 		break;
 	case CMD_AUX_SEND:
-		answer(kbc, NO_DEVICE, STR_AUXDATA | STR_TIMEOUT);
+		send_to_mouse(kbc, value);
 		break;
 	default:
 		write_ram(kbc, command & RAM_INDEX, value);
@@ -204,6 +309,7 @@ static uint64_t data_read(void *opaque, uint64_t offset, unsigned size)
 
 	kbc->status &= ~(STR_OBF | STR_AUXDATA | STR_TIMEOUT);
 	update_irq(kbc);
+	release_clocks(kbc);
 	return kbc->output;
 }
 
@@ -250,6 +356,12 @@ static bool i8042_init(struct device *device, const struct device_config *config
 
 	irq_line_init(&kbc->kbd_irq, device->env->bus, KBD_IRQ);
 	irq_line_init(&kbc->aux_irq, device->env->bus, AUX_IRQ);
+	timer_init(&kbc->timer, device->env->clock, &device->lock, on_timer, kbc);
+	if (config->input) {
+		kbc->input = config->input;
+		input_attach(kbc->input, &(struct input_sink){INPUT_KEYBOARD, on_input, kbc}, true);
+		input_attach(kbc->input, &(struct input_sink){INPUT_MOUSE, on_input, kbc}, true);
+	}
 	return device_map(device, BUS_PIO, KBC_DATA, 1, &data_ops, error) &&
 	       device_map(device, BUS_PIO, KBC_COMMAND, 1, &command_ops, error) &&
 	       device_map(device, BUS_PIO, PORT92, 1, &port92_ops, error);
@@ -266,6 +378,11 @@ static void i8042_reset(struct device *device)
 	kbc->ram[RAM_CTR] = CTR_KBDDIS | CTR_AUXDIS;
 	set_a20(kbc, true);
 	kbc->port92_reset = false;
+	ps2_keyboard_reset(&kbc->keyboard);
+	ps2_mouse_reset(&kbc->mouse);
+	kbc->released = false;
+	kbc->arrival_ns = TIMER_NEVER;
+	timer_cancel(&kbc->timer);
 	update_irq(kbc);
 }
 
@@ -275,12 +392,16 @@ static void i8042_post_load(struct device *device)
 
 	set_a20(kbc, kbc->a20);
 	update_irq(kbc);
+	timer_set(&kbc->timer, kbc->arrival_ns);
 }
 
 static void i8042_fini(struct device *device)
 {
 	struct i8042 *kbc = (struct i8042 *)device;
 
+	if (kbc->input)
+		input_detach(kbc->input, kbc);
+	timer_fini(&kbc->timer);
 	kbc->status = 0;
 	set_a20(kbc, true);
 	update_irq(kbc);
@@ -290,6 +411,8 @@ static bool i8042_check(const void *object)
 {
 	const struct i8042 *kbc = object;
 
+	if (!ps2_keyboard_check(&kbc->keyboard) || !ps2_mouse_check(&kbc->mouse))
+		return false;
 	switch (kbc->command) {
 	case 0:
 	case CMD_WRITE_OUTPUT:
@@ -307,11 +430,15 @@ static bool i8042_check(const void *object)
 
 static const struct state_field i8042_fields[] = {
 	FIELD(status), FIELD(output), FIELD(command), FIELD(ram), FIELD(a20), FIELD(port92_reset),
+	PS2_KEYBOARD_FIELDS(struct i8042, keyboard, 2),
+	PS2_MOUSE_FIELDS(struct i8042, mouse, 2),
+	STATE_FIELD_SINCE(struct i8042, arrival_ns, 2),
+	STATE_FIELD_SINCE(struct i8042, released, 2),
 };
 
 static const struct state_table i8042_state = {
 	.name = "i8042",
-	.version = 1,
+	.version = 2,
 	.object_size = sizeof(struct i8042),
 	.fields = i8042_fields,
 	.n_fields = G_N_ELEMENTS(i8042_fields),

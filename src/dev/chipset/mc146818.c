@@ -40,6 +40,7 @@ enum {
 	REG_B = 0x0b,
 	REG_C = 0x0c,
 	REG_D = 0x0d,
+	FLOPPIES = 0x10, /* A's type in the upper half */
 	EQUIPMENT = 0x14,
 	BASE_KB = 0x15,
 	EXTENDED_KB = 0x17,
@@ -48,6 +49,8 @@ enum {
 	EXTENDED_KB_2 = 0x30,
 	CENTURY = 0x32,
 	ABOVE_16M_64KB = 0x34,
+	BOOT_ORDER_3 = 0x38, /* upper half */
+	BOOT_ORDER = 0x3d,   /* the first two; a convention of Bochs that SeaBIOS heeds */
 	ABOVE_4G_64KB = 0x5b, /* three bytes */
 
 	A_RS = 0x0f,
@@ -69,7 +72,10 @@ enum {
 	D_VRT = 0x80,
 	HOURS_PM = 0x80,
 	ALARM_ANY = 0xc0,
+	EQUIPMENT_FLOPPY = 0x01,
 	EQUIPMENT_FPU = 0x02,
+	EQUIPMENT_MOUSE = 0x04,
+	EQUIPMENT_SECOND_FLOPPY = 0x40,
 };
 
 struct mc146818 {
@@ -380,14 +386,26 @@ static void rtc_write(void *opaque, uint64_t offset, uint64_t value, unsigned si
 
 static const struct bus_ops rtc_ops = {rtc_read, rtc_write, 1, 1};
 
-/* The memory sizes and equipment that firmware and DOS look up. */
-static void fill_cmos(struct mc146818 *rtc, uint64_t ram_size)
+/* No display is named: that is a board with a BIOS of its own, as VGA has. */
+static uint8_t equipment(const struct device_config *config)
 {
+	return EQUIPMENT_FPU | (config->input ? EQUIPMENT_MOUSE : 0) |
+	       (config->floppies[0] ? EQUIPMENT_FLOPPY : 0) |
+	       (config->floppies[1] ? EQUIPMENT_SECOND_FLOPPY : 0);
+}
+
+/* What firmware and DOS look up. */
+static void fill_cmos(struct mc146818 *rtc, const struct device_config *config)
+{
+	uint64_t ram_size = MAX(config->ram_size, MEM_MIN_SIZE);
 	uint64_t low = MIN(ram_size, MEM_HOLE_START), high = ram_size - low, extended;
 	uint16_t sum = 0;
 
+	rtc->ram[FLOPPIES] = config->floppies[0] << 4 | (config->floppies[1] & 0x0f);
+	rtc->ram[BOOT_ORDER] = config->boot_order;
+	rtc->ram[BOOT_ORDER_3] = config->boot_order >> 8 << 4;
 	extended = MIN(low / 1024 - 1024, UINT16_MAX);
-	rtc->ram[EQUIPMENT] = EQUIPMENT_FPU;
+	rtc->ram[EQUIPMENT] = equipment(config);
 	le16_store(&rtc->ram[BASE_KB], 640);
 	le16_store(&rtc->ram[EXTENDED_KB], extended);
 	le16_store(&rtc->ram[EXTENDED_KB_2], extended);
@@ -407,7 +425,7 @@ static bool mc146818_init(struct device *device, const struct device_config *con
 
 	irq_line_init(&rtc->irq, device->env->bus, RTC_IRQ);
 	timer_init(&rtc->timer, device->env->clock, &device->lock, on_timer, rtc);
-	fill_cmos(rtc, MAX(config->ram_size, MEM_MIN_SIZE));
+	fill_cmos(rtc, config);
 	rtc->base_s = wall / NS;
 	rtc->phase_ns = wall % NS - now;
 	rtc->ram[REG_A] = A_DV_RUN | 6; /* 1,024 Hz */

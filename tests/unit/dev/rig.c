@@ -12,12 +12,14 @@
 const struct rig_row rig_rows[] = {
 	{&i8259_class},
 	{&i8254_class},
-	{&i8042_class},
+	{&i8042_class, .input = true},
+	{&i8237_class},
 	{&mc146818_class},
 	{&piix4_pm_class, {.devfn = PCI_DEVFN(1, 3), .irq = 9}, .on_pci = true},
 	{&i82093aa_class, {.base = 0xfec00000}},
 	{&ns16550_class, {.base = 0x3f8, .irq = 4}},
 	{&i440fx_class},
+	{&i82077aa_class, {.n_drives = 2}, .disk = true, .dma = true},
 	{&virtio_blk_class, {.devfn = PCI_DEVFN(2, 0)}, .on_pci = true, .disk = true},
 	{&virtio_rng_class, {.devfn = PCI_DEVFN(2, 0)}, .on_pci = true},
 	{&piix3_class, {.devfn = PCI_DEVFN(1, 0)}, .on_pci = true},
@@ -137,8 +139,12 @@ struct rig *rig_new_row(const struct rig_row *row)
 
 	if (row->on_pci)
 		rig->bridge = device_new(&i440fx_class, &rig->env, &none, NULL);
+	if (row->dma)
+		rig->dma = device_new(&i8237_class, &rig->env, &none, NULL);
 	if (row->disk)
 		rig->block = open_disk();
+	for (unsigned i = 0; row->disk && i < config.n_drives; i++)
+		config.drives[i].block = rig->block;
 	if (row->display)
 		rig->display = display_new();
 	if (row->input)
@@ -168,6 +174,7 @@ struct rig *rig_new(const struct device_class *class, const struct device_config
 void rig_free(struct rig *rig)
 {
 	device_free(rig->device);
+	device_free(rig->dma);
 	device_free(rig->bridge);
 	if (rig->block)
 		block_close(rig->block);
@@ -315,6 +322,14 @@ static void look(struct rig *rig)
 	g_string_append_printf(rig->log, "screen:%ux%u:%x ", picture.width, picture.height, sum);
 }
 
+static void place(struct rig *rig, unsigned x, unsigned y)
+{
+	input_place(rig->input, x, y, 256, 256);
+	rig->placed = true;
+	rig->x = x;
+	rig->y = y;
+}
+
 static void touch(struct rig *rig, const uint8_t *step)
 {
 	switch (step[1] >> 5) {
@@ -322,7 +337,7 @@ static void touch(struct rig *rig, const uint8_t *step)
 		input_move(rig->input, (int8_t)step[2], (int8_t)step[3]);
 		break;
 	case 1:
-		input_place(rig->input, step[2], step[3], 256, 256);
+		place(rig, step[2], step[3]);
 		break;
 	case 2:
 		input_wheel(rig->input, (int8_t)step[2]);
@@ -382,6 +397,9 @@ void rig_drive(struct rig *rig, const uint8_t *bytes, size_t len)
 			access_region(rig, step, step[0] & 1);
 			break;
 		}
+		/* What the disk does takes no time that a guest could see. */
+		if (rig->block)
+			block_drain(rig->block);
 	}
 }
 
@@ -399,20 +417,23 @@ static void copy_ram(struct rig *rig, struct rig *from)
 	}
 }
 
-enum { BRIDGE_INSTANCE, DEVICE_INSTANCE };
+enum { BRIDGE_INSTANCE, DMA_INSTANCE, DEVICE_INSTANCE };
 
-static GByteArray *save_bridge(struct rig *rig)
+/* The devices that the one under test needs. */
+static GByteArray *save_others(struct rig *rig)
 {
 	GByteArray *out = g_byte_array_new();
 
 	if (rig->bridge)
 		device_save(rig->bridge, BRIDGE_INSTANCE, out);
+	if (rig->dma)
+		device_save(rig->dma, DMA_INSTANCE, out);
 	return out;
 }
 
 GByteArray *rig_save(struct rig *rig)
 {
-	GByteArray *out = save_bridge(rig);
+	GByteArray *out = save_others(rig);
 
 	device_save(rig->device, DEVICE_INSTANCE, out);
 	return out;
@@ -443,7 +464,7 @@ GByteArray *rig_forge(struct rig *rig, const uint8_t *bytes, size_t len)
 {
 	const struct state_table *table = rig->device->class->state;
 	g_autofree uint8_t *object = g_memdup2(rig->device, table->object_size);
-	GByteArray *out = save_bridge(rig);
+	GByteArray *out = save_others(rig);
 
 	for (size_t i = 0; i < table->n_fields && len; i++) {
 		uint8_t how = *bytes++;
@@ -466,6 +487,7 @@ bool rig_load(struct rig *rig, const uint8_t *data, size_t len, GError **error)
 	struct state_reader reader = {data, len, 0};
 
 	return (!rig->bridge || device_load(rig->bridge, BRIDGE_INSTANCE, &reader, error)) &&
+	       (!rig->dma || device_load(rig->dma, DMA_INSTANCE, &reader, error)) &&
 	       device_load(rig->device, DEVICE_INSTANCE, &reader, error);
 }
 
@@ -484,6 +506,8 @@ void rig_clone(struct rig *rig, struct rig *from)
 	copy_ram(rig, from);
 	for (unsigned i = 0; i < BUS_LINES; i++)
 		irq_line_set(&rig->sources[i], from->sources[i].level);
+	if (from->placed)
+		place(rig, from->x, from->y);
 	saved = rig_save(from);
 	rig_load(rig, saved->data, saved->len, &error);
 	g_assert_no_error(error);

@@ -21,7 +21,8 @@ struct rig_row {
 	const struct device_class *class;
 	struct device_config config;
 	bool on_pci; /* behind a host bridge; its BARs are placed */
-	bool disk;   /* has a raw one */
+	bool disk;   /* has a raw one, in each of its drives */
+	bool dma;    /* has the DMA controllers */
 	bool display; /* has a screen, which is looked at now and then */
 	bool input;   /* has keyboard and pointer, which are touched now and then */
 };
@@ -39,7 +40,10 @@ struct rig {
 	struct fw_cfg_file files[2];	    /* for firmware: the number of processors, etc/file */
 	struct irq_line sources[BUS_LINES]; /* other devices' lines */
 	struct device *bridge;		    /* NULL without PCI */
+	struct device *dma;		    /* NULL without DMA controllers */
 	struct device *device;
+	bool placed;	 /* the pointer, at x, y */
+	unsigned x, y;
 	uint32_t levels; /* the bus lines */
 	bool intr;
 	GString *log;
@@ -74,8 +78,7 @@ void rig_drive(struct rig *rig, const uint8_t *bytes, size_t len);
 GByteArray *rig_save(struct rig *rig);
 GByteArray *rig_forge(struct rig *rig, const uint8_t *bytes, size_t len);
 bool rig_load(struct rig *rig, const uint8_t *data, size_t len, GError **error);
-/* Restores `from` into the fresh `rig`, and makes all around it the same: time, RAM, lines, input.
- */
+/* Restores `from` into the fresh `rig`, and makes all around it the same: time, RAM, lines, input. */
 void rig_clone(struct rig *rig, struct rig *from);
 
 #endif

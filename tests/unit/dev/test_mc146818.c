@@ -240,6 +240,31 @@ static void test_big_memory(void)
 	bus_free(env.bus);
 }
 
+/* What SeaBIOS reads to find drives, and which of them to start from. */
+static void test_firmware(void)
+{
+	const struct rig_row row = {&mc146818_class,
+				    {.floppies = {4, 2}, .boot_order = 0x321},
+				    .input = true};
+	struct rig *rig = rig_new_row(&row);
+	uint16_t sum = 0;
+
+	g_assert_cmphex(get(rig, 0x10), ==, 0x42);
+	g_assert_cmphex(get(rig, 0x12), ==, 0);
+	g_assert_cmphex(get(rig, 0x14), ==, 0x47);
+	g_assert_cmphex(get(rig, 0x3d), ==, 0x21);
+	g_assert_cmphex(get(rig, 0x38), ==, 0x30);
+	for (unsigned i = 0x10; i < 0x2e; i++)
+		sum += get(rig, i);
+	g_assert_cmphex(get(rig, 0x2e) << 8 | get(rig, 0x2f), ==, sum);
+	rig_free(rig);
+
+	rig = setup();
+	g_assert_cmphex(get(rig, 0x10), ==, 0);
+	g_assert_cmphex(get(rig, 0x14), ==, 0x02);
+	rig_free(rig);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -250,6 +275,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/mc146818/periodic-interrupt", test_periodic_interrupt);
 	g_test_add_func("/mc146818/alarm", test_alarm);
 	g_test_add_func("/mc146818/cmos", test_cmos);
+	g_test_add_func("/mc146818/firmware", test_firmware);
 	g_test_add_func("/mc146818/big-memory", test_big_memory);
 	return g_test_run();
 }
