@@ -18,6 +18,7 @@
 	X(i82093aa)   \
 	X(ns16550)    \
 	X(i440fx)     \
+	X(piix_ide)   \
 	X(virtio_blk) \
 	X(virtio_rng)
 

@@ -20,7 +20,7 @@ struct rig_row {
 	const struct device_class *class;
 	struct device_config config;
 	bool on_pci; /* behind a host bridge; its BARs are placed */
-	bool disk;   /* has a raw one */
+	bool disk;   /* has a raw one; a controller of several, the same as a CD, too, and an empty CD drive */
 	bool display; /* has a screen, which is looked at now and then */
 	bool input;   /* has keyboard and pointer, which are touched now and then */
 };
@@ -33,6 +33,7 @@ struct rig {
 	struct device_env env;
 	struct stream *stream;
 	struct block *block;		    /* NULL without a disk */
+	bool ejected;			    /* the CD */
 	struct display *display;	    /* NULL without a screen */
 	struct input *input;		    /* NULL without keyboard and pointer */
 	struct irq_line sources[BUS_LINES]; /* other devices' lines */
