@@ -23,6 +23,7 @@
 	X(ns16550)    \
 	X(i440fx)     \
 	X(i82077aa)   \
+	X(piix_ide)   \
 	X(virtio_blk) \
 	X(virtio_rng)
 

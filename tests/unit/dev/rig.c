@@ -8,6 +8,11 @@
 #include "dev/table.h"
 
 #define DISK_SIZE (1 << 20)
+#define RIG_REMOVABLE	1 /* the drive of a controller of several whose medium comes and goes */
+#define RIG_EMPTY_DRIVE 2
+
+/* A controller with a disk, the same as a CD, and an empty CD drive. */
+#define DISK_AND_CDS(at) {.devfn = (at), .n_drives = 3, .drives = {{0}, {.cdrom = true}, {.cdrom = true}}}
 
 const struct rig_row rig_rows[] = {
 	{&i8259_class},
@@ -20,6 +25,7 @@ const struct rig_row rig_rows[] = {
 	{&ns16550_class, {.base = 0x3f8, .irq = 4}},
 	{&i440fx_class},
 	{&i82077aa_class, {.n_drives = 2}, .disk = true, .dma = true},
+	{&piix_ide_class, DISK_AND_CDS(PCI_DEVFN(2, 1)), .on_pci = true, .disk = true},
 	{&virtio_blk_class, {.devfn = PCI_DEVFN(2, 0)}, .on_pci = true, .disk = true},
 	{&virtio_rng_class, {.devfn = PCI_DEVFN(2, 0)}, .on_pci = true},
 	{&piix3_class, {.devfn = PCI_DEVFN(1, 0)}, .on_pci = true},
@@ -92,12 +98,14 @@ void rig_config_write(struct rig *rig, unsigned devfn, unsigned reg, uint32_t va
 	bus_write(rig->env.bus, BUS_PIO, 0xcfc, value, 4);
 }
 
-/* As firmware does: each memory BAR 64 KiB from the one before, decoding and mastering on. */
+/* As firmware does: each memory BAR 64 KiB from the one before, each of ports 256, decoding and mastering on. */
 static void place_bars(struct rig *rig, unsigned devfn)
 {
 	for (unsigned i = 0; i < PCI_BARS; i++) {
 		select_config(rig, devfn, PCI_BAR_0 + 4 * i);
 		bus_write(rig->env.bus, BUS_PIO, 0xcfc, PCI_MEM_FIRST + (i << 16), 4);
+		if (rig_in32(rig, 0xcfc) & PCI_BAR_IO)
+			bus_write(rig->env.bus, BUS_PIO, 0xcfc, PCI_IO_FIRST + (i << 8), 4);
 		/* The upper half of a 64-bit one. */
 		if ((rig_in32(rig, 0xcfc) & 6) == 4) {
 			select_config(rig, devfn, PCI_BAR_0 + 4 * ++i);
@@ -105,7 +113,7 @@ static void place_bars(struct rig *rig, unsigned devfn)
 		}
 	}
 	select_config(rig, devfn, PCI_COMMAND);
-	rig_out16(rig, 0xcfc, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+	rig_out16(rig, 0xcfc, PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
 }
 
 /* Everything around the device. */
@@ -143,8 +151,6 @@ struct rig *rig_new_row(const struct rig_row *row)
 		rig->dma = device_new(&i8237_class, &rig->env, &none, NULL);
 	if (row->disk)
 		rig->block = open_disk();
-	for (unsigned i = 0; row->disk && i < config.n_drives; i++)
-		config.drives[i].block = rig->block;
 	if (row->display)
 		rig->display = display_new();
 	if (row->input)
@@ -153,6 +159,8 @@ struct rig *rig_new_row(const struct rig_row *row)
 	config.input = rig->input;
 	config.stream = rig->stream;
 	config.block = rig->block;
+	for (unsigned i = 0; row->disk && i < MIN(config.n_drives, RIG_EMPTY_DRIVE); i++)
+		config.drives[i].block = rig->block;
 	config.ram_size = MEM_MIN_SIZE;
 	config.files = rig->files;
 	config.n_files = G_N_ELEMENTS(rig->files);
@@ -260,11 +268,18 @@ static uint64_t register_offset(uint64_t len, uint16_t random, bool anywhere)
 	return (random / 64 % pages * MEM_PAGE_SIZE + random % 64) % len;
 }
 
+/* So that two rigs that are driven alike stay alike, and none but the driving thread writes to the log. */
+static void drain(struct rig *rig)
+{
+	if (rig->device->class->drain)
+		rig->device->class->drain(rig->device);
+}
+
 static void access_region(struct rig *rig, const uint8_t *step, bool write)
 {
 	g_autoptr(GArray) regions = find_regions(rig);
 	unsigned size = 1u << (step[1] >> 6);
-	uint64_t value, addr;
+	uint64_t value, addr, read;
 	struct region *r;
 
 	if (!regions->len)
@@ -272,11 +287,14 @@ static void access_region(struct rig *rig, const uint8_t *step, bool write)
 	r = &g_array_index(regions, struct region, step[1] % 64 % regions->len);
 	addr = r->base + register_offset(r->len, le16_load(step + 2), step[0] & 0x80);
 	value = le32_load(step + 4) * 0x100000001ull;
-	if (write)
+	if (write) {
 		bus_write(rig->env.bus, r->space, addr, value, size);
-	else
-		g_string_append_printf(rig->log, "=%" G_GINT64_MODIFIER "x ",
-				       bus_read(rig->env.bus, r->space, addr, size));
+		drain(rig);
+		return;
+	}
+	read = bus_read(rig->env.bus, r->space, addr, size);
+	drain(rig);
+	g_string_append_printf(rig->log, "=%" G_GINT64_MODIFIER "x ", read);
 }
 
 /* Mostly short, for timers; now and then seconds, for clocks. */
@@ -351,11 +369,21 @@ static void touch(struct rig *rig, const uint8_t *step)
 	}
 }
 
+static void set_medium(struct rig *rig, bool present)
+{
+	rig->ejected = !present;
+	device_set_medium(rig->device, RIG_REMOVABLE, present ? rig->block : NULL);
+}
+
 static void drive_host(struct rig *rig, const uint8_t *step)
 {
 	uint8_t out[64];
 	size_t n;
 
+	if (rig->block && step[1] % 4 == 0) {
+		set_medium(rig, step[2] & 1);
+		return;
+	}
 	if (rig->display && step[1] % 4 == 2) {
 		look(rig);
 		return;
@@ -508,6 +536,7 @@ void rig_clone(struct rig *rig, struct rig *from)
 		irq_line_set(&rig->sources[i], from->sources[i].level);
 	if (from->placed)
 		place(rig, from->x, from->y);
+	set_medium(rig, !from->ejected);
 	saved = rig_save(from);
 	rig_load(rig, saved->data, saved->len, &error);
 	g_assert_no_error(error);

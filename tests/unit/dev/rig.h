@@ -21,7 +21,7 @@ struct rig_row {
 	const struct device_class *class;
 	struct device_config config;
 	bool on_pci; /* behind a host bridge; its BARs are placed */
-	bool disk;   /* has a raw one, in each of its drives */
+	bool disk;   /* has a raw one, in each of its drives but the third */
 	bool dma;    /* has the DMA controllers */
 	bool display; /* has a screen, which is looked at now and then */
 	bool input;   /* has keyboard and pointer, which are touched now and then */
@@ -35,6 +35,7 @@ struct rig {
 	struct device_env env;
 	struct stream *stream;
 	struct block *block;		    /* NULL without a disk */
+	bool ejected;			    /* the second drive's medium */
 	struct display *display;	    /* NULL without a screen */
 	struct input *input;		    /* NULL without keyboard and pointer */
 	struct fw_cfg_file files[2];	    /* for firmware: the number of processors, etc/file */
