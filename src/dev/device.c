@@ -71,13 +71,12 @@ bool device_map(struct device *device, enum bus_space space, uint64_t base, uint
 	return true;
 }
 
-bool device_set_medium(struct device *device, struct block *medium)
+bool device_set_medium(struct device *device, unsigned drive, struct block *medium)
 {
 	if (!device->class->set_medium)
 		return false;
 	drain(device);
-	device->class->set_medium(device, medium);
-	return true;
+	return device->class->set_medium(device, drive, medium);
 }
 
 void device_save(struct device *device, uint16_t instance, GByteArray *out)

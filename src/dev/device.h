@@ -29,12 +29,21 @@ struct input;
 struct pci_bus;
 struct stream;
 
+/* A drive of a storage controller. */
+struct device_drive {
+	struct block *block; /* not owned; NULL: a CD-ROM drive is empty */
+	bool cdrom;
+};
+#define DEVICE_MAX_DRIVES 8
+
 /* Where the board puts a device and what it connects it to: a row of a board table. */
 struct device_config {
 	uint64_t base;	       /* port or address, where the device has a fixed one */
 	unsigned irq;	       /* bus line */
 	unsigned devfn;	       /* PCI slot << 3 | function */
 	struct block *block;   /* storage behind it; not owned */
+	struct device_drive drives[DEVICE_MAX_DRIVES]; /* the same of controllers that have several */
+	unsigned n_drives;
 	struct stream *stream; /* bytes behind it; not owned */
 	GBytes *rom;	       /* PCI expansion ROM; not owned; NULL: none */
 	struct display *display; /* screen that it draws on; not owned; NULL: nobody looks */
@@ -71,8 +80,9 @@ struct device_class {
 	 * reset, fini, save and load. NULL: nothing ever is. Accepts what a failed init left. */
 	void (*drain)(struct device *device);
 	/* Another CD or floppy disk, or NULL: none; not owned. After drain, while no vCPU runs, by the
-	 * user and never in init or reset: the guest is told as the drive would. NULL: cannot be changed. */
-	void (*set_medium)(struct device *device, struct block *medium);
+	 * user and never in init or reset: the guest is told as the drive would. False: that drive has no
+	 * removable medium. NULL: none has. */
+	bool (*set_medium)(struct device *device, unsigned drive, struct block *medium);
 };
 
 /* Allocates, initialises and resets; NULL with the error set, nothing left behind. */
@@ -83,8 +93,8 @@ void device_reset(struct device *device);
 /* Maps registers, under the device's lock, for as long as the device lives; for init. */
 bool device_map(struct device *device, enum bus_space space, uint64_t base, uint64_t len,
 		const struct bus_ops *ops, GError **error);
-/* False: the device has no removable medium. */
-bool device_set_medium(struct device *device, struct block *medium);
+/* False: there is no such drive, or its medium is not removable. */
+bool device_set_medium(struct device *device, unsigned drive, struct block *medium);
 void device_save(struct device *device, uint16_t instance, GByteArray *out);
 bool device_load(struct device *device, uint16_t instance, struct state_reader *reader,
 		 GError **error);
