@@ -20,6 +20,7 @@
 	X(i440fx)     \
 	X(virtio_blk) \
 	X(virtio_rng) \
+	X(virtio_scsi) \
 	X(nvme)
 
 #define DEVICE_DECLARE(name) extern const struct device_class name##_class;

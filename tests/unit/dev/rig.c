@@ -20,6 +20,8 @@ const struct rig_row rig_rows[] = {
 	{&i440fx_class},
 	{&virtio_blk_class, {.devfn = PCI_DEVFN(2, 0)}, .on_pci = true, .disk = true},
 	{&virtio_rng_class, {.devfn = PCI_DEVFN(2, 0)}, .on_pci = true},
+	{&virtio_scsi_class, {.devfn = PCI_DEVFN(2, 0), .n_drives = 3, .drives = {{}, {}, {.cdrom = true}}},
+	 .on_pci = true, .disk = true},
 	{&nvme_class, {.devfn = PCI_DEVFN(2, 0)}, .on_pci = true, .disk = true},
 	{NULL},
 };
@@ -135,6 +137,9 @@ struct rig *rig_new_row(const struct rig_row *row)
 	config.input = rig->input;
 	config.stream = rig->stream;
 	config.block = rig->block;
+	/* Two drives with the same disk; a third, where there is one, is empty. */
+	for (unsigned i = 0; i < MIN(config.n_drives, 2); i++)
+		config.drives[i].block = rig->block;
 	config.ram_size = MEM_MIN_SIZE;
 	rig->device = device_new(row->class, &rig->env, &config, NULL);
 	g_assert_nonnull(rig->device);
