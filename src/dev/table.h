@@ -25,7 +25,9 @@
 	X(i82077aa)   \
 	X(piix_ide)   \
 	X(virtio_blk) \
-	X(virtio_rng)
+	X(virtio_rng) \
+	X(virtio_scsi) \
+	X(nvme)
 
 #define DEVICE_DECLARE(name) extern const struct device_class name##_class;
 DEVICES(DEVICE_DECLARE)

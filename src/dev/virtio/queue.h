@@ -16,6 +16,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+#include "mem/iov.h"
 #include "mem/mem.h"
 #include "state/state.h"
 
@@ -67,15 +68,5 @@ bool queue_arm(struct virtqueue *queue);
 void queue_push(struct virtqueue *queue, uint16_t head, uint32_t len);
 /* Whether the driver wants an interrupt for what was pushed since the last one. */
 bool queue_should_interrupt(struct virtqueue *queue);
-
-uint64_t iov_len(const struct iovec *iov, unsigned n);
-/* Copy from and to the vector's start, and say how much. */
-size_t iov_read(const struct iovec *iov, unsigned n, void *buf, size_t len);
-/* The writers' side tells mem of it. */
-size_t iov_write(struct mem *mem, const struct iovec *iov, unsigned n, const void *buf, size_t len);
-void iov_written(struct mem *mem, const struct iovec *iov, unsigned n);
-/* Take `len` bytes off one end, at most what there is; the front moves *iov and *n on. */
-void iov_cut_front(struct iovec **iov, unsigned *n, uint64_t len);
-void iov_cut_back(struct iovec *iov, unsigned *n, uint64_t len);
 
 #endif

@@ -40,6 +40,7 @@ struct driver {
 	int image_fd;
 	uint64_t structure[5]; /* by capability type: address */
 	uint32_t notify_multiplier;
+	unsigned queue; /* which one; 0 unless the test says so */
 	unsigned queue_size;
 	uint16_t avail_idx, used_idx;
 	GMutex lock; /* guards what interrupts change */
@@ -180,6 +181,10 @@ static inline void driver_init(struct driver *d, const struct device_class *clas
 		d->block = config.block = block_open(&options, NULL);
 		g_assert_nonnull(d->block);
 	}
+	/* Of controllers with several drives. */
+	config.drives[0].block = d->block;
+	config.drives[1].cdrom = true;
+	config.n_drives = 2;
 	d->host = device_new(&i440fx_class, &d->env, &(struct device_config){}, NULL);
 	d->device = device_new(class, &d->env, &config, NULL);
 	driver_probe(d);
@@ -241,7 +246,7 @@ static inline void set_up_queue(struct driver *d, unsigned size)
 	d->queue_size = size;
 	memset(ram(d, DESC_AT), 0, HEADER_AT - DESC_AT);
 	common_write(d, 0x10, 1, 2);
-	common_write(d, 0x16, 0, 2);
+	common_write(d, 0x16, d->queue, 2);
 	common_write(d, 0x18, size, 2);
 	common_write(d, 0x1a, 0, 2);
 	for (unsigned i = 0; i < 3; i++) {
@@ -273,7 +278,7 @@ static inline void kick(struct driver *d)
 {
 	uint16_t offset;
 
-	common_write(d, 0x16, 0, 2);
+	common_write(d, 0x16, d->queue, 2);
 	offset = common_read(d, 0x1e, 2);
 	bus_write(d->env.bus, BUS_MMIO, d->structure[2] + offset * d->notify_multiplier, 0, 2);
 }
