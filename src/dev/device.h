@@ -26,6 +26,7 @@
 struct block;
 struct display;
 struct input;
+struct net_port;
 struct pci_bus;
 struct stream;
 
@@ -38,6 +39,8 @@ struct device_config {
 	struct stream *stream; /* bytes behind it; not owned */
 	struct display *display; /* screen that it draws on; not owned; NULL: nobody looks */
 	struct input *input;	 /* keyboard and pointer events; not owned; NULL: none come */
+	struct net_port *net;	 /* network cable; not owned; NULL: none */
+	uint8_t mac[6];		 /* of a network card */
 	uint64_t ram_size;     /* what CMOS tells the firmware */
 };
 
