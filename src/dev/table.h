@@ -19,7 +19,8 @@
 	X(ns16550)    \
 	X(i440fx)     \
 	X(virtio_blk) \
-	X(virtio_rng)
+	X(virtio_rng) \
+	X(e1000)
 
 #define DEVICE_DECLARE(name) extern const struct device_class name##_class;
 DEVICES(DEVICE_DECLARE)

@@ -11,7 +11,8 @@
 
 /* IEEE 802.3, 3.2.9, as its bytes stand on the wire when stored little-endian. */
 uint32_t frame_fcs(const uint8_t *bytes, size_t len);
-/* The hash of a group address by which many cards filter: the upper bits of the CRC, its highest first. */
+/* The hash of a group address by which many cards filter: the upper bits of the CRC, its highest
+ * first. */
 uint32_t frame_hash(const uint8_t *addr);
 
 /* RFC 1071: the ones' complement sum of 16-bit big-endian words, added to `sum`. */

@@ -87,7 +87,8 @@ void net_send(struct net_port *port, const uint8_t *bytes, size_t len)
 	if (!port)
 		return;
 	g_mutex_lock(&port->lock);
-	if (!port->link || port->count == NET_QUEUE_LEN || len < HEADER_LEN || len > NET_FRAME_MAX) {
+	if (!port->link || port->count == NET_QUEUE_LEN || len < HEADER_LEN ||
+	    len > NET_FRAME_MAX) {
 		port->dropped++;
 	} else {
 		frame = g_malloc(sizeof(*frame) + padded);

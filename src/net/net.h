@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Ethernet cables. A port is one end of a cable: that of a guest's network card, or of what the card is
- * connected to, be it a network of the host, a switch, or the card of another guest. What is sent into
- * one end arrives at the other, in order.
+ * Ethernet cables. A port is one end of a cable: that of a guest's network card, or of what the
+ * card is connected to, be it a network of the host, a switch, or the card of another guest. What
+ * is sent into one end arrives at the other, in order.
  *
- * A frame is whole, from the destination's address to the payload's end, without preamble and FCS. The
- * cable pads short ones to NET_FRAME_MIN, as a sender does on the wire.
+ * A frame is whole, from the destination's address to the payload's end, without preamble and FCS.
+ * The cable pads short ones to NET_FRAME_MIN, as a sender does on the wire.
  *
- * Threads: net_send(), net_receive_more(), net_link() and net_dropped() from any thread, with the device's
- * lock held or not; they never wait, and accept NULL, a socket without a cable. All else on the loop
- * thread, and so come the receivers' calls, without locks held.
+ * Threads: net_send(), net_receive_more(), net_link() and net_dropped() from any thread, with the
+ * device's lock held or not; they never wait, and accept NULL, a socket without a cable. All else
+ * on the loop thread, and so come the receivers' calls, without locks held.
  */
 #ifndef VIV_NET_NET_H
 #define VIV_NET_NET_H
@@ -21,7 +21,7 @@
 
 #define NET_FRAME_MIN 60u
 #define NET_FRAME_MAX 16384u
-#define NET_QUEUE_LEN 256u /* frames on their way in one direction */
+#define NET_QUEUE_LEN 1024u /* frames on their way in one direction */
 #define NET_ADDR_LEN  6u
 
 struct net_port;
@@ -42,7 +42,8 @@ void net_port_free(struct net_port *port);
 /* NULL: nobody; what arrives is dropped. Copied. */
 void net_set_receiver(struct net_port *port, const struct net_receiver *receiver);
 
-/* Copies the frame. Dropped and counted where the link is down, the queue full or the length none of a frame. */
+/* Copies the frame. Dropped and counted where the link is down, the queue full or the length none
+ * of a frame. */
 void net_send(struct net_port *port, const uint8_t *frame, size_t len);
 /* The receiver that refused a frame has room again. */
 void net_receive_more(struct net_port *port);

@@ -9,6 +9,7 @@
 #include "net/frame.h"
 
 #define DISK_SIZE (1 << 20)
+#define RIG_MAC	  {0x52, 0x54, 0x00, 0x12, 0x34, 0x56}
 
 const struct rig_row rig_rows[] = {
 	{&i8259_class},
@@ -21,6 +22,7 @@ const struct rig_row rig_rows[] = {
 	{&i440fx_class},
 	{&virtio_blk_class, {.devfn = PCI_DEVFN(2, 0)}, .on_pci = true, .disk = true},
 	{&virtio_rng_class, {.devfn = PCI_DEVFN(2, 0)}, .on_pci = true},
+	{&e1000_class, {.devfn = PCI_DEVFN(2, 0), .mac = RIG_MAC}, .on_pci = true, .net = true},
 	{NULL},
 };
 

@@ -12,7 +12,8 @@ static void test_fcs(void)
 
 static void test_hash(void)
 {
-	/* The upper six bits choose a bit of 64, by definition of the hash: of the same CRC, its bits reversed. */
+	/* The upper six bits choose a bit of 64, by definition of the hash: of the same CRC, its
+	 * bits reversed. */
 	static const uint8_t all_hosts[] = {0x01, 0x00, 0x5e, 0x00, 0x00, 0x01};
 	uint32_t crc = ~frame_fcs(all_hosts, 6), hash = frame_hash(all_hosts);
 

@@ -42,7 +42,8 @@ static void end_init(struct end *end, GMainContext *context)
 {
 	struct net_receiver receiver = {on_receive, on_link, end};
 
-	*end = (struct end){.port = net_port_new(context), .first = g_byte_array_new(), .room = UINT_MAX};
+	*end = (struct end){
+		.port = net_port_new(context), .first = g_byte_array_new(), .room = UINT_MAX};
 	net_set_receiver(end->port, &receiver);
 }
 
@@ -109,9 +110,12 @@ static void test_padding(void)
 	end_init(&b, NULL);
 	net_set_receiver(b.port, &receiver);
 	net_join(a.port, b.port);
+	/* The allocator has bytes of another frame at hand. */
+	send(&a, 1, 60);
+	net_unjoin(a.port);
+	net_join(a.port, b.port);
 	send(&a, 1, 20);
 	net_run(a.port);
-	g_assert_cmpuint(net_dropped(a.port), ==, 0);
 	end_fini(&a);
 	end_fini(&b);
 }
