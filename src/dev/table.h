@@ -20,7 +20,8 @@
 	X(i440fx)     \
 	X(virtio_blk) \
 	X(virtio_rng) \
-	X(e1000)
+	X(e1000) \
+	X(rtl8139)
 
 #define DEVICE_DECLARE(name) extern const struct device_class name##_class;
 DEVICES(DEVICE_DECLARE)
