@@ -28,6 +28,7 @@ struct display;
 struct fw_cfg_file;
 struct input;
 struct isa_dma;
+struct net_port;
 struct pci_bus;
 struct stream;
 
@@ -51,6 +52,8 @@ struct device_config {
 	GBytes *rom;	       /* PCI expansion ROM; not owned; NULL: none */
 	struct display *display; /* screen that it draws on; not owned; NULL: nobody looks */
 	struct input *input;	 /* keyboard and pointer events; not owned; NULL: none come */
+	struct net_port *net;	 /* network cable; not owned; NULL: none */
+	uint8_t mac[6];		 /* of a network card */
 	const struct fw_cfg_file *files; /* of fw_cfg; not owned, as their bytes */
 	unsigned n_files;
 	/* What CMOS tells the firmware. */

@@ -9,25 +9,27 @@
 
 #include "dev/device.h"
 
-#define DEVICES(X)    \
-	X(i8259)      \
-	X(i8254)      \
-	X(i8042)      \
-	X(i8237)      \
-	X(mc146818)   \
-	X(fw_cfg)     \
-	X(debugcon)   \
-	X(piix3)      \
-	X(piix4_pm)   \
-	X(i82093aa)   \
-	X(ns16550)    \
-	X(i440fx)     \
-	X(i82077aa)   \
-	X(piix_ide)   \
-	X(virtio_blk) \
-	X(virtio_rng) \
-	X(virtio_scsi) \
-	X(nvme)
+#define DEVICES(X)        \
+	X(i8259)         \
+	X(i8254)         \
+	X(i8042)         \
+	X(i8237)         \
+	X(mc146818)      \
+	X(fw_cfg)        \
+	X(debugcon)      \
+	X(piix3)         \
+	X(piix4_pm)      \
+	X(i82093aa)      \
+	X(ns16550)       \
+	X(i440fx)        \
+	X(i82077aa)      \
+	X(piix_ide)      \
+	X(virtio_blk)    \
+	X(virtio_rng)    \
+	X(virtio_scsi)   \
+	X(nvme)          \
+	X(e1000)         \
+	X(rtl8139)
 
 #define DEVICE_DECLARE(name) extern const struct device_class name##_class;
 DEVICES(DEVICE_DECLARE)

@@ -6,6 +6,7 @@
 #include "base/le.h"
 #include "dev/pci/pci.h"
 #include "dev/table.h"
+#include "net/frame.h"
 
 #define DISK_SIZE (1 << 20)
 #define RIG_REMOVABLE	1 /* the drive of a controller of several whose medium comes and goes */
@@ -13,6 +14,7 @@
 
 /* A controller with a disk, the same as a CD, and an empty CD drive. */
 #define DISK_AND_CDS(at) {.devfn = (at), .n_drives = 3, .drives = {{0}, {.cdrom = true}, {.cdrom = true}}}
+#define RIG_MAC	  {0x52, 0x54, 0x00, 0x12, 0x34, 0x56}
 
 const struct rig_row rig_rows[] = {
 	{&i8259_class},
@@ -34,6 +36,8 @@ const struct rig_row rig_rows[] = {
 	{&virtio_scsi_class, DISK_AND_CDS(PCI_DEVFN(2, 0)),
 	 .on_pci = true, .disk = true},
 	{&nvme_class, {.devfn = PCI_DEVFN(2, 0)}, .on_pci = true, .disk = true},
+	{&e1000_class, {.devfn = PCI_DEVFN(2, 0), .mac = RIG_MAC}, .on_pci = true, .net = true},
+	{&rtl8139_class, {.devfn = PCI_DEVFN(2, 0), .mac = RIG_MAC}, .on_pci = true, .net = true},
 	{NULL},
 };
 
@@ -90,6 +94,24 @@ static struct block *open_disk(void)
 	return block;
 }
 
+static bool on_frame(void *opaque, const uint8_t *frame, size_t len)
+{
+	struct rig *rig = opaque;
+
+	g_string_append_printf(rig->log, "frame:%zu:%x ", len, frame_fcs(frame, len));
+	return true;
+}
+
+static void connect_net(struct rig *rig)
+{
+	struct net_receiver receiver = {.receive = on_frame, .opaque = rig};
+
+	rig->net = net_port_new(NULL);
+	rig->net_end = net_port_new(NULL);
+	net_set_receiver(rig->net_end, &receiver);
+	net_join(rig->net, rig->net_end);
+}
+
 static void select_config(struct rig *rig, unsigned devfn, unsigned reg)
 {
 	bus_write(rig->env.bus, BUS_PIO, 0xcf8, 1u << 31 | devfn << 8 | reg, 4);
@@ -101,14 +123,16 @@ void rig_config_write(struct rig *rig, unsigned devfn, unsigned reg, uint32_t va
 	bus_write(rig->env.bus, BUS_PIO, 0xcfc, value, 4);
 }
 
-/* As firmware does: each memory BAR 64 KiB from the one before, each of ports 256, decoding and mastering on. */
+/* As firmware does: each BAR 128 KiB from the one before, or 256 ports; decoding and mastering on. */
 static void place_bars(struct rig *rig, unsigned devfn)
 {
 	for (unsigned i = 0; i < PCI_BARS; i++) {
+		uint32_t base = PCI_MEM_FIRST + (i << 17);
+
 		select_config(rig, devfn, PCI_BAR_0 + 4 * i);
-		bus_write(rig->env.bus, BUS_PIO, 0xcfc, PCI_MEM_FIRST + (i << 16), 4);
 		if (rig_in32(rig, 0xcfc) & PCI_BAR_IO)
-			bus_write(rig->env.bus, BUS_PIO, 0xcfc, PCI_IO_FIRST + (i << 8), 4);
+			base = PCI_IO_FIRST + (i << 8);
+		bus_write(rig->env.bus, BUS_PIO, 0xcfc, base, 4);
 		/* The upper half of a 64-bit one. */
 		if ((rig_in32(rig, 0xcfc) & 6) == 4) {
 			select_config(rig, devfn, PCI_BAR_0 + 4 * ++i);
@@ -158,8 +182,11 @@ struct rig *rig_new_row(const struct rig_row *row)
 		rig->display = display_new();
 	if (row->input)
 		rig->input = input_new();
+	if (row->net)
+		connect_net(rig);
 	config.display = rig->display;
 	config.input = rig->input;
+	config.net = rig->net;
 	config.stream = rig->stream;
 	config.block = rig->block;
 	for (unsigned i = 0; row->disk && i < MIN(config.n_drives, RIG_EMPTY_DRIVE); i++)
@@ -191,6 +218,8 @@ void rig_free(struct rig *rig)
 		block_close(rig->block);
 	display_free(rig->display);
 	input_free(rig->input);
+	net_port_free(rig->net);
+	net_port_free(rig->net_end);
 	stream_free(rig->stream);
 	for (unsigned i = 0; i < G_N_ELEMENTS(rig->files); i++)
 		g_bytes_unref(rig->files[i].bytes);
@@ -378,6 +407,26 @@ static void set_medium(struct rig *rig, bool present)
 	device_set_medium(rig->device, RIG_REMOVABLE, present ? rig->block : NULL);
 }
 
+/* From somebody to everybody, or to whom the step says: the card, now and then. */
+static void send_frame(struct rig *rig, const uint8_t *step)
+{
+	uint8_t frame[2048];
+	size_t len = MIN(14 + (step[1] >> 2) * 32, sizeof(frame));
+
+	for (size_t i = 0; i < len; i++)
+		frame[i] = i + step[3];
+	memset(frame, step[2] & 1 ? 0xff : step[2], NET_ADDR_LEN);
+	net_send(rig->net_end, frame, len);
+}
+
+static void drive_net(struct rig *rig, const uint8_t *step)
+{
+	if (step[3] == 0xff)
+		net_set_enabled(rig->net_end, step[2] & 1);
+	else
+		send_frame(rig, step);
+}
+
 static void drive_host(struct rig *rig, const uint8_t *step)
 {
 	uint8_t out[64];
@@ -385,6 +434,10 @@ static void drive_host(struct rig *rig, const uint8_t *step)
 
 	if (rig->block && step[1] % 4 == 0) {
 		set_medium(rig, step[2] & 1);
+		return;
+	}
+	if (rig->net && step[1] % 4 != 1) {
+		drive_net(rig, step);
 		return;
 	}
 	if (rig->display && step[1] % 4 == 2) {
@@ -431,6 +484,8 @@ void rig_drive(struct rig *rig, const uint8_t *bytes, size_t len)
 		/* What the disk does takes no time that a guest could see. */
 		if (rig->block)
 			block_drain(rig->block);
+		if (rig->net)
+			net_run(rig->net);
 	}
 }
 
@@ -533,6 +588,12 @@ void rig_clone(struct rig *rig, struct rig *from)
 		;
 	/* What the device has not taken yet is not its state: given to both afterwards. */
 	n = stream_read(from->stream, input, sizeof(input));
+	/* Neither are frames under way; the link is as it was. */
+	if (rig->net) {
+		net_unjoin(from->net);
+		net_join(from->net, from->net_end);
+		net_set_enabled(rig->net_end, net_link(from->net));
+	}
 	clock_set_ns(rig->env.clock, clock_now_ns(from->env.clock));
 	copy_ram(rig, from);
 	for (unsigned i = 0; i < BUS_LINES; i++)

@@ -11,6 +11,7 @@
 #include "dev/device.h"
 #include "display/display.h"
 #include "display/input.h"
+#include "net/net.h"
 #include "stream/stream.h"
 
 #define MS 1000000ll
@@ -25,6 +26,7 @@ struct rig_row {
 	bool dma;    /* has the DMA controllers */
 	bool display; /* has a screen, which is looked at now and then */
 	bool input;   /* has keyboard and pointer, which are touched now and then */
+	bool net;     /* has a cable, at whose other end something talks and listens */
 };
 
 extern const struct rig_row rig_rows[]; /* ends with a NULL class */
@@ -39,6 +41,7 @@ struct rig {
 	struct display *display;	    /* NULL without a screen */
 	struct input *input;		    /* NULL without keyboard and pointer */
 	struct fw_cfg_file files[2];	    /* for firmware: the number of processors, etc/file */
+	struct net_port *net, *net_end;	    /* the device's, and the cable's other end; NULL without */
 	struct irq_line sources[BUS_LINES]; /* other devices' lines */
 	struct device *bridge;		    /* NULL without PCI */
 	struct device *dma;		    /* NULL without DMA controllers */

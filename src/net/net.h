@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Ethernet cables. A port is one end of a cable: that of a guest's network card, or of what the
+ * card is connected to, be it a network of the host, a switch, or the card of another guest. What
+ * is sent into one end arrives at the other, in order.
+ *
+ * A frame is whole, from the destination's address to the payload's end, without preamble and FCS.
+ * The cable pads short ones to NET_FRAME_MIN, as a sender does on the wire.
+ *
+ * Threads: net_send(), net_receive_more(), net_link() and net_dropped() from any thread, with the
+ * device's lock held or not; they never wait, and accept NULL, a socket without a cable. All else
+ * on the loop thread, and so come the receivers' calls, without locks held.
+ */
+#ifndef VIV_NET_NET_H
+#define VIV_NET_NET_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define NET_FRAME_MIN 60u
+#define NET_FRAME_MAX 16384u
+#define NET_QUEUE_LEN 1024u /* frames on their way in one direction */
+#define NET_ADDR_LEN  6u
+
+struct net_port;
+
+/* Who takes what arrives at a port; neither joins, unjoins nor frees ports. */
+struct net_receiver {
+	/* False: no room now. The frame waits, and all that follow it, until net_receive_more(). */
+	bool (*receive)(void *opaque, const uint8_t *frame, size_t len);
+	/* May be called where nothing changed. NULL: of no interest. */
+	void (*link_changed)(void *opaque, bool up);
+	void *opaque;
+};
+
+/* The loop of `context` carries the frames; NULL: only net_run() does. */
+struct net_port *net_port_new(GMainContext *context);
+/* Pulls the cable first. */
+void net_port_free(struct net_port *port);
+/* NULL: nobody; what arrives is dropped. Copied. */
+void net_set_receiver(struct net_port *port, const struct net_receiver *receiver);
+
+/* Copies the frame. Dropped and counted where the link is down, the queue full or the length none
+ * of a frame. */
+void net_send(struct net_port *port, const uint8_t *frame, size_t len);
+/* The receiver that refused a frame has room again. */
+void net_receive_more(struct net_port *port);
+/* Up: the port is joined to another, and neither was taken down. */
+bool net_link(struct net_port *port);
+/* What was sent from here and did not arrive. */
+uint64_t net_dropped(struct net_port *port);
+
+/* A cable between two ports that have none. */
+void net_join(struct net_port *a, struct net_port *b);
+/* Pulls the cable, if there is one; what is under way is lost. */
+void net_unjoin(struct net_port *port);
+/* What a user's command does to the link of a port that stays joined. */
+void net_set_enabled(struct net_port *port, bool enabled);
+/* Hands on what is under way in both directions, as the loop does. */
+void net_run(struct net_port *port);
+
+#endif
