@@ -24,7 +24,8 @@
 	X(i440fx)     \
 	X(i82077aa)   \
 	X(virtio_blk) \
-	X(virtio_rng)
+	X(virtio_rng) \
+	X(vga)
 
 #define DEVICE_DECLARE(name) extern const struct device_class name##_class;
 DEVICES(DEVICE_DECLARE)

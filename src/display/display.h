@@ -54,8 +54,9 @@ void display_free(struct display *display);
  */
 void display_set_source(struct display *display, const struct display_source *source);
 void display_drop_source(struct display *display, void *opaque);
-/* Within update(). A new size makes all pixels black and all of them damage. */
-void display_set_size(struct display *display, unsigned width, unsigned height);
+/* First of all in each update(). Where the size is new, or the picture another source's, all pixels become black and all of
+ * them damage: true. */
+bool display_set_size(struct display *display, unsigned width, unsigned height);
 uint32_t *display_pixels(struct display *display);
 /* Clipped to the picture. */
 void display_damage(struct display *display, unsigned x, unsigned y, unsigned width,

@@ -25,6 +25,7 @@ const struct rig_row rig_rows[] = {
 	{&piix3_class, {.devfn = PCI_DEVFN(1, 0)}, .on_pci = true},
 	{&debugcon_class, {.base = 0x402}},
 	{&fw_cfg_class},
+	{&vga_class, {.devfn = PCI_DEVFN(2, 0)}, .on_pci = true, .display = true},
 	{NULL},
 };
 
@@ -92,12 +93,17 @@ void rig_config_write(struct rig *rig, unsigned devfn, unsigned reg, uint32_t va
 	bus_write(rig->env.bus, BUS_PIO, 0xcfc, value, 4);
 }
 
-/* As firmware does: each memory BAR 64 KiB from the one before, decoding and mastering on. */
+/* As firmware does: each memory BAR 64 KiB from the one before, or 16 MiB where it is larger, decoding and mastering on. */
 static void place_bars(struct rig *rig, unsigned devfn)
 {
 	for (unsigned i = 0; i < PCI_BARS; i++) {
+		uint32_t at = PCI_MEM_FIRST + (i << 16);
+
 		select_config(rig, devfn, PCI_BAR_0 + 4 * i);
-		bus_write(rig->env.bus, BUS_PIO, 0xcfc, PCI_MEM_FIRST + (i << 16), 4);
+		bus_write(rig->env.bus, BUS_PIO, 0xcfc, UINT32_MAX, 4);
+		if (-(rig_in32(rig, 0xcfc) & ~0xfu) > 1 << 16)
+			at = PCI_MEM_FIRST + ((i + 1) << 24);
+		bus_write(rig->env.bus, BUS_PIO, 0xcfc, at, 4);
 		/* The upper half of a 64-bit one. */
 		if ((rig_in32(rig, 0xcfc) & 6) == 4) {
 			select_config(rig, devfn, PCI_BAR_0 + 4 * ++i);
@@ -417,6 +423,17 @@ static void copy_ram(struct rig *rig, struct rig *from)
 	}
 }
 
+static void copy_banks(struct rig *rig, struct rig *from)
+{
+	for (unsigned i = 0; i < from->env.mem->banks->len; i++) {
+		struct mem_bank *to = rig->env.mem->banks->pdata[i];
+		struct mem_bank *bank = from->env.mem->banks->pdata[i];
+
+		memcpy(mem_bank_data(to), mem_bank_data(bank), mem_bank_size(bank));
+		mem_bank_written(to, 0, mem_bank_size(bank));
+	}
+}
+
 enum { BRIDGE_INSTANCE, DMA_INSTANCE, DEVICE_INSTANCE };
 
 /* The devices that the one under test needs. */
@@ -504,6 +521,7 @@ void rig_clone(struct rig *rig, struct rig *from)
 	n = stream_read(from->stream, input, sizeof(input));
 	clock_set_ns(rig->env.clock, clock_now_ns(from->env.clock));
 	copy_ram(rig, from);
+	copy_banks(rig, from);
 	for (unsigned i = 0; i < BUS_LINES; i++)
 		irq_line_set(&rig->sources[i], from->sources[i].level);
 	if (from->placed)
