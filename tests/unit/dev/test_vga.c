@@ -217,7 +217,8 @@ static struct rig *setup_text(void)
 	set_mode(rig, &mode_03);
 	load_glyph(rig, 0, 'A', frame_glyph);
 	load_glyph(rig, 0, 0xb3, bar_glyph);
-	load_glyph(rig, 0, 0xc4, bar_glyph);
+	load_glyph(rig, 0, 0xdf, bar_glyph);
+	load_glyph(rig, 0, 0xe0, bar_glyph);
 	clear_text(rig);
 	crtc(rig, 0x0a, 0x20); /* no cursor */
 	return rig;
@@ -234,7 +235,8 @@ static void test_text(void)
 	put_cell(rig, 0, 0, 'A', 0x1e);
 	put_cell(rig, 79, 24, 'A', 0x07);
 	put_cell(rig, 2, 1, 0xb3, 0x07);
-	put_cell(rig, 3, 1, 0xc4, 0x07);
+	put_cell(rig, 3, 1, 0xdf, 0x07);
+	put_cell(rig, 5, 1, 0xe0, 0x07);
 	p = look(rig, &rect, "text");
 	assert_size(&p, 720, 400);
 	g_assert_cmphex(dot(&p, 0, 0), ==, 0xffff55);
@@ -247,12 +249,13 @@ static void test_text(void)
 	g_assert_cmphex(dot(&p, 2 * 9 + 7, 16), ==, 0xaaaaaa);
 	g_assert_cmphex(dot(&p, 2 * 9 + 8, 16), ==, 0);
 	g_assert_cmphex(dot(&p, 3 * 9 + 8, 16), ==, 0xaaaaaa);
+	g_assert_cmphex(dot(&p, 5 * 9 + 8, 16), ==, 0);
 
 	g_assert_true(display_get_text(rig->display, text));
 	rows = g_strsplit(text->str, "\n", 0);
 	g_assert_cmpuint(g_strv_length(rows), ==, 26);
 	g_assert_cmpstr(rows[0], ==, "A");
-	g_assert_cmpstr(rows[1], ==, "  │─");
+	g_assert_cmpstr(rows[1], ==, "  │▀ α");
 	g_assert_cmpuint(strlen(rows[24]), ==, 80);
 
 	/* Only what differs is damage. */
@@ -303,6 +306,13 @@ static void test_attributes(void)
 	p = look(rig, NULL, NULL);
 	g_assert_cmphex(dot(&p, 0, 0), ==, 0xaaaaaa);
 	g_assert_cmphex(dot(&p, 1, 1), ==, 0xff5555);
+	/* The MDA's underline: attribute 1, at the CRTC's line. */
+	put_cell(rig, 4, 0, ' ', 0x01);
+	attr(rig, 0x10, 0x06);
+	crtc(rig, 0x14, 0x0d);
+	p = look(rig, NULL, NULL);
+	g_assert_cmphex(dot(&p, 36, 12), ==, 0);
+	g_assert_cmphex(dot(&p, 36, 13), ==, 0x0000aa);
 	/* 512 characters: bit 3 picks the second font. */
 	load_glyph(rig, 0x4000, 'A', bar_glyph);
 	put_cell(rig, 0, 0, 'A', 0x0f);
@@ -343,6 +353,11 @@ static void test_scrolling(void)
 	crtc(rig, 0x08, 4);
 	p = look(rig, NULL, NULL);
 	g_assert_cmphex(dot(&p, 8, 0), ==, 0);
+	g_assert_cmphex(dot(&p, 8, 11), ==, 0xff5555);
+	/* Byte panning: a cell more. */
+	crtc(rig, 0x0d, 79);
+	crtc(rig, 0x08, 0x24);
+	p = look(rig, NULL, NULL);
 	g_assert_cmphex(dot(&p, 8, 11), ==, 0xff5555);
 	/* From line 100 on. */
 	crtc(rig, 0x18, 99);
@@ -416,11 +431,25 @@ static void test_planar(void)
 	g_assert_cmphex(peek(rig, WINDOW + 161), ==, 0xff);
 	gfx(rig, 4, 3);
 	g_assert_cmphex(peek(rig, WINDOW + 161), ==, 0x00);
+	/* The processor reads planes 2 and 3 by odd and even addresses, too. */
+	seq(rig, 2, 0x0c);
+	poke(rig, WINDOW + 50, 0x3c);
+	gfx(rig, 4, 2);
+	gfx(rig, 5, 0x10);
+	g_assert_cmphex(peek(rig, WINDOW + 100), ==, 0x3c);
+	g_assert_cmphex(peek(rig, WINDOW + 101), ==, 0x3c);
+	poke(rig, WINDOW + 50, 0);
 	gfx(rig, 5, 8);
 	gfx(rig, 2, 2);
 	gfx(rig, 7, 0x0e);
 	g_assert_cmphex(peek(rig, WINDOW + 161), ==, 0xff);
 	g_assert_cmphex(peek(rig, WINDOW + 160), ==, 0x00);
+	/* The colour select register's two halves: bits 4 and 5 if asked for, 6 and 7 always. */
+	attr(rig, 0x10, 0x81);
+	attr(rig, 0x14, 0x06);
+	set_dac(rig, 0x62, 1, 2, 3);
+	p = look(rig, NULL, NULL);
+	g_assert_cmphex(dot(&p, 8, 2), ==, 0x04080c);
 	rig_free(rig);
 }
 
@@ -562,11 +591,15 @@ static void test_vbe(void)
 	mem_write(rig->env.mem, lfb + (1024 * 25 + 12) * 4, &(uint32_t){0xabcdef}, 4);
 	p = look(rig, NULL, NULL);
 	g_assert_cmphex(dot(&p, 2, 5), ==, 0xabcdef);
+	vbe(rig, 4, 0);
+	vbe(rig, 4, 0xc1);
+	g_assert_cmphex(bus_read(rig->env.bus, BUS_MMIO, lfb + (1024 * 25 + 12) * 4, 4), ==,
+			0xabcdef);
 	/* Without VBE_NO_CLEAR the memory is cleared. */
 	set_vbe_mode(rig, 1024, 768, 16);
 	p = look(rig, NULL, NULL);
 	assert_size(&p, 1024, 768);
-	g_assert_cmphex(dot(&p, 22, 50), ==, 0);
+	g_assert_cmphex(bus_read(rig->env.bus, BUS_MMIO, lfb + (1024 * 25 + 12) * 4, 4), ==, 0);
 	/* The last line, through the last bank. */
 	rig_out8(rig, 0x3c2, 0x03);
 	vbe(rig, 5, 1024 * 2 * 767 >> 16);
