@@ -25,7 +25,8 @@
 	X(i82077aa)   \
 	X(virtio_blk) \
 	X(virtio_rng) \
-	X(vga)
+	X(vga)        \
+	X(virtio_gpu)
 
 #define DEVICE_DECLARE(name) extern const struct device_class name##_class;
 DEVICES(DEVICE_DECLARE)

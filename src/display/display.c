@@ -100,6 +100,22 @@ void display_damage(struct display *display, unsigned x, unsigned y, unsigned wi
 	display->y1 = MAX(display->y1, y + height);
 }
 
+void display_put_line(struct display *display, unsigned y, const uint32_t *pixels)
+{
+	uint32_t *old = display->pixels + (size_t)y * display->width;
+	unsigned first = 0, end = display->width;
+
+	g_assert(y < display->height);
+	if (!memcmp(old, pixels, display->width * sizeof(*pixels)))
+		return;
+	while (old[first] == pixels[first])
+		first++;
+	while (old[end - 1] == pixels[end - 1])
+		end--;
+	memcpy(old + first, pixels + first, (end - first) * sizeof(*pixels));
+	display_damage(display, first, y, end - first, 1);
+}
+
 /* The source on the screen; false: none. Its lock orders after ours, so ours is not held while it works. */
 static bool current_source(struct display *display, struct display_source *source)
 {

@@ -58,6 +58,8 @@ void display_drop_source(struct display *display, void *opaque);
  * them damage: true. */
 bool display_set_size(struct display *display, unsigned width, unsigned height);
 uint32_t *display_pixels(struct display *display);
+/* All pixels of line `y`: those that differ from what is there are damage. */
+void display_put_line(struct display *display, unsigned y, const uint32_t *pixels);
 /* Clipped to the picture. */
 void display_damage(struct display *display, unsigned x, unsigned y, unsigned width,
 		    unsigned height);

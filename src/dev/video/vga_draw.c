@@ -178,23 +178,6 @@ static void double_dots(uint32_t *dots, unsigned n)
 		dots[2 * i] = dots[2 * i + 1] = dots[i];
 }
 
-/* Brings line y of the screen up to date. */
-static void put_line(struct display *display, const struct vga_mode *mode, unsigned y,
-		     const uint32_t *dots)
-{
-	uint32_t *old = display_pixels(display) + (size_t)y * mode->width;
-	unsigned first = 0, end = mode->width;
-
-	if (!memcmp(old, dots, mode->width * sizeof(*dots)))
-		return;
-	while (old[first] == dots[first])
-		first++;
-	while (old[end - 1] == dots[end - 1])
-		end--;
-	memcpy(old + first, dots + first, (end - first) * sizeof(*dots));
-	display_damage(display, first, y, end - first, 1);
-}
-
 static void first_scan(const struct vga_mode *mode, struct scan *scan)
 {
 	*scan = (struct scan){mode->start, mode->first_row_scan, 0, mode->pan};
@@ -264,7 +247,7 @@ static void draw(const struct vga *vga, const struct vga_mode *mode, const uint6
 		draw_line[mode->kind](vga, mode, &line);
 		if (mode->wide)
 			double_dots(dots, line.n_words * mode->word_dots);
-		put_line(display, mode, y, dots + (scan.pan << mode->wide));
+		display_put_line(display, y, dots + (scan.pan << mode->wide));
 	}
 }
 

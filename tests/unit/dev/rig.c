@@ -26,6 +26,7 @@ const struct rig_row rig_rows[] = {
 	{&debugcon_class, {.base = 0x402}},
 	{&fw_cfg_class},
 	{&vga_class, {.devfn = PCI_DEVFN(2, 0)}, .on_pci = true, .display = true},
+	{&virtio_gpu_class, {.devfn = PCI_DEVFN(2, 0)}, .on_pci = true, .display = true},
 	{NULL},
 };
 
@@ -423,15 +424,23 @@ static void copy_ram(struct rig *rig, struct rig *from)
 	}
 }
 
+/* What there is of them: the file's holes are zeros. */
 static void copy_banks(struct rig *rig, struct rig *from)
 {
-	for (unsigned i = 0; i < from->env.mem->banks->len; i++) {
-		struct mem_bank *to = rig->env.mem->banks->pdata[i];
-		struct mem_bank *bank = from->env.mem->banks->pdata[i];
+	struct mem *mem = rig->env.mem, *from_mem = from->env.mem;
+	off_t at = MEM_MIN_SIZE, end;
 
-		memcpy(mem_bank_data(to), mem_bank_data(bank), mem_bank_size(bank));
-		mem_bank_written(to, 0, mem_bank_size(bank));
+	while ((at = lseek(from_mem->fd, at, SEEK_DATA)) >= 0) {
+		g_autofree uint8_t *bytes = NULL;
+
+		end = lseek(from_mem->fd, at, SEEK_HOLE);
+		bytes = g_malloc(end - at);
+		g_assert_cmpint(pread(from_mem->fd, bytes, end - at, at), ==, end - at);
+		g_assert_cmpint(pwrite(mem->fd, bytes, end - at, at), ==, end - at);
+		at = end;
 	}
+	for (unsigned i = 0; i < mem->banks->len; i++)
+		mem_bank_written(mem->banks->pdata[i], 0, mem_bank_size(mem->banks->pdata[i]));
 }
 
 enum { BRIDGE_INSTANCE, DMA_INSTANCE, DEVICE_INSTANCE };
