@@ -29,7 +29,9 @@
 	X(virtio_scsi)   \
 	X(nvme)          \
 	X(e1000)         \
-	X(rtl8139)
+	X(rtl8139)       \
+	X(vga)           \
+	X(virtio_gpu)
 
 #define DEVICE_DECLARE(name) extern const struct device_class name##_class;
 DEVICES(DEVICE_DECLARE)

@@ -9,6 +9,7 @@ struct display {
 	GMutex lock; /* of the sources; taken before a source's own */
 	struct display_source sources[MAX_SOURCES]; /* the last one is on the screen */
 	unsigned n_sources;
+	const void *painter; /* the source whose picture it is */
 	uint32_t *pixels;
 	unsigned width, height;
 	/* What changed: x1 and y1 are past its end; x1 is 0 where nothing did. */
@@ -62,11 +63,11 @@ void display_drop_source(struct display *display, void *opaque)
 	g_mutex_unlock(&display->lock);
 }
 
-void display_set_size(struct display *display, unsigned width, unsigned height)
+bool display_set_size(struct display *display, unsigned width, unsigned height)
 {
 	g_assert(width && width <= DISPLAY_MAX_WIDTH && height && height <= DISPLAY_MAX_HEIGHT);
-	if (width == display->width && height == display->height)
-		return;
+	if (display->pixels && width == display->width && height == display->height)
+		return false;
 	g_free(display->pixels);
 	display->pixels = g_new0(uint32_t, (size_t)width * height);
 	display->width = width;
@@ -74,6 +75,7 @@ void display_set_size(struct display *display, unsigned width, unsigned height)
 	display->x0 = display->y0 = 0;
 	display->x1 = width;
 	display->y1 = height;
+	return true;
 }
 
 uint32_t *display_pixels(struct display *display)
@@ -98,6 +100,22 @@ void display_damage(struct display *display, unsigned x, unsigned y, unsigned wi
 	display->y1 = MAX(display->y1, y + height);
 }
 
+void display_put_line(struct display *display, unsigned y, const uint32_t *pixels)
+{
+	uint32_t *old = display->pixels + (size_t)y * display->width;
+	unsigned first = 0, end = display->width;
+
+	g_assert(y < display->height);
+	if (!memcmp(old, pixels, display->width * sizeof(*pixels)))
+		return;
+	while (old[first] == pixels[first])
+		first++;
+	while (old[end - 1] == pixels[end - 1])
+		end--;
+	memcpy(old + first, pixels + first, (end - first) * sizeof(*pixels));
+	display_damage(display, first, y, end - first, 1);
+}
+
 /* The source on the screen; false: none. Its lock orders after ours, so ours is not held while it works. */
 static bool current_source(struct display *display, struct display_source *source)
 {
@@ -119,9 +137,13 @@ bool display_refresh(struct display *display, struct display_rect *rect)
 	if (current_source(display, &source)) {
 		if (source.prepare)
 			source.prepare(source.opaque);
+		if (source.opaque != display->painter)
+			g_clear_pointer(&display->pixels, g_free);
+		display->painter = source.opaque;
 		g_mutex_lock(source.lock);
 		source.update(source.opaque, display);
 		g_mutex_unlock(source.lock);
+		g_assert(display->pixels);
 	}
 	changed = display->x1 != 0;
 	if (changed && rect)

@@ -54,9 +54,12 @@ void display_free(struct display *display);
  */
 void display_set_source(struct display *display, const struct display_source *source);
 void display_drop_source(struct display *display, void *opaque);
-/* Within update(). A new size makes all pixels black and all of them damage. */
-void display_set_size(struct display *display, unsigned width, unsigned height);
+/* First of all in each update(). Where the size is new, or the picture another source's, all pixels become black and all of
+ * them damage: true. */
+bool display_set_size(struct display *display, unsigned width, unsigned height);
 uint32_t *display_pixels(struct display *display);
+/* All pixels of line `y`: those that differ from what is there are damage. */
+void display_put_line(struct display *display, unsigned y, const uint32_t *pixels);
 /* Clipped to the picture. */
 void display_damage(struct display *display, unsigned x, unsigned y, unsigned width,
 		    unsigned height);

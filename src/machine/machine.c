@@ -62,6 +62,18 @@ static void wire_virtio_disk(struct wiring *w, unsigned index)
 		      g_strdup_printf("/pci@i0cf8/scsi@%x/disk@0,0", pci_slot(w->device.devfn)));
 }
 
+static unsigned count_screen(const struct machine_config *config)
+{
+	return config->display != NULL;
+}
+
+static void wire_screen(struct wiring *w, unsigned index)
+{
+	w->device.display = w->config->display;
+	if (w->config->firmware)
+		w->device.rom = w->config->firmware->vga_bios;
+}
+
 static unsigned count_firmware(const struct machine_config *config)
 {
 	return config->firmware != NULL;
@@ -91,6 +103,7 @@ static const struct {
 	[BOARD_NOTHING] = {count_one, wire_nothing},
 	[BOARD_SERIAL] = {count_one, wire_serial},
 	[BOARD_VIRTIO_DISKS] = {count_virtio_disks, wire_virtio_disk},
+	[BOARD_SCREEN] = {count_screen, wire_screen},
 	[BOARD_FW_CFG] = {count_firmware, wire_fw_cfg},
 	[BOARD_FIRMWARE_LOG] = {count_firmware_log, wire_firmware_log},
 };

@@ -35,6 +35,7 @@ struct machine_disk {
 /* A BIOS: mapped below 4 GiB and, its end, below 1 MiB; and how it is to go about it. */
 struct machine_firmware {
 	GBytes *bios;
+	GBytes *vga_bios; /* NULL: none */
 	enum machine_boot order[MACHINE_N_BOOT];
 	unsigned n_order;
 	bool menu;	     /* ask the user which device to boot */
@@ -50,6 +51,7 @@ struct machine_config {
 	struct clock *clock;
 	const struct trace *trace; /* NULL: off */
 	struct stream *serial;
+	struct display *display; /* NULL: no screen */
 	const struct machine_disk *disks;
 	unsigned n_disks;
 };

@@ -30,6 +30,7 @@ static const struct board_row pc_rows[] = {
 	{&i440fx_class, .devfn = PCI_DEVFN(0, 0)},
 	{&piix3_class, .devfn = PCI_DEVFN(1, 0)},
 	{&piix4_pm_class, .devfn = PM_DEVFN, .irq = SCI_IRQ},
+	{&vga_class, .devfn = PCI_DEVFN(2, 0), .backing = BOARD_SCREEN},
 	{&virtio_rng_class, .devfn = BOARD_ANY_SLOT},
 	{&virtio_blk_class, .devfn = BOARD_ANY_SLOT, .backing = BOARD_VIRTIO_DISKS},
 	{&debugcon_class, .base = 0x402, .backing = BOARD_FIRMWARE_LOG},

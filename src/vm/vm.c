@@ -15,6 +15,7 @@
 #include "block/block.h"
 #include "clock/clock.h"
 #include "cpu/engine_choose.h"
+#include "display/display.h"
 #include "firmware/rom.h"
 #include "machine/board.h"
 #include "machine/machine.h"
@@ -33,6 +34,7 @@ struct vm {
 	struct stream *serial;
 	struct block *disks[VM_MAX_DISKS];
 	struct machine_firmware firmware;
+	struct display *display; /* NULL: no screen */
 	int firmware_log_fd; /* -1: none */
 	struct machine *machine;
 	struct engine_env engine_env;
@@ -240,6 +242,10 @@ static bool load_firmware(struct vm *vm, GError **error)
 				 : rom_load_file(config->firmware, error);
 	if (!firmware->bios)
 		return false;
+	firmware->vga_bios = rom_load(&rom_vgabios, error);
+	if (!firmware->vga_bios)
+		return false;
+	vm->display = display_new();
 	if (config->firmware_log)
 		firmware->log = open_log(vm, config->firmware_log, error);
 	return !config->firmware_log || firmware->log;
@@ -255,6 +261,7 @@ static bool build_machine(struct vm *vm, GError **error)
 		.clock = vm->clock,
 		.trace = get_trace(vm),
 		.serial = vm->serial,
+		.display = vm->display,
 		.disks = disks,
 		.n_disks = vm->config->n_disks,
 	};
@@ -441,6 +448,8 @@ void vm_free(struct vm *vm)
 	if (vm->firmware_log_fd >= 0)
 		close(vm->firmware_log_fd);
 	g_clear_pointer(&vm->firmware.bios, g_bytes_unref);
+	g_clear_pointer(&vm->firmware.vga_bios, g_bytes_unref);
+	display_free(vm->display);
 	g_source_destroy(vm->clock_source);
 	g_source_unref(vm->clock_source);
 	clock_free(vm->clock);

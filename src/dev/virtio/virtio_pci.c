@@ -136,6 +136,8 @@ static void reset_now(struct virtio *virtio)
 	for (unsigned i = 0; i < VIRTIO_MAX_QUEUES; i++)
 		queue_reset(&virtio->queues[i]);
 	pci_set_intx(&virtio->pci, false);
+	if (virtio->ops->reset)
+		virtio->ops->reset(virtio);
 }
 
 void virtio_begin(struct virtio *virtio)

@@ -46,6 +46,8 @@ struct virtio_ops {
 	unsigned n_queues;
 	/* The driver says that a queue has buffers. */
 	void (*notify)(struct virtio *virtio, unsigned queue);
+	/* The driver, or the machine, has reset the device. NULL: nothing to do. */
+	void (*reset)(struct virtio *virtio);
 };
 
 struct virtio {

@@ -38,6 +38,8 @@ const struct rig_row rig_rows[] = {
 	{&nvme_class, {.devfn = PCI_DEVFN(2, 0)}, .on_pci = true, .disk = true},
 	{&e1000_class, {.devfn = PCI_DEVFN(2, 0), .mac = RIG_MAC}, .on_pci = true, .net = true},
 	{&rtl8139_class, {.devfn = PCI_DEVFN(2, 0), .mac = RIG_MAC}, .on_pci = true, .net = true},
+	{&vga_class, {.devfn = PCI_DEVFN(2, 0)}, .on_pci = true, .display = true},
+	{&virtio_gpu_class, {.devfn = PCI_DEVFN(2, 0)}, .on_pci = true, .display = true},
 	{NULL},
 };
 
@@ -123,18 +125,26 @@ void rig_config_write(struct rig *rig, unsigned devfn, unsigned reg, uint32_t va
 	bus_write(rig->env.bus, BUS_PIO, 0xcfc, value, 4);
 }
 
-/* As firmware does: each BAR 128 KiB from the one before, or 256 ports; decoding and mastering on. */
+/* Where a BAR goes: 256 ports or 128 KiB from the one before, or 16 MiB where it is large. */
+static uint32_t bar_place(struct rig *rig, unsigned index)
+{
+	uint32_t mask;
+
+	bus_write(rig->env.bus, BUS_PIO, 0xcfc, UINT32_MAX, 4);
+	mask = rig_in32(rig, 0xcfc);
+	if (mask & PCI_BAR_IO)
+		return PCI_IO_FIRST + (index << 8);
+	return PCI_MEM_FIRST + (-(mask & ~0xfu) > 1 << 17 ? (index + 1) << 24 : index << 17);
+}
+
+/* As firmware does: each BAR has a place, decoding and mastering are on. */
 static void place_bars(struct rig *rig, unsigned devfn)
 {
 	for (unsigned i = 0; i < PCI_BARS; i++) {
-		uint32_t base = PCI_MEM_FIRST + (i << 17);
-
 		select_config(rig, devfn, PCI_BAR_0 + 4 * i);
-		if (rig_in32(rig, 0xcfc) & PCI_BAR_IO)
-			base = PCI_IO_FIRST + (i << 8);
-		bus_write(rig->env.bus, BUS_PIO, 0xcfc, base, 4);
+		bus_write(rig->env.bus, BUS_PIO, 0xcfc, bar_place(rig, i), 4);
 		/* The upper half of a 64-bit one. */
-		if ((rig_in32(rig, 0xcfc) & 6) == 4) {
+		if ((rig_in32(rig, 0xcfc) & 7) == 4) {
 			select_config(rig, devfn, PCI_BAR_0 + 4 * ++i);
 			bus_write(rig->env.bus, BUS_PIO, 0xcfc, 0, 4);
 		}
@@ -503,6 +513,25 @@ static void copy_ram(struct rig *rig, struct rig *from)
 	}
 }
 
+/* What there is of them: the file's holes are zeros. */
+static void copy_banks(struct rig *rig, struct rig *from)
+{
+	struct mem *mem = rig->env.mem, *from_mem = from->env.mem;
+	off_t at = MEM_MIN_SIZE, end;
+
+	while ((at = lseek(from_mem->fd, at, SEEK_DATA)) >= 0) {
+		g_autofree uint8_t *bytes = NULL;
+
+		end = lseek(from_mem->fd, at, SEEK_HOLE);
+		bytes = g_malloc(end - at);
+		g_assert_cmpint(pread(from_mem->fd, bytes, end - at, at), ==, end - at);
+		g_assert_cmpint(pwrite(mem->fd, bytes, end - at, at), ==, end - at);
+		at = end;
+	}
+	for (unsigned i = 0; i < mem->banks->len; i++)
+		mem_bank_written(mem->banks->pdata[i], 0, mem_bank_size(mem->banks->pdata[i]));
+}
+
 enum { BRIDGE_INSTANCE, DMA_INSTANCE, DEVICE_INSTANCE };
 
 /* The devices that the one under test needs. */
@@ -596,6 +625,7 @@ void rig_clone(struct rig *rig, struct rig *from)
 	}
 	clock_set_ns(rig->env.clock, clock_now_ns(from->env.clock));
 	copy_ram(rig, from);
+	copy_banks(rig, from);
 	for (unsigned i = 0; i < BUS_LINES; i++)
 		irq_line_set(&rig->sources[i], from->sources[i].level);
 	if (from->placed)

@@ -82,7 +82,8 @@ void rig_drive(struct rig *rig, const uint8_t *bytes, size_t len);
 GByteArray *rig_save(struct rig *rig);
 GByteArray *rig_forge(struct rig *rig, const uint8_t *bytes, size_t len);
 bool rig_load(struct rig *rig, const uint8_t *data, size_t len, GError **error);
-/* Restores `from` into the fresh `rig`, and makes all around it the same: time, RAM, lines, input. */
+/* Restores `from` into the fresh `rig`, and makes all around it the same: time, RAM, banks, lines, input.
+ */
 void rig_clone(struct rig *rig, struct rig *from);
 
 #endif

@@ -101,11 +101,32 @@ static void test_last_source_is_shown(void)
 	display_free(display);
 }
 
+/* Of the same size or not, the picture begins anew. */
+static void test_sources_do_not_share_pixels(void)
+{
+	struct display *display = display_new();
+	struct screen vga = {.width = 640, .height = 480, .x = 1, .draws = true},
+		      gpu = {.width = 640, .height = 480};
+	struct display_picture picture;
+
+	attach(display, &vga);
+	display_refresh(display, NULL);
+	assert_rect(display, 1, 0, 1, 1);
+	attach(display, &gpu);
+	assert_rect(display, 0, 0, 640, 480);
+	display_get_picture(display, &picture);
+	g_assert_cmphex(picture.pixels[1], ==, 0);
+	display_drop_source(display, &gpu);
+	display_drop_source(display, &vga);
+	display_free(display);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/display/refresh", test_refresh);
 	g_test_add_func("/display/damage_is_clipped", test_damage_is_clipped);
 	g_test_add_func("/display/last_source_is_shown", test_last_source_is_shown);
+	g_test_add_func("/display/sources_do_not_share_pixels", test_sources_do_not_share_pixels);
 	return g_test_run();
 }
