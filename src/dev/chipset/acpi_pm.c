@@ -64,14 +64,17 @@ static void on_timer(void *opaque)
 	update(opaque);
 }
 
-void acpi_pm_press_power_button(struct device *device)
+bool acpi_pm_press_power_button(struct device *device)
 {
 	struct acpi_pm *pm = (struct acpi_pm *)device;
+	bool listens;
 
 	g_mutex_lock(&device->lock);
 	pm->pm1_sts |= PM1_PWRBTN;
 	update(pm);
+	listens = pm->pm1_en & PM1_PWRBTN;
 	g_mutex_unlock(&device->lock);
+	return listens;
 }
 
 /* One byte of a pair of 16-bit registers, status first, then enable. */

@@ -7,6 +7,8 @@
 #ifndef VIV_DEV_CHIPSET_ACPI_PM_H
 #define VIV_DEV_CHIPSET_ACPI_PM_H
 
+#include <stdbool.h>
+
 struct device;
 
 enum {
@@ -22,7 +24,7 @@ enum {
 	ACPI_SLP_TYP_S5 = 5, /* what \_S5 holds */
 };
 
-/* The user presses the power button; any thread. */
-void acpi_pm_press_power_button(struct device *device);
+/* The user presses the power button; any thread. Whether the guest has asked to be told. */
+bool acpi_pm_press_power_button(struct device *device);
 
 #endif

@@ -63,10 +63,13 @@ static void test_power_button(void)
 {
 	struct rig *rig = setup();
 
+	g_assert_false(acpi_pm_press_power_button(rig->device));
+	rig_assert_log(rig, "");
+	rig_out16(rig, PM1_STS, 0x0100);
 	rig_out16(rig, PM1_EN, 0xffff);
 	g_assert_cmphex(in16(rig, PM1_EN), ==, 0x0721);
 	rig_out16(rig, PM1_EN, 0x0120);
-	acpi_pm_press_power_button(rig->device);
+	g_assert_true(acpi_pm_press_power_button(rig->device));
 	rig_assert_log(rig, "+9 ");
 	g_assert_cmphex(in16(rig, PM1_STS), ==, 0x0100);
 	rig_out16(rig, PM1_STS, 0x0001);
