@@ -25,6 +25,7 @@ struct board_row {
 	unsigned irq;
 	unsigned devfn;
 	enum board_backing backing;
+	const char *drive; /* the user's name of its removable drive, like cd0; NULL: none */
 };
 
 struct board {

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "machine/machine.h"
 
+#include <string.h>
+
+#include "base/error.h"
 #include "dev/pci/pci.h"
 #include "machine/board.h"
 
@@ -23,6 +26,8 @@ static bool add_device(struct machine *machine, const struct board_row *row,
 	if (!device)
 		return false;
 	g_ptr_array_add(machine->devices, device);
+	if (row->drive)
+		g_hash_table_insert(machine->drives, (gpointer)row->drive, device);
 	return true;
 }
 
@@ -60,6 +65,7 @@ struct machine *machine_new(const struct board *board, const struct machine_conf
 	machine->board = board;
 	machine->n_vcpus = config->n_vcpus;
 	machine->devices = g_ptr_array_new();
+	machine->drives = g_hash_table_new(g_str_hash, g_str_equal);
 	machine->env.clock = config->clock;
 	machine->env.trace = config->trace;
 	machine->env.bus = bus_new();
@@ -80,10 +86,46 @@ void machine_free(struct machine *machine)
 	for (unsigned i = machine->devices->len; i-- > 0;)
 		device_free(machine->devices->pdata[i]);
 	g_ptr_array_unref(machine->devices);
+	g_hash_table_unref(machine->drives);
 	lapic_set_free(machine->lapics);
 	bus_free(machine->env.bus);
 	mem_free(machine->env.mem);
 	g_free(machine);
+}
+
+struct device *machine_find(const struct machine *machine, const struct device_class *class)
+{
+	for (unsigned i = 0; i < machine->devices->len; i++) {
+		struct device *device = machine->devices->pdata[i];
+
+		if (device->class == class)
+			return device;
+	}
+	return NULL;
+}
+
+bool machine_check_drive(const struct machine *machine, const char *drive, GError **error)
+{
+	g_autoptr(GList) names = g_hash_table_get_keys(machine->drives);
+	g_autoptr(GString) list = g_string_new(NULL);
+
+	if (g_hash_table_contains(machine->drives, drive))
+		return true;
+	names = g_list_sort(names, (GCompareFunc)strcmp);
+	for (GList *name = names; name; name = name->next)
+		g_string_append_printf(list, "%s%s", list->len ? ", " : "", (char *)name->data);
+	g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
+		    "there is no drive '%s'; this VM's removable drives: %s", drive,
+		    list->len ? list->str : "none");
+	return false;
+}
+
+void machine_set_medium(struct machine *machine, const char *drive, struct block *medium)
+{
+	struct device *device = g_hash_table_lookup(machine->drives, drive);
+	bool changed = device_set_medium(device, medium);
+
+	g_assert(changed); /* a row with a drive's name is of a class with set_medium() */
 }
 
 void machine_quiesce(struct machine *machine)

@@ -35,6 +35,7 @@ struct machine {
 	unsigned n_vcpus;
 	GPtrArray *devices; /* struct device, in the order of the table */
 	uint64_t rsdp_gpa;
+	GHashTable *drives; /* name in the board's table -> struct device */
 };
 
 struct machine *machine_new(const struct board *board, const struct machine_config *config,
@@ -45,6 +46,12 @@ bool machine_reset(struct machine *machine, GError **error);
 /* Ends what devices have in flight: from now on none touches RAM until its registers are touched.
  */
 void machine_quiesce(struct machine *machine);
+/* The first device of the class, or NULL. */
+struct device *machine_find(const struct machine *machine, const struct device_class *class);
+/* Whether there is a removable drive of that name; the error names those there are. */
+bool machine_check_drive(const struct machine *machine, const char *drive, GError **error);
+/* Another medium in a drive that there is, or NULL for none; not owned. */
+void machine_set_medium(struct machine *machine, const char *drive, struct block *medium);
 void machine_save(struct machine *machine, GByteArray *out);
 bool machine_load(struct machine *machine, struct state_reader *reader, GError **error);
 
