@@ -6,8 +6,10 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/local_socket.h"
 #include "mem/mem.h"
 #include "vm/gdb/server.h"
+#include "vm/runtime_dir.h"
 
 /* NULL: vm_new() measures and chooses. */
 static const struct {
@@ -177,6 +179,41 @@ static bool set_engine(void *target, const char *value, GError **error)
 	return refuse(error, "'%s' is not an engine; use auto, soft, interp or kvm", value);
 }
 
+static bool set_name(void *target, const char *value, GError **error)
+{
+	return vm_name_check(value, error) &&
+	       set_once(&((struct vm_config *)target)->name, value, error);
+}
+
+static bool set_serial(void *target, const char *value, GError **error)
+{
+	static const struct {
+		const char *word;
+		enum vm_serial_kind kind;
+	} kinds[] = {
+		{"stdio", VM_SERIAL_STDIO},
+		{"unix:", VM_SERIAL_UNIX},
+		{"file:", VM_SERIAL_FILE},
+		{"none", VM_SERIAL_NONE},
+	};
+	struct vm_serial *serial = &((struct vm_config *)target)->serial;
+
+	if (serial->kind != VM_SERIAL_DEFAULT)
+		return refuse(error, "given twice; give it once");
+	for (size_t i = 0; i < G_N_ELEMENTS(kinds); i++) {
+		bool has_path = g_str_has_suffix(kinds[i].word, ":");
+		const char *path = value + strlen(kinds[i].word);
+
+		if (!g_str_has_prefix(value, kinds[i].word) || has_path == !*path)
+			continue;
+		serial->kind = kinds[i].kind;
+		serial->path = has_path ? g_canonicalize_filename(path, NULL) : NULL;
+		return serial->kind != VM_SERIAL_UNIX || local_socket_check(serial->path, error);
+	}
+	return refuse(error, "'%s' is no place for it; write stdio, unix:PATH, file:PATH or none",
+		      value);
+}
+
 static bool set_gdb(void *target, const char *value, GError **error)
 {
 	return gdb_address_check(value, error) &&
@@ -242,6 +279,11 @@ const struct option_row vm_config_options[] = {
 	{"disk", 0, "FILE[,ro]",
 	 "raw disk image (virtio-blk); ,ro makes it read-only;\nmay be given several times",
 	 set_disk},
+	{"serial", 0, "PLACE",
+	 "the first serial port: stdio, unix:PATH (a socket),\nfile:PATH (output only) or none; "
+	 "without it: stdio",
+	 set_serial},
+	{"name", 0, "NAME", "what `viv ls` and others call it; without it: vm-PID", set_name},
 	{"engine", 0, "ENGINE", "what runs the guest's code: auto, soft, interp or kvm; auto\nmeasures",
 	 set_engine},
 	{"code-cache", 0, "SIZE", "room for each processor's translated code; without it: 64M",
@@ -281,6 +323,8 @@ void vm_config_fini(struct vm_config *config)
 	g_free(config->initrd);
 	g_free(config->append);
 	g_free(config->kernel_cache);
+	g_free(config->name);
+	g_free(config->serial.path);
 	g_free(config->gdb);
 	g_free(config->dump_regions);
 	g_free(config->trace_file);

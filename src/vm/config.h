@@ -22,7 +22,20 @@ struct vm_disk {
 	bool read_only;
 };
 
+/* Where the first serial port's bytes go, and come from. */
+struct vm_serial {
+	enum vm_serial_kind {
+		VM_SERIAL_DEFAULT, /* what the run's surroundings suggest */
+		VM_SERIAL_STDIO,
+		VM_SERIAL_UNIX, /* a socket, for one client at a time */
+		VM_SERIAL_FILE, /* output only */
+		VM_SERIAL_NONE,
+	} kind;
+	char *path; /* absolute; NULL where there is none */
+};
+
 struct vm_config {
+	char *name; /* NULL: none was given */
 	char *kernel;
 	char *initrd; /* NULL: none */
 	char *append;
@@ -34,6 +47,7 @@ struct vm_config {
 	const struct engine *engine; /* NULL: the one that suits the host */
 	struct vm_disk disks[VM_MAX_DISKS];
 	unsigned n_disks;
+	struct vm_serial serial;
 	char *gdb; /* address to serve gdb at; NULL: none */
 	bool gdb_wait;
 	uint64_t code_cache; /* bytes a vCPU; 0: as much as the engine likes */

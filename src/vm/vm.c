@@ -8,17 +8,21 @@
 #include <glib-unix.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "block/block.h"
 #include "clock/clock.h"
 #include "cpu/engine_choose.h"
+#include "dev/chipset/acpi_pm.h"
+#include "dev/table.h"
 #include "machine/board.h"
 #include "machine/machine.h"
 #include "stream/stream.h"
 #include "vm/boot.h"
 #include "vm/gdb/server.h"
 #include "vm/listing.h"
+#include "vm/serial.h"
 #include "vm/vcpus.h"
 
 struct vm {
@@ -28,7 +32,9 @@ struct vm {
 	struct clock *clock;
 	GSource *clock_source;
 	struct stream *serial;
+	int serial_fd; /* -1: not ours */
 	struct block *disks[VM_MAX_DISKS];
+	GHashTable *media; /* of removable drives: name -> struct block */
 	struct machine *machine;
 	struct engine_env engine_env;
 	GMutex ram_gate; /* of engine_env and disks */
@@ -38,7 +44,10 @@ struct vm {
 	struct listing listing;
 	struct trace trace;
 	bool in_run; /* vm_run() */
-	bool held;   /* gdb has the guest stopped, and the clock stands */
+	/* gdb has the guest stopped; the user has. The clock stands in either case. */
+	bool held, paused;
+	GSource *deadline; /* of vm_end_after(); NULL: none */
+	int64_t start_us;
 	int64_t wall_ns;
 	_Atomic enum vm_result result;
 	char *reason; /* written by the vCPU thread that set the result, read once it is joined */
@@ -270,13 +279,21 @@ static bool gdb_set_debug(void *opaque, unsigned id, const struct engine_debug *
 }
 
 /* Time stands still for a guest that is stopped. */
+static void move_clock(struct vm *vm)
+{
+	if (vm->in_run && !vm->held && !vm->paused)
+		clock_start(vm->clock);
+	else
+		clock_stop(vm->clock);
+}
+
 static void gdb_hold(void *opaque)
 {
 	struct vm *vm = opaque;
 
 	vm->held = true;
 	vcpus_hold(vm->vcpus);
-	clock_stop(vm->clock);
+	move_clock(vm);
 }
 
 static void gdb_release(void *opaque, unsigned id)
@@ -284,8 +301,7 @@ static void gdb_release(void *opaque, unsigned id)
 	struct vm *vm = opaque;
 
 	vm->held = false;
-	if (vm->in_run)
-		clock_start(vm->clock);
+	move_clock(vm);
 	vcpus_release(vm->vcpus, id);
 }
 
@@ -336,6 +352,20 @@ static bool load(struct vm *vm, GError **error)
 	return true;
 }
 
+static void close_medium(gpointer medium)
+{
+	block_close(medium);
+}
+
+static void clear_deadline(struct vm *vm)
+{
+	if (!vm->deadline)
+		return;
+	g_source_destroy(vm->deadline);
+	g_source_unref(vm->deadline);
+	vm->deadline = NULL;
+}
+
 struct vm *vm_new(const struct vm_config *config, const struct vm_console *console,
 		  GMainContext *context, GError **error)
 {
@@ -350,10 +380,12 @@ struct vm *vm_new(const struct vm_config *config, const struct vm_console *conso
 	g_mutex_init(&vm->ram_gate);
 	vm->engine = engine;
 	vm->context = g_main_context_ref(context);
+	vm->start_us = g_get_monotonic_time();
+	vm->media = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, close_medium);
 	attach_clock(vm);
-	vm->serial = stream_new_fd(context, console->in_fd, console->out_fd, console->escape,
-				   on_escape, vm);
-	if (listing_open(&vm->listing, config, error) && open_disks(vm, error) &&
+	vm->serial = serial_open(&config->serial, console, context, on_escape, vm, &vm->serial_fd,
+				 error);
+	if (vm->serial && listing_open(&vm->listing, config, error) && open_disks(vm, error) &&
 	    build_machine(vm, error) && create_vcpus(vm, error) && load(vm, error) &&
 	    listen_for_gdb(vm, error))
 		return vm;
@@ -374,7 +406,11 @@ void vm_free(struct vm *vm)
 	machine_free(vm->machine);
 	for (unsigned i = 0; i < vm->config->n_disks; i++)
 		block_close(vm->disks[i]);
+	g_hash_table_unref(vm->media);
 	stream_free(vm->serial);
+	if (vm->serial_fd >= 0)
+		close(vm->serial_fd);
+	clear_deadline(vm);
 	g_source_destroy(vm->clock_source);
 	g_source_unref(vm->clock_source);
 	clock_free(vm->clock);
@@ -404,8 +440,7 @@ enum vm_result vm_run(struct vm *vm)
 	int64_t start_us = g_get_monotonic_time();
 
 	vm->in_run = true;
-	if (!vm->held)
-		clock_start(vm->clock);
+	move_clock(vm);
 	vcpus_start(vm->vcpus);
 	while (atomic_load(&vm->result) == VM_RUNNING) {
 		g_main_context_iteration(vm->context, TRUE);
@@ -413,8 +448,8 @@ enum vm_result vm_run(struct vm *vm)
 			gdb_server_poll(vm->gdb);
 	}
 	vcpus_join(vm->vcpus);
-	clock_stop(vm->clock);
 	vm->in_run = false;
+	move_clock(vm);
 	if (vm->gdb)
 		gdb_server_end(vm->gdb, gdb_end_reply(atomic_load(&vm->result)));
 	vm->wall_ns += (g_get_monotonic_time() - start_us) * 1000;
@@ -429,6 +464,79 @@ bool vm_reset(struct vm *vm, GError **error)
 	g_clear_pointer(&vm->reason, g_free);
 	atomic_store(&vm->result, VM_RUNNING);
 	return true;
+}
+
+void vm_pause(struct vm *vm)
+{
+	vm->paused = true;
+	vcpus_pause(vm->vcpus);
+	move_clock(vm);
+}
+
+void vm_resume(struct vm *vm)
+{
+	vm->paused = false;
+	move_clock(vm);
+	vcpus_resume(vm->vcpus);
+}
+
+bool vm_press_power_button(struct vm *vm)
+{
+	return acpi_pm_press_power_button(machine_find(vm->machine, &acpi_pm_class));
+}
+
+static gboolean on_deadline(gpointer vm)
+{
+	vm_stop(vm, VM_ENDED);
+	return G_SOURCE_CONTINUE;
+}
+
+void vm_end_after(struct vm *vm, unsigned seconds)
+{
+	clear_deadline(vm);
+	vm->deadline = g_timeout_source_new(seconds * 1000);
+	g_source_set_callback(vm->deadline, on_deadline, vm, NULL);
+	g_source_attach(vm->deadline, vm->context);
+}
+
+bool vm_set_medium(struct vm *vm, const char *drive, const char *path, GError **error)
+{
+	struct block_options options = {
+		.path = path,
+		.format = "raw",
+		.read_only = g_str_has_prefix(drive, "cd"),
+		.gate = vm->config->lockstep ? &vm->ram_gate : NULL,
+	};
+	struct block *medium = NULL;
+	bool paused = vm->paused;
+
+	if (!machine_check_drive(vm->machine, drive, error))
+		return false;
+	if (path && !(medium = block_open(&options, error)))
+		return false;
+	vm_pause(vm);
+	machine_set_medium(vm->machine, drive, medium);
+	if (!paused)
+		vm_resume(vm);
+	if (medium)
+		g_hash_table_replace(vm->media, g_strdup(drive), medium);
+	else
+		g_hash_table_remove(vm->media, drive);
+	return true;
+}
+
+void vm_get_status(const struct vm *vm, struct vm_status *status)
+{
+	*status = (struct vm_status){
+		.config = vm->config,
+		.engine = vm->engine,
+		.board = vm->machine->board->name,
+		.state = vm->paused ? VM_STATE_PAUSED
+			 : vm->held ? VM_STATE_DEBUGGED
+				    : VM_STATE_RUNNING,
+		.uptime_ns = (g_get_monotonic_time() - vm->start_us) * 1000,
+		.virtual_ns = clock_now_ns(vm->clock),
+	};
 }
 
 const char *vm_reason(const struct vm *vm)
