@@ -2,9 +2,11 @@
 #include "base/local_socket.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -21,13 +23,18 @@ bool local_socket_check(const char *path, GError **error)
 	return false;
 }
 
-static int connect_to(const struct sockaddr_un *address)
+/* A listener's queue may be full: what a non-blocking connect() fails of, and poll() cannot wait for. */
+static int connect_to(const struct sockaddr_un *address, int timeout_s)
 {
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), error;
+	struct timeval timeout = {.tv_sec = timeout_s};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | (timeout_s ? 0 : SOCK_NONBLOCK), 0);
+	int error;
 
 	if (fd < 0)
 		return -1;
-	if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0)
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
+	if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 &&
+	    fcntl(fd, F_SETFL, O_NONBLOCK) == 0)
 		return fd;
 	error = errno;
 	close(fd);
@@ -43,7 +50,7 @@ static void remove_stale(const struct sockaddr_un *address)
 
 	if (lstat(address->sun_path, &st) || !S_ISSOCK(st.st_mode))
 		return;
-	fd = connect_to(address);
+	fd = connect_to(address, 0);
 	if (fd >= 0)
 		close(fd);
 	else if (errno == ECONNREFUSED)
@@ -81,12 +88,12 @@ int local_socket_listen(const char *path, int backlog, GError **error)
 	return -1;
 }
 
-int local_socket_connect(const char *path)
+int local_socket_connect(const char *path, int timeout_s)
 {
 	struct sockaddr_un address = address_of(path);
 
 	if (strlen(path) < sizeof(address.sun_path))
-		return connect_to(&address);
+		return connect_to(&address, timeout_s);
 	errno = ENAMETOOLONG;
 	return -1;
 }

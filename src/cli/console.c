@@ -15,7 +15,8 @@
 #include "stream/terminal.h"
 #include "vm/client.h"
 
-#define LEAVE 0x1d /* Ctrl-] */
+#define LEAVE	  0x1d /* Ctrl-] */
+#define CONNECT_S 10
 
 static const struct usage console_usage = {
 	.words = "NAME",
@@ -119,7 +120,7 @@ static int connect_serial(const char *name, GError **error)
 			    name, serial);
 		return -1;
 	}
-	fd = local_socket_connect(serial + strlen("unix:"));
+	fd = local_socket_connect(serial + strlen("unix:"), CONNECT_S);
 	if (fd < 0)
 		g_set_error(error, VIV_ERROR, VIV_ERROR_HOST,
 			    "VM '%s': cannot connect to its serial port at %s: %s; try again", name,

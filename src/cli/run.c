@@ -246,12 +246,12 @@ static bool open_run(struct run *run, struct vm_config *config, GError **error)
 	return run->control != NULL;
 }
 
-/* Whoever sees the socket gone finds the disks closed. */
+/* Whoever sees a connection closed finds disks closed and the name free. */
 static void close_run(struct run *run)
 {
 	vm_free(run->vm);
-	control_server_free(run->control);
 	vm_name_release(&run->name);
+	control_server_free(run->control);
 }
 
 /* `ready_fd`: the one of detach_fork(), or -1. */

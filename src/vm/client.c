@@ -29,7 +29,7 @@ static int connect_by_name(const char *name, GError **error)
 	if (!vm_name_check(name, error) || !(folder = runtime_dir_open(error)))
 		return -1;
 	path = runtime_dir_socket(folder, name);
-	fd = local_socket_connect(path);
+	fd = local_socket_connect(path, ANSWER_S);
 	if (fd >= 0)
 		return fd;
 	if (errno == ENOENT || errno == ECONNREFUSED)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * JSON-GLib takes more than JSON (comments, assignments) and parses by recursion without a bound,
- * so a line is looked at before: only characters that JSON has outside of strings, and no deeper
- * than we need. What passes may still be no JSON; that is the parser's to say.
+ * so a line is looked at before: only characters that JSON has outside of strings, one array or
+ * object, no deeper than we need, and no character 0, which would end a C string. What passes may
+ * still be no JSON; that is the parser's to say.
  */
 #include "vm/control/session.h"
 
@@ -60,7 +61,7 @@ static void answer_error(GByteArray *out, const char *message, JsonNode *id)
 static const char *skip_string(const char *at, const char *end)
 {
 	for (at++; at < end && *at != '"'; at++) {
-		if ((unsigned char)*at < ' ')
+		if ((unsigned char)*at < ' ' || (end - at >= 6 && !memcmp(at, "\\u0000", 6)))
 			return NULL;
 		if (*at == '\\')
 			at++;
@@ -71,13 +72,21 @@ static const char *skip_string(const char *at, const char *end)
 static bool may_be_json(const char *at, const char *end)
 {
 	int depth = 0;
+	bool begun = false;
 
 	while (at && at < end) {
+		if (g_ascii_isspace(*at)) {
+			at++;
+			continue;
+		}
+		if (begun && depth <= 0)
+			return false;
+		begun = true;
 		if (*at == '"') {
 			at = skip_string(at, end);
 			continue;
 		}
-		if (!g_ascii_isalnum(*at) && !memchr("{}[]:,+-. \t\r", *at, 13))
+		if (!g_ascii_isalnum(*at) && !memchr("{}[]:,+-.", *at, 9))
 			return false;
 		if (*at == '{' || *at == '[')
 			depth++;

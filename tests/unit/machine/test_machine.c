@@ -3,6 +3,7 @@
 #include "machine/machine.h"
 
 #include <glib/gstdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "block/block.h"
@@ -74,6 +75,62 @@ static void test_disks_have_slots(gconstpointer board)
 	for (unsigned devfn = 0; devfn < PCI_FUNCTIONS; devfn++)
 		n_found += pci_bus_read(rig.machine->env.pci, devfn, PCI_CLASS_PROG + 2, 1) == 1;
 	g_assert_cmpuint(n_found, ==, N_DISKS);
+	rig_close(&rig);
+}
+
+struct drive {
+	struct device device;
+	struct block *medium;
+};
+
+static bool drive_init(struct device *device, const struct device_config *config, GError **error)
+{
+	return true;
+}
+
+static void drive_nothing(struct device *device)
+{
+}
+
+static void drive_set_medium(struct device *device, struct block *medium)
+{
+	((struct drive *)device)->medium = medium;
+}
+
+static const struct device_class drive_class = {
+	.name = "drive",
+	.size = sizeof(struct drive),
+	.init = drive_init,
+	.reset = drive_nothing,
+	.fini = drive_nothing,
+	.set_medium = drive_set_medium,
+};
+
+static void test_drives_have_names(gconstpointer opaque)
+{
+	const struct board *board = opaque;
+	g_autofree struct board_row *rows = g_new0(struct board_row, board->n_rows + 2);
+	struct board with_drives = *board;
+	g_autoptr(GError) error = NULL;
+	struct drive *drive;
+	struct rig rig;
+
+	memcpy(rows, board->rows, board->n_rows * sizeof(rows[0]));
+	rows[board->n_rows] = (struct board_row){.class = &drive_class, .drive = "floppy0"};
+	rows[board->n_rows + 1] = (struct board_row){.class = &drive_class, .drive = "cd0"};
+	with_drives.rows = rows;
+	with_drives.n_rows += 2;
+	rig_open(&rig, &with_drives, 1);
+	g_assert_true(machine_check_drive(rig.machine, "cd0", NULL));
+	machine_set_medium(rig.machine, "floppy0", rig.disks[0]);
+	drive = (struct drive *)machine_find(rig.machine, &drive_class);
+	g_assert_true(drive->medium == rig.disks[0]);
+	machine_set_medium(rig.machine, "cd0", rig.disks[0]);
+	machine_set_medium(rig.machine, "floppy0", NULL);
+	g_assert_null(drive->medium);
+	g_assert_false(machine_check_drive(rig.machine, "cd1", &error));
+	g_assert_nonnull(strstr(error->message, "'cd1'"));
+	g_assert_nonnull(strstr(error->message, "cd0, floppy0"));
 	rig_close(&rig);
 }
 
@@ -152,6 +209,7 @@ int main(int argc, char **argv)
 		void (*test)(gconstpointer board);
 	} tests[] = {
 		{"disks-have-slots", test_disks_have_slots},
+		{"drives-have-names", test_drives_have_names},
 		{"save-and-load", test_save_and_load},
 		{"cut-stream", test_cut_stream},
 	};
