@@ -19,11 +19,13 @@ bool local_socket_check(const char *path, GError **error)
 	if (*path && strlen(path) <= max)
 		return true;
 	g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
-		    "a socket's path has 1 to %zu bytes, which '%s' has not; write another", max, path);
+		    "a socket's path has 1 to %zu bytes, which '%s' has not; write another", max,
+		    path);
 	return false;
 }
 
-/* A listener's queue may be full: what a non-blocking connect() fails of, and poll() cannot wait for. */
+/* A listener's queue may be full: what a non-blocking connect() fails of, and poll() cannot wait
+ * for. */
 static int connect_to(const struct sockaddr_un *address, int timeout_s)
 {
 	struct timeval timeout = {.tv_sec = timeout_s};

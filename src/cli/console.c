@@ -22,9 +22,9 @@ static const struct usage console_usage = {
 	.words = "NAME",
 	.min_words = 1,
 	.max_words = 1,
-	.text = "Connects this terminal to the serial port of a running VM, which was started with\n"
-		"--serial unix:PATH. Ctrl-] leaves; the VM goes on. What the guest printed last while\n"
-		"nobody was connected comes first.\n",
+	.text = "Connects this terminal to the serial port of a running VM, started with\n"
+		"--serial unix:PATH. Ctrl-] leaves; the VM goes on. What the guest printed\n"
+		"last while nobody was connected comes first.\n",
 };
 
 enum console_end { CONSOLE_GOES_ON, CONSOLE_LEFT, CONSOLE_CLOSED };

@@ -15,7 +15,8 @@
  * made, with the exit status.
  */
 bool detach_fork(int *fd, int *status, GError **error);
-/* It has started: the caller prints the name and ends well. Standard input and outputs are nobody's. */
+/* It has started: the caller prints the name and ends well. Standard input and outputs are
+ * nobody's. */
 void detach_ready(int fd, const char *name);
 /* It has failed, and said why. */
 void detach_fail(int fd, int status);

@@ -23,9 +23,9 @@ static const struct option_row ls_rows[] = {
 
 static const struct usage ls_usage = {
 	.words = "",
-	.text = "Lists your running VMs: name, state (running, paused, debugged, or unknown where a\n"
-		"VM does not answer), process, engine, processors, memory, and the time since the\n"
-		"start.\n",
+	.text = "Lists your running VMs: name, state (running, paused, debugged, or unknown\n"
+		"where a VM does not answer), process, engine, processors, memory, and the\n"
+		"time since the start.\n",
 	.rows = ls_rows,
 	.n_rows = G_N_ELEMENTS(ls_rows),
 };

@@ -8,15 +8,16 @@ static const struct usage eject_usage = {
 	.words = "NAME [DRIVE]",
 	.min_words = 1,
 	.max_words = 2,
-	.text = "Takes the medium out of a running VM's drive, cd0 or floppy0; without DRIVE: cd0.\n",
+	.text = "Takes the medium out of DRIVE, cd0 or floppy0, of a running VM; without DRIVE:\n"
+		"cd0.\n",
 };
 
 static const struct usage insert_usage = {
 	.words = "NAME FILE [DRIVE]",
 	.min_words = 2,
 	.max_words = 3,
-	.text = "Puts the image FILE into a running VM's drive, cd0 or floppy0, in place of what is\n"
-		"there; without DRIVE: cd0. The guest sees the medium change.\n",
+	.text = "Puts the image FILE into DRIVE, cd0 or floppy0, of a running VM, in place of\n"
+		"what is there; without DRIVE: cd0. The guest sees the medium change.\n",
 };
 
 static void add_drive(JsonObject *arguments, const char *drive)
@@ -58,5 +59,7 @@ static int insert_main(int argc, char **argv)
 	return remote_call(words[0], "insert", arguments, false);
 }
 
-const struct verb verb_eject = {"eject", "take a CD or floppy disk out of a VM's drive", eject_main};
-const struct verb verb_insert = {"insert", "put a CD or floppy disk into a VM's drive", insert_main};
+const struct verb verb_eject = {"eject", "take a CD or floppy disk out of a VM's drive",
+				eject_main};
+const struct verb verb_insert = {"insert", "put a CD or floppy disk into a VM's drive",
+				 insert_main};

@@ -28,8 +28,8 @@ static const struct option_row monitor_rows[] = {
 };
 
 static const char text[] =
-	"Reads commands for a running VM from standard input, a line each, and prints what they\n"
-	"return. Values with spaces are quoted as in a shell: insert file='a disk.img'\n"
+	"Reads commands for a running VM from standard input, a line each, and prints what\n"
+	"they return. Values with spaces are quoted as in a shell: insert file='a disk.img'\n"
 	"Ends with status 1 where a command failed.\n"
 	"\n"
 	"Commands:\n";
@@ -118,7 +118,8 @@ static void print_help(JsonObject *help)
 		for (guint a = 0; a < json_array_get_length(arguments); a++) {
 			JsonObject *one = json_array_get_object_element(arguments, a);
 
-			printf(json_object_get_boolean_member(one, "optional") ? " [%s=%s]" : " %s=%s",
+			printf(json_object_get_boolean_member(one, "optional") ? " [%s=%s]"
+									       : " %s=%s",
 			       json_object_get_string_member(one, "name"),
 			       json_object_get_string_member(one, "type"));
 		}
@@ -180,7 +181,8 @@ static bool run_lines(struct client *client, JsonObject *help)
 		line[strcspn(line, "\n")] = '\0';
 		if (is_blank(line))
 			continue;
-		if (!(help ? run_line(client, help, line, &error) : pass_line(client, line, &error))) {
+		if (!(help ? run_line(client, help, line, &error)
+			   : pass_line(client, line, &error))) {
 			fprintf(stderr, "viv: %s\n", error->message);
 			good = false;
 			if (client_wait_end(client, 0))
@@ -222,4 +224,5 @@ static int monitor_main(int argc, char **argv)
 	return status;
 }
 
-const struct verb verb_monitor = {"monitor", "commands for a VM, from standard input", monitor_main};
+const struct verb verb_monitor = {"monitor", "commands for a VM, from standard input",
+				  monitor_main};

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The verbs that are a command of the same name and no more: viv kill, pause, resume and reset NAME. */
+/* The verbs that are a command of the same name and no more: viv kill, pause, resume and reset
+ * NAME. */
 #include <string.h>
 
 #include "cli/remote.h"

@@ -81,7 +81,8 @@ int remote_call(const char *name, const char *command, JsonObject *arguments, bo
 
 	if (answer && ends && !client_wait_end(client, END_S))
 		g_set_error(&error, VIV_ERROR, VIV_ERROR_HOST,
-			    "VM '%s' has not ended within %d seconds; end its process", name, END_S);
+			    "VM '%s' has not ended within %d seconds; end its process", name,
+			    END_S);
 	client_close(client);
 	return error ? report_error(error) : EXIT_STATUS_OK;
 }

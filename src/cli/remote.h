@@ -19,8 +19,8 @@ struct usage {
 	size_t n_rows;
 };
 
-/* Takes a verb's command line apart: `target` is the rows', absent words are NULL. False with the exit
- * status, where that was all: help or an error was printed. */
+/* Takes a verb's command line apart: `target` is the rows', absent words are NULL. False with the
+ * exit status, where that was all: help or an error was printed. */
 bool usage_parse(const struct usage *usage, int argc, char **argv, void *target,
 		 const char *words[USAGE_MAX_WORDS], int *status);
 

@@ -34,9 +34,9 @@ static const struct usage stop_usage = {
 	.words = "NAME",
 	.min_words = 1,
 	.max_words = 1,
-	.text = "Presses the power button of a running VM and waits until its guest has switched\n"
-		"itself off. A guest that does not listen for the button goes on: without\n"
-		"--timeout that is an error, and `viv kill` ends it.\n",
+	.text = "Presses the power button of a running VM and waits until its guest has\n"
+		"switched itself off. A guest that does not listen for the button goes on:\n"
+		"without --timeout that is an error, and `viv kill` ends it.\n",
 	.rows = stop_rows,
 	.n_rows = G_N_ELEMENTS(stop_rows),
 };
@@ -83,4 +83,5 @@ static int stop_main(int argc, char **argv)
 	return error ? report_error(error) : EXIT_STATUS_OK;
 }
 
-const struct verb verb_stop = {"stop", "press a VM's power button, and wait for its end", stop_main};
+const struct verb verb_stop = {"stop", "press a VM's power button, and wait for its end",
+			       stop_main};

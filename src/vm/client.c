@@ -168,7 +168,8 @@ JsonObject *client_call(struct client *client, const char *command, JsonObject *
 	g_autofree char *request = write_request(command, arguments);
 	g_autofree char *answer = client_exchange(client, request, error);
 	g_autoptr(JsonNode) root = answer ? json_from_string(answer, NULL) : NULL;
-	JsonObject *object = root && JSON_NODE_HOLDS_OBJECT(root) ? json_node_get_object(root) : NULL;
+	JsonObject *object =
+		root && JSON_NODE_HOLDS_OBJECT(root) ? json_node_get_object(root) : NULL;
 	JsonObject *result = object ? get_object(object, "return") : NULL;
 	JsonObject *failure = object ? get_object(object, "error") : NULL;
 
@@ -184,8 +185,8 @@ JsonObject *client_call(struct client *client, const char *command, JsonObject *
 
 bool client_wait_end(struct client *client, int seconds)
 {
-	int64_t deadline_us = seconds < 0 ? INT64_MAX
-					  : g_get_monotonic_time() + seconds * G_USEC_PER_SEC;
+	int64_t deadline_us =
+		seconds < 0 ? INT64_MAX : g_get_monotonic_time() + seconds * G_USEC_PER_SEC;
 
 	while (receive(client, deadline_us, NULL))
 		;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a peer sends to the control socket, byte for byte, in pieces of growing length; to a VM that was
- * built and whose processors do not run. No drive is there, so no file of the input's choice is opened.
+ * What a peer sends to the control socket, byte for byte, in pieces of growing length; to a VM that
+ * was built and whose processors do not run. No drive is there, so no file of the input's choice is
+ * opened.
  */
 #include <glib.h>
 #include <glib/gstdio.h>

@@ -35,7 +35,7 @@ static bool is_last(const struct control_command *command, unsigned i)
 }
 
 static const struct control_argument *find_argument(const struct control_command *command,
-						     const char *name)
+						    const char *name)
 {
 	for (unsigned i = 0; !is_last(command, i); i++) {
 		if (!strcmp(command->arguments[i].name, name))
@@ -110,8 +110,7 @@ static bool check_arguments(const struct control_command *command, JsonObject *a
 JsonObject *control_execute(struct vm *vm, const char *name, JsonObject *arguments, GError **error)
 {
 	const struct control_command *command = find_command(name);
-	g_autoptr(JsonObject) given =
-		arguments ? json_object_ref(arguments) : json_object_new();
+	g_autoptr(JsonObject) given = arguments ? json_object_ref(arguments) : json_object_new();
 	g_autoptr(JsonObject) answer = json_object_new();
 
 	if (!command) {

@@ -34,11 +34,12 @@ struct control_argument {
 struct control_command {
 	const char *name;
 	const char *help;
-	/* On the loop thread, which it does not block. `arguments` holds those that the row names, of
-	 * their types and ranges, the mandatory ones at least. Adds members to `answer`, an empty
-	 * object, or fails with the error set. */
+	/* On the loop thread, which it does not block. `arguments` holds those that the row names,
+	 * of their types and ranges, the mandatory ones at least. Adds members to `answer`, an
+	 * empty object, or fails with the error set. */
 	bool (*run)(struct vm *vm, JsonObject *arguments, JsonObject *answer, GError **error);
-	struct control_argument arguments[CONTROL_MAX_ARGUMENTS]; /* up to the first without a name */
+	struct control_argument
+		arguments[CONTROL_MAX_ARGUMENTS]; /* up to the first without a name */
 };
 
 extern const struct control_command control_commands[];
@@ -46,8 +47,7 @@ extern const size_t control_n_commands;
 
 const char *control_type_name(enum control_type type);
 /* Checks the arguments and runs the command; NULL with the error set. `arguments` may be NULL. */
-JsonObject *control_execute(struct vm *vm, const char *name, JsonObject *arguments,
-			    GError **error);
+JsonObject *control_execute(struct vm *vm, const char *name, JsonObject *arguments, GError **error);
 /* The rows for a human, a line or two each. */
 void control_append_help(GString *out);
 

@@ -131,7 +131,8 @@ static struct peer *find_place(struct control_server *server)
 
 static gboolean on_connection(gint listen_fd, GIOCondition condition, gpointer opaque)
 {
-	static const char full[] = "{\"error\":{\"message\":\"too many connections; close one\"}}\n";
+	static const char full[] =
+		"{\"error\":{\"message\":\"too many connections; close one\"}}\n";
 	struct control_server *server = opaque;
 	struct peer *peer = find_place(server);
 	int fd = local_socket_accept(listen_fd);

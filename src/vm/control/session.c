@@ -143,9 +143,10 @@ static void take_line(struct control_session *session, const char *text, size_t 
 	JsonNode *id = request ? json_object_get_member(request, "id") : NULL;
 
 	if (request && check_members(request, &error)) {
-		JsonObject *arguments = json_object_has_member(request, "arguments")
-						? json_object_get_object_member(request, "arguments")
-						: NULL;
+		JsonObject *arguments =
+			json_object_has_member(request, "arguments")
+				? json_object_get_object_member(request, "arguments")
+				: NULL;
 
 		result = control_execute(session->vm,
 					 json_object_get_string_member(request, "execute"),
