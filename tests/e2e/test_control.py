@@ -376,7 +376,9 @@ def test_requests_in_pieces_and_in_one(detach, control):
 BAD = [
     b"hello\n", b"\xff\n", b"\0\n", b"[]\n", b"3\n", b"null\n", b"{\n", b"{}\n",
     b'{"execute":"status"}}\n', b'{"execute":"status"} {"execute":"status"}\n', b'{"execute":"status",}\n',
-    b'{"execute":"help","id":"\\u0000"}\n', b'{"execute":null}\n', b'{"execute":["status"]}\n', b'{"execute":""}\n', b'{"execute":"\\ud800"}\n',
+    b'{"execute":"help","id":"\\u0000"}\n', b'{"execute":"help","id":"\\ud800"}\n',
+    b'{"execute":"help","id":"\\udc00\\ud800"}\n', b'{"execute":"help","id":"\\u12"}\n',
+    b'{"execute":null}\n', b'{"execute":["status"]}\n', b'{"execute":""}\n', b'{"execute":"\\ud800"}\n',
     b'{"execute":"status","extra":1}\n', b'{"execute":"status","arguments":[]}\n',
     b'{"execute":"status","arguments":{"a":1}}\n', b'{"arguments":{}}\n',
     b'{"execute":"stop","arguments":{"timeout":"1"}}\n', b'{"execute":"stop","arguments":{"timeout":1.5}}\n',
@@ -403,7 +405,7 @@ def test_nonsense_gets_an_error(detach, control, line):
 
 def test_ids_come_back(detach, control):
     peer = control(detach())
-    for id in [0, -1.5, "x\n\u00e4\x01", None, [], {"a": [True]}]:
+    for id in [0, -1.5, "x\n\u00e4\x01\U0001f600\\u0000", None, [], {"a": [True]}]:
         assert peer.ask({"execute": "pause", "id": id}) == {"return": {}, "id": id}
         assert peer.ask({"execute": "frob", "id": id})["id"] == id
 

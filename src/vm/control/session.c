@@ -2,8 +2,8 @@
 /*
  * JSON-GLib takes more than JSON (comments, assignments) and parses by recursion without a bound,
  * so a line is looked at before: only characters that JSON has outside of strings, one array or
- * object, no deeper than we need, and no character 0, which would end a C string. What passes may
- * still be no JSON; that is the parser's to say.
+ * object, no deeper than we need, and in strings no character 0, which would end a C string, nor half
+ * a surrogate pair, which is no UTF-8. What passes may still be no JSON; that is the parser's to say.
  */
 #include "vm/control/session.h"
 
@@ -57,14 +57,49 @@ static void answer_error(GByteArray *out, const char *message, JsonNode *id)
 	answer(out, "error", object, id);
 }
 
+/* The UTF-16 unit that is escaped at `at`, or -1. */
+static int unit_at(const char *at, const char *end)
+{
+	int unit = 0;
+
+	if (end - at < 6 || at[0] != '\\' || at[1] != 'u')
+		return -1;
+	for (unsigned i = 2; i < 6; i++) {
+		if (!g_ascii_isxdigit(at[i]))
+			return -1;
+		unit = unit << 4 | g_ascii_xdigit_value(at[i]);
+	}
+	return unit;
+}
+
+static bool is_surrogate(int unit, int half)
+{
+	return (unit & 0xfc00) == half;
+}
+
+/* The length of what a backslash begins; 0 where it is no character, or character 0. */
+static size_t escape_len(const char *at, const char *end)
+{
+	int unit = unit_at(at, end);
+
+	if (end - at >= 2 && at[1] != 'u')
+		return 2;
+	if (unit <= 0 || is_surrogate(unit, 0xdc00))
+		return 0;
+	if (!is_surrogate(unit, 0xd800))
+		return 6;
+	return is_surrogate(unit_at(at + 6, end), 0xdc00) ? 12 : 0;
+}
+
 /* The character after the string that begins at `at`, or NULL. */
 static const char *skip_string(const char *at, const char *end)
 {
-	for (at++; at < end && *at != '"'; at++) {
-		if ((unsigned char)*at < ' ' || (end - at >= 6 && !memcmp(at, "\\u0000", 6)))
+	size_t len;
+
+	for (at++; at < end && *at != '"'; at += len) {
+		len = *at == '\\' ? escape_len(at, end) : 1;
+		if ((unsigned char)*at < ' ' || !len)
 			return NULL;
-		if (*at == '\\')
-			at++;
 	}
 	return at < end ? at + 1 : NULL;
 }
