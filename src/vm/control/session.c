@@ -2,8 +2,9 @@
 /*
  * JSON-GLib takes more than JSON (comments, assignments) and parses by recursion without a bound,
  * so a line is looked at before: only characters that JSON has outside of strings, one array or
- * object, no deeper than we need, and in strings no character 0, which would end a C string, nor half
- * a surrogate pair, which is no UTF-8. What passes may still be no JSON; that is the parser's to say.
+ * object, no deeper than we need, and in strings no character 0, which would end a C string, nor
+ * half a surrogate pair, which is no UTF-8. What passes may still be no JSON; that is the parser's
+ * to say.
  */
 #include "vm/control/session.h"
 
