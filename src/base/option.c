@@ -60,19 +60,21 @@ static bool set(const struct argument *argument, GError **error)
 	return false;
 }
 
-bool option_parse(const struct option_group *groups, size_t n_groups, int argc, char **argv,
-		  const char *help_command, GError **error)
+/* A lone - is a word. */
+static bool is_option(const char *word)
+{
+	return word[0] == '-' && word[1];
+}
+
+bool option_parse_words(const struct option_group *groups, size_t n_groups, int argc, char **argv,
+			const char *help_command, GPtrArray *words, GError **error)
 {
 	struct argument argument;
 
 	for (int i = 1; i < argc; i++) {
-		if (argv[i][0] != '-' || !argv[i][1]) {
-			g_set_error(
-				error, VIV_ERROR, VIV_ERROR_INPUT,
-				"'%s' is no option, and there is nothing else to name here; see "
-				"`%s`",
-				argv[i], help_command);
-			return false;
+		if (!is_option(argv[i])) {
+			g_ptr_array_add(words, argv[i]);
+			continue;
 		}
 		if (!find(groups, n_groups, argv[i], &argument)) {
 			g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
@@ -86,6 +88,21 @@ bool option_parse(const struct option_group *groups, size_t n_groups, int argc, 
 			return false;
 	}
 	return true;
+}
+
+bool option_parse(const struct option_group *groups, size_t n_groups, int argc, char **argv,
+		  const char *help_command, GError **error)
+{
+	g_autoptr(GPtrArray) words = g_ptr_array_new();
+
+	if (!option_parse_words(groups, n_groups, argc, argv, help_command, words, error))
+		return false;
+	if (!words->len)
+		return true;
+	g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
+		    "'%s' is no option, and there is nothing else to name here; see `%s`",
+		    (const char *)words->pdata[0], help_command);
+	return false;
 }
 
 void option_append_help(GString *out, const struct option_group *group)

@@ -35,6 +35,10 @@ struct option_group {
  */
 bool option_parse(const struct option_group *groups, size_t n_groups, int argc, char **argv,
 		  const char *help_command, GError **error);
+/* The same, but words that are no options are appended to `words`, whose elements are the caller's
+ * argv. */
+bool option_parse_words(const struct option_group *groups, size_t n_groups, int argc, char **argv,
+			const char *help_command, GPtrArray *words, GError **error);
 /* The rows of a group for `--help`, a line or more each. */
 void option_append_help(GString *out, const struct option_group *group);
 

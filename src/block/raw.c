@@ -184,7 +184,9 @@ static void raw_close(void *image)
 
 static int open_image(const struct block_options *options, GError **error)
 {
-	int fd = open(options->path, (options->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+	/* A FIFO that nobody writes to would not return. */
+	int fd = open(options->path,
+		      (options->read_only ? O_RDONLY : O_RDWR) | O_NONBLOCK | O_CLOEXEC);
 
 	if (fd >= 0)
 		return fd;

@@ -400,9 +400,7 @@ void bus_set_power_button(struct bus *bus, bus_button_fn fn, void *opaque)
 
 bool bus_press_power_button(struct bus *bus)
 {
-	if (bus->power_button)
-		bus->power_button(bus->power_button_opaque);
-	return bus->power_button != NULL;
+	return bus->power_button && bus->power_button(bus->power_button_opaque);
 }
 
 void bus_smi(struct bus *bus)

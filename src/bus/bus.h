@@ -104,8 +104,9 @@ typedef void (*bus_smi_fn)(void *opaque);
 void bus_set_smi_sink(struct bus *bus, bus_smi_fn fn, void *opaque);
 void bus_smi(struct bus *bus);
 
-/* The power button: a chipset connects it, the user presses it. False: there is none. Any thread, no locks. */
-typedef void (*bus_button_fn)(void *opaque);
+/* The power button: a chipset connects it, the user presses it. Whether the guest has asked to be told. Any thread,
+ * no locks. */
+typedef bool (*bus_button_fn)(void *opaque);
 void bus_set_power_button(struct bus *bus, bus_button_fn fn, void *opaque);
 bool bus_press_power_button(struct bus *bus);
 

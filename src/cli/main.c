@@ -7,7 +7,10 @@
 #include "base/error.h"
 #include "cli/verb.h"
 
-static const struct verb *const verbs[] = {&verb_run, &verb_doctor, &verb_help, &verb_version};
+static const struct verb *const verbs[] = {
+	&verb_run,    &verb_ls,	    &verb_stop,	  &verb_kill,	 &verb_pause,	&verb_resume, &verb_reset,
+	&verb_eject,  &verb_insert, &verb_console, &verb_monitor, &verb_doctor, &verb_help,   &verb_version,
+};
 
 static const struct verb *find_verb(const char *name)
 {

@@ -13,18 +13,23 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "cli/detach.h"
 #include "cli/verb.h"
 #include "stream/terminal.h"
+#include "vm/control/server.h"
+#include "vm/runtime_dir.h"
 #include "vm/vm.h"
 
 #define ESCAPE_CTRL_BRACKET 0x1d
 
 struct run_options {
-	bool help, reboot, stats;
+	bool help, reboot, stats, detach;
 };
 
 struct run {
+	struct vm_name name;
 	struct vm *vm;
+	struct control_server *control;
 	enum vm_result result;
 	int signal; /* the one that ended the run, or 0 */
 	/* What outlives the VM, whose end writes out what the guest has printed. */
@@ -48,7 +53,13 @@ static bool set_stats(void *target, const char *value, GError **error)
 	return ((struct run_options *)target)->stats = true;
 }
 
+static bool set_detach(void *target, const char *value, GError **error)
+{
+	return ((struct run_options *)target)->detach = true;
+}
+
 static const struct option_row run_rows[] = {
+	{"detach", 0, NULL, "run in the background, and print the VM's name", set_detach},
 	{"reboot", 0, NULL, "start again when the guest resets, instead of ending", set_reboot},
 	{"stats", 0, NULL, "at the end, tell what the engine did (standard error)", set_stats},
 	{"help", 'h', NULL, "this page", set_help},
@@ -59,7 +70,8 @@ static const char help_head[] =
 	"\n"
 	"Boots a Linux kernel on a PC made of software: its own x86-64 processor, chipset and\n"
 	"virtio devices. No root, no /dev/kvm and no firmware is needed. The first serial port is\n"
-	"the terminal; Ctrl-] leaves, which is like pulling the plug.\n"
+	"the terminal; Ctrl-] leaves, which is like pulling the plug. `viv ls` lists running VMs,\n"
+	"and `viv help` the verbs that ask something of them.\n"
 	"\n"
 	"Options:\n";
 
@@ -167,6 +179,7 @@ static int conclude(const struct run *run)
 {
 	switch (run->result) {
 	case VM_RUNNING:
+	case VM_RESTART:
 	case VM_POWEROFF:
 		return EXIT_STATUS_OK;
 	case VM_LEFT:
@@ -174,6 +187,9 @@ static int conclude(const struct run *run)
 		return EXIT_STATUS_OK;
 	case VM_KILLED:
 		fprintf(stderr, "viv: killed by gdb\n");
+		return EXIT_STATUS_OK;
+	case VM_ENDED:
+		fprintf(stderr, "viv: killed by its control socket\n");
 		return EXIT_STATUS_OK;
 	case VM_RESET:
 		fprintf(stderr, "viv: the guest asked for a reset; --reboot starts it again\n");
@@ -193,46 +209,77 @@ static int conclude(const struct run *run)
 }
 
 /* Runs the guest to its end, through resets where they are wanted. */
-static bool run_guest(struct run *run, bool reboot, GError **error)
+static bool run_guest(struct run *run, const struct vm_config *config, bool reboot, GError **error)
 {
 	g_unix_signal_add(SIGHUP, on_sighup, run);
 	g_unix_signal_add(SIGINT, on_sigint, run);
 	g_unix_signal_add(SIGTERM, on_sigterm, run);
-	if (!terminal_raw(STDIN_FILENO, error))
+	if (config->serial.kind == VM_SERIAL_STDIO && !terminal_raw(STDIN_FILENO, error))
 		return false;
 	for (;;) {
 		run->result = vm_run(run->vm);
-		if (run->result != VM_RESET || !reboot)
+		if (run->result != VM_RESTART && (run->result != VM_RESET || !reboot))
 			return true;
 		if (!vm_reset(run->vm, error))
 			return false;
 	}
 }
 
-static int run_config(struct vm_config *config, const struct run_options *options)
+/* Everything that can be wrong with what the user said. */
+static bool open_run(struct run *run, struct vm_config *config, GError **error)
 {
 	struct vm_console console = {
 		.in_fd = STDIN_FILENO,
 		.out_fd = STDOUT_FILENO,
 		.escape = isatty(STDIN_FILENO) ? ESCAPE_CTRL_BRACKET : -1,
 	};
+	GMainContext *context = g_main_context_default();
+
+	if (!config->name)
+		config->name = g_strdup_printf("vm-%ld", (long)getpid());
+	if (!vm_name_claim(&run->name, config->name, error))
+		return false;
+	run->vm = vm_new(config, &console, context, error);
+	if (!run->vm)
+		return false;
+	run->control = control_server_new(run->name.socket, context, run->vm, error);
+	return run->control != NULL;
+}
+
+/* Whoever sees a connection closed finds disks closed and the name free. */
+static void close_run(struct run *run)
+{
+	vm_free(run->vm);
+	vm_name_release(&run->name);
+	control_server_free(run->control);
+}
+
+/* `ready_fd`: the one of detach_fork(), or -1. */
+static int run_config(struct vm_config *config, const struct run_options *options, int ready_fd)
+{
 	GError *error = NULL;
 	struct run run = {0};
 	int status;
 
 	config->sample = options->stats;
 	install_crash_handlers();
-	run.vm = vm_new(config, &console, g_main_context_default(), &error);
-	if (!run.vm)
-		return report_error(error);
-	run_guest(&run, options->reboot, &error);
+	if (!open_run(&run, config, &error)) {
+		close_run(&run);
+		status = report_error(error);
+		if (ready_fd >= 0)
+			detach_fail(ready_fd, status);
+		return status;
+	}
+	if (ready_fd >= 0)
+		detach_ready(ready_fd, config->name);
+	run_guest(&run, config, options->reboot, &error);
 	run.reason = g_strdup(vm_reason(run.vm));
 	vm_get_stats(run.vm, &run.stats);
 	run.report = g_string_new(NULL);
 	vm_report(run.vm, run.report);
 	if (!error)
 		vm_list_regions(run.vm, &error);
-	vm_free(run.vm);
+	close_run(&run);
 	terminal_restore();
 	if (options->stats)
 		print_stats(&run.stats, run.report->str);
@@ -240,6 +287,24 @@ static int run_config(struct vm_config *config, const struct run_options *option
 	g_free(run.reason);
 	g_string_free(run.report, TRUE);
 	return status;
+}
+
+/* Chooses where the serial port goes, and where the VM runs. */
+static int start(struct vm_config *config, const struct run_options *options)
+{
+	GError *error = NULL;
+	int ready_fd = -1, status;
+
+	if (options->detach && config->serial.kind == VM_SERIAL_STDIO)
+		return report_error(g_error_new(
+			VIV_ERROR, VIV_ERROR_INPUT,
+			"--detach: nobody is at standard input; give --serial unix:PATH, file:PATH "
+			"or none"));
+	if (config->serial.kind == VM_SERIAL_DEFAULT)
+		config->serial.kind = options->detach ? VM_SERIAL_NONE : VM_SERIAL_STDIO;
+	if (options->detach && !detach_fork(&ready_fd, &status, &error))
+		return error ? report_error(error) : status;
+	return run_config(config, options, ready_fd);
 }
 
 static int run_main(int argc, char **argv)
@@ -263,7 +328,7 @@ static int run_main(int argc, char **argv)
 	else if (config.trace_help)
 		print_events();
 	else
-		status = run_config(&config, &options);
+		status = start(&config, &options);
 	vm_config_fini(&config);
 	return status;
 }

@@ -8,6 +8,8 @@
 
 const struct rom rom_seabios = {"seabios/bios-256k.bin", "seabios"};
 const struct rom rom_vgabios = {"seabios/vgabios-stdvga.bin", "seabios"};
+const struct rom rom_ipxe_e1000 = {"ipxe/qemu/pxe-e1000.rom", "ipxe-qemu"};
+const struct rom rom_ipxe_rtl8139 = {"ipxe/qemu/pxe-rtl8139.rom", "ipxe-qemu"};
 
 static GBytes *map_file(const char *path, GError **error)
 {
@@ -20,7 +22,7 @@ static GBytes *map_file(const char *path, GError **error)
 }
 
 /* Where the distribution has its firmware, besides what the environment says. */
-static const char *const fallback_dirs[] = {"/usr/local/share", "/usr/share", NULL};
+static const char *const fallback_dirs[] = {"/usr/local/share", "/usr/share", "/usr/lib", NULL};
 
 static GBytes *find(const char *file, const char *const *dirs)
 {

@@ -11,12 +11,16 @@
 
 #include "dev/device.h"
 #include "firmware/acpi.h"
+#include "machine/machine.h"
 
 /* What stands behind a row's devices on the host, and so how many of them there are. */
 enum board_backing {
 	BOARD_NOTHING,	    /* one device */
 	BOARD_SERIAL,	    /* one: the machine's serial stream */
-	BOARD_VIRTIO_DISKS, /* one for each disk on that bus */
+	BOARD_EACH_DISK,    /* one for each disk on the row's bus */
+	BOARD_ALL_DISKS,    /* one where there are disks on the row's bus, for all of them */
+	BOARD_INPUT,	    /* one, with the keyboard and the mouse, if they are wanted */
+	BOARD_NICS,	    /* one for each network card of the row's model */
 	BOARD_SCREEN,	    /* one where there is a screen, with the BIOS for it where there is firmware */
 	BOARD_FW_CFG,	    /* one where there is firmware; the last row, since it tells of the others */
 	BOARD_FIRMWARE_LOG, /* one where somebody wants to read it */
@@ -33,6 +37,8 @@ struct board_row {
 	unsigned irq;
 	unsigned devfn;
 	enum board_backing backing;
+	enum machine_disk_bus bus;
+	enum machine_nic_model nic;
 };
 
 /* A register of configuration space as firmware would leave it, for guests that boot without. */

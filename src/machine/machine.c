@@ -4,23 +4,21 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "dev/floppy/format.h"
 #include "dev/pci/pci.h"
 #include "machine/board.h"
+#include "machine/disks.h"
 #include "machine/fw_files.h"
 
 /* The config of a device being made, as its row and what stands behind it have it. */
 struct wiring {
 	struct machine *machine;
 	const struct machine_config *config;
+	const struct board_row *row;
 	struct device_config device;
 };
 
-static void add_boot_path(struct wiring *w, enum machine_boot kind, char *path)
-{
-	g_ptr_array_add(w->machine->boot_paths[kind], path);
-}
-
-static unsigned count_one(const struct machine_config *config)
+static unsigned count_one(const struct machine_config *config, const struct board_row *row)
 {
 	return 1;
 }
@@ -34,35 +32,63 @@ static void wire_serial(struct wiring *w, unsigned index)
 	w->device.stream = w->config->serial;
 }
 
-/* The index-th disk on a bus; NULL: there are not so many. */
-static const struct machine_disk *disk_on(const struct machine_config *config,
-					  enum machine_disk_bus bus, unsigned index)
+static unsigned count_each_disk(const struct machine_config *config, const struct board_row *row)
 {
-	for (unsigned i = 0; i < config->n_disks; i++)
-		if (config->disks[i].bus == bus && !index--)
-			return &config->disks[i];
+	return disks_count(config, row->bus);
+}
+
+static void wire_each_disk(struct wiring *w, unsigned index)
+{
+	w->device.block = disks_at(w->machine, w->config, w->row->bus, index)->block;
+}
+
+static unsigned count_all_disks(const struct machine_config *config, const struct board_row *row)
+{
+	return disks_count(config, row->bus) > 0;
+}
+
+static void wire_all_disks(struct wiring *w, unsigned index)
+{
+	disks_wire(w->machine, w->config, w->row->bus, &w->device);
+}
+
+static void wire_input(struct wiring *w, unsigned index)
+{
+	w->device.input = w->config->input;
+}
+
+/* The index-th card of the row's model. */
+static const struct machine_nic *nic_at(const struct machine_config *config, const struct board_row *row,
+					unsigned index)
+{
+	for (unsigned i = 0; i < config->n_nics; i++)
+		if (config->nics[i].model == row->nic && !index--)
+			return &config->nics[i];
 	return NULL;
 }
 
-static unsigned count_virtio_disks(const struct machine_config *config)
+static unsigned count_nics(const struct machine_config *config, const struct board_row *row)
 {
 	unsigned n = 0;
 
-	while (disk_on(config, MACHINE_VIRTIO, n))
+	while (nic_at(config, row, n))
 		n++;
 	return n;
 }
 
-static void wire_virtio_disk(struct wiring *w, unsigned index)
+static void wire_nic(struct wiring *w, unsigned index)
 {
-	const struct machine_disk *disk = disk_on(w->config, MACHINE_VIRTIO, index);
+	const struct machine_nic *nic = nic_at(w->config, w->row, index);
 
-	w->device.block = disk->block;
-	add_boot_path(w, disk->kind,
-		      g_strdup_printf("/pci@i0cf8/scsi@%x/disk@0,0", pci_slot(w->device.devfn)));
+	w->device.net = nic->port;
+	memcpy(w->device.mac, nic->mac, sizeof(nic->mac));
+	w->device.rom = nic->rom;
+	g_ptr_array_add(w->machine->boot_paths[MACHINE_BOOT_NET],
+			g_strdup_printf("/pci@i0cf8/ethernet@%x/ethernet-phy@0",
+					pci_slot(w->device.devfn)));
 }
 
-static unsigned count_screen(const struct machine_config *config)
+static unsigned count_screen(const struct machine_config *config, const struct board_row *row)
 {
 	return config->display != NULL;
 }
@@ -74,7 +100,7 @@ static void wire_screen(struct wiring *w, unsigned index)
 		w->device.rom = w->config->firmware->vga_bios;
 }
 
-static unsigned count_firmware(const struct machine_config *config)
+static unsigned count_firmware(const struct machine_config *config, const struct board_row *row)
 {
 	return config->firmware != NULL;
 }
@@ -86,7 +112,7 @@ static void wire_fw_cfg(struct wiring *w, unsigned index)
 	w->device.n_files = w->machine->n_files;
 }
 
-static unsigned count_firmware_log(const struct machine_config *config)
+static unsigned count_firmware_log(const struct machine_config *config, const struct board_row *row)
 {
 	return config->firmware && config->firmware->log;
 }
@@ -97,16 +123,28 @@ static void wire_firmware_log(struct wiring *w, unsigned index)
 }
 
 static const struct {
-	unsigned (*count)(const struct machine_config *config);
+	unsigned (*count)(const struct machine_config *config, const struct board_row *row);
 	void (*wire)(struct wiring *w, unsigned index);
 } backings[BOARD_N_BACKINGS] = {
 	[BOARD_NOTHING] = {count_one, wire_nothing},
 	[BOARD_SERIAL] = {count_one, wire_serial},
-	[BOARD_VIRTIO_DISKS] = {count_virtio_disks, wire_virtio_disk},
+	[BOARD_EACH_DISK] = {count_each_disk, wire_each_disk},
+	[BOARD_ALL_DISKS] = {count_all_disks, wire_all_disks},
+	[BOARD_INPUT] = {count_one, wire_input},
+	[BOARD_NICS] = {count_nics, wire_nic},
 	[BOARD_SCREEN] = {count_screen, wire_screen},
 	[BOARD_FW_CFG] = {count_firmware, wire_fw_cfg},
 	[BOARD_FIRMWARE_LOG] = {count_firmware_log, wire_firmware_log},
 };
+
+/* What CMOS says of a floppy drive. */
+static uint8_t floppy_type(const struct machine *machine, const struct machine_config *config,
+			   unsigned unit)
+{
+	const struct machine_disk *disk = disks_at(machine, config, MACHINE_FLOPPY, unit);
+
+	return disk ? floppy_drive_type(disk->block) : 0;
+}
 
 static bool add_device(struct machine *machine, const struct board_row *row,
 		       const struct machine_config *machine_config, unsigned index,
@@ -115,11 +153,14 @@ static bool add_device(struct machine *machine, const struct board_row *row,
 	struct wiring w = {
 		.machine = machine,
 		.config = machine_config,
+		.row = row,
 		.device = {.base = row->base,
 			   .irq = row->irq,
 			   .devfn = row->devfn,
 			   .bios = machine->bios,
-			   .ram_size = machine_config->ram_size},
+			   .ram_size = machine_config->ram_size,
+			   .floppies = {floppy_type(machine, machine_config, 0),
+					floppy_type(machine, machine_config, 1)}},
 	};
 	struct device *device;
 
@@ -135,6 +176,10 @@ static bool add_device(struct machine *machine, const struct board_row *row,
 	if (!device)
 		return false;
 	g_ptr_array_add(machine->devices, device);
+	if (row->backing == BOARD_EACH_DISK)
+		disks_added(machine, machine_config, row->bus, index, device, w.device.devfn);
+	for (unsigned i = 0; row->backing == BOARD_ALL_DISKS && i < w.device.n_drives; i++)
+		disks_added(machine, machine_config, row->bus, i, device, w.device.devfn);
 	return true;
 }
 
@@ -145,7 +190,7 @@ static bool add_devices(struct machine *machine, const struct machine_config *co
 	unsigned next_slot = BOARD_FIRST_SLOT;
 
 	for (const struct board_row *row = board->rows; row < board->rows + board->n_rows; row++) {
-		unsigned n = backings[row->backing].count(config);
+		unsigned n = backings[row->backing].count(config, row);
 
 		for (unsigned i = 0; i < n; i++) {
 			if (!add_device(machine, row, config, i, &next_slot, error))
@@ -208,13 +253,15 @@ struct machine *machine_new(const struct board *board, const struct machine_conf
 	machine->devices = g_ptr_array_new();
 	for (unsigned i = 0; i < MACHINE_N_BOOT; i++)
 		machine->boot_paths[i] = g_ptr_array_new_with_free_func(g_free);
+	machine->drives = g_array_new(FALSE, FALSE, sizeof(struct machine_drive));
 	machine->env.clock = config->clock;
 	machine->env.trace = config->trace;
 	machine->env.bus = bus_new();
 	machine->lapics = lapic_set_new(machine->env.bus, config->clock, config->n_vcpus);
 	machine->env.mem = mem_new(config->ram_size, error);
-	if (machine->env.mem && map_bios(machine, config->firmware, error) &&
-	    add_devices(machine, config, error) && set_up_for_boot(machine, error))
+	if (machine->env.mem && disks_place(machine, config, error) &&
+	    map_bios(machine, config->firmware, error) && add_devices(machine, config, error) &&
+	    set_up_for_boot(machine, error))
 		return machine;
 	machine_free(machine);
 	return NULL;
@@ -231,6 +278,7 @@ void machine_free(struct machine *machine)
 	for (unsigned i = 0; i < MACHINE_N_BOOT; i++)
 		g_ptr_array_unref(machine->boot_paths[i]);
 	fw_files_free(machine);
+	g_array_unref(machine->drives);
 	lapic_set_free(machine->lapics);
 	bus_free(machine->env.bus);
 	mem_free(machine->env.mem);

@@ -20,7 +20,16 @@ struct board;
 #define MACHINE_MAX_DISKS 16
 
 /* How the guest sees a disk. */
-enum machine_disk_bus { MACHINE_VIRTIO, MACHINE_N_DISK_BUSES };
+enum machine_disk_bus {
+	MACHINE_VIRTIO,
+	MACHINE_IDE,
+	MACHINE_NVME,
+	MACHINE_SCSI,
+	MACHINE_FLOPPY,
+	MACHINE_N_DISK_BUSES,
+};
+/* As users write it. */
+const char *machine_disk_bus_name(enum machine_disk_bus bus);
 
 /* What firmware tries to boot from. */
 enum machine_boot { MACHINE_BOOT_DISK, MACHINE_BOOT_CD, MACHINE_BOOT_FLOPPY, MACHINE_BOOT_NET,
@@ -43,6 +52,15 @@ struct machine_firmware {
 	struct stream *log;  /* what it tells its makers; NULL: nobody */
 };
 
+enum machine_nic_model { MACHINE_E1000, MACHINE_RTL8139, MACHINE_N_NIC_MODELS };
+
+struct machine_nic {
+	enum machine_nic_model model;
+	uint8_t mac[6];
+	struct net_port *port; /* NULL: no cable */
+	GBytes *rom;	       /* by which firmware boots from it; NULL: none */
+};
+
 struct machine_config {
 	uint64_t ram_size;
 	unsigned n_vcpus;
@@ -52,6 +70,9 @@ struct machine_config {
 	const struct trace *trace; /* NULL: off */
 	struct stream *serial;
 	struct display *display; /* NULL: no screen */
+	struct input *input;	 /* NULL: no keyboard and no mouse */
+	const struct machine_nic *nics;
+	unsigned n_nics;
 	const struct machine_disk *disks;
 	unsigned n_disks;
 };
@@ -68,6 +89,8 @@ struct machine {
 	struct fw_cfg_file *files; /* what firmware is told */
 	unsigned n_files;
 	uint64_t rsdp_gpa; /* without firmware */
+	GArray *drives; /* struct machine_drive: those for removable media */
+	unsigned disk_units[MACHINE_MAX_DISKS]; /* of the configuration's disks, on their bus */
 };
 
 struct machine *machine_new(const struct board *board, const struct machine_config *config,
@@ -78,6 +101,10 @@ bool machine_reset(struct machine *machine, GError **error);
 /* Ends what devices have in flight: from now on none touches RAM until its registers are touched.
  */
 void machine_quiesce(struct machine *machine);
+/* Whether there is a removable drive of that name; the error names those there are. */
+bool machine_check_drive(const struct machine *machine, const char *drive, GError **error);
+/* Another medium in a drive that there is, or NULL for none; not owned. Returns what was in it. */
+struct block *machine_set_medium(struct machine *machine, const char *drive, struct block *medium);
 void machine_save(struct machine *machine, GByteArray *out);
 bool machine_load(struct machine *machine, struct state_reader *reader, GError **error);
 

@@ -8,6 +8,10 @@
  * A device that finds the output ring full empties it itself instead of waiting for the
  * loop thread to do it: the loop thread may be waiting for the very device lock the
  * caller holds.
+ *
+ * A stream that listens has its client's connection as both descriptors. Output drops the
+ * connection only from the poll's point of view (`out_open`): closing it is the loop thread's. A
+ * device that waits for a connection which is closed meanwhile waits in vain, and no longer.
  */
 #include "stream/stream.h"
 
@@ -20,6 +24,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/local_socket.h"
 #include "stream/ring.h"
 
 enum {
@@ -34,7 +39,7 @@ struct host_source {
 };
 
 struct stream {
-	GMutex lock; /* guards the rings, `readable`, `stalled`, `dropped`, `out_open` */
+	GMutex lock; /* guards the rings, `readable`, `stalled`, `dropped`, `out_open`, `out_fd` */
 	struct ring in, out;
 	void (*readable)(void *opaque);
 	void *readable_opaque;
@@ -44,12 +49,16 @@ struct stream {
 	int out_fd;
 	int own_fd; /* our description of a terminal, to close; else -1 */
 	bool out_open, out_socket;
+	bool keeps; /* the last of what is written while out_open is not set */
 
 	/* The loop thread's. */
 	struct host_source *source; /* NULL without descriptors */
 	int in_fd;
 	bool in_open;
-	gpointer in_tag, out_tag; /* set while polled */
+	gpointer in_tag, out_tag, hup_tag; /* set while polled */
+	int listen_fd; /* -1: none */
+	gpointer listen_tag;
+	char *listen_path;
 	int escape;
 	void (*on_escape)(void *opaque);
 	void *escape_opaque;
@@ -60,7 +69,7 @@ struct stream *stream_new(void)
 	struct stream *stream = g_new0(struct stream, 1);
 
 	g_mutex_init(&stream->lock);
-	stream->in_fd = stream->out_fd = stream->own_fd = -1;
+	stream->in_fd = stream->out_fd = stream->own_fd = stream->listen_fd = -1;
 	return stream;
 }
 
@@ -82,6 +91,12 @@ static ssize_t write_piece(struct stream *stream, const uint8_t *buf, size_t len
 	return write(stream->out_fd, buf, MIN(len, PIPE_BUF));
 }
 
+static void drop_out(struct stream *stream, size_t len)
+{
+	stream->dropped += len;
+	ring_drop(&stream->out, len);
+}
+
 /* Writes what the host takes without blocking; under the lock. */
 static void drain_out(struct stream *stream)
 {
@@ -98,8 +113,8 @@ static void drain_out(struct stream *stream)
 			return;
 		} else if (n == 0 || errno != EINTR) {
 			stream->out_open = false;
-			stream->dropped += ring_used(&stream->out);
-			ring_drop(&stream->out, ring_used(&stream->out));
+			if (!stream->keeps)
+				drop_out(stream, ring_used(&stream->out));
 		}
 	}
 }
@@ -107,11 +122,13 @@ static void drain_out(struct stream *stream)
 /* Empties a full output ring, waiting as long as the host is given; drops and retakes the lock. */
 static void make_room(struct stream *stream)
 {
+	int fd = stream->out_fd;
+
 	drain_out(stream);
 	if (ring_room(&stream->out) || !stream->out_open || stream->stalled)
 		return;
 	g_mutex_unlock(&stream->lock);
-	poll_out(stream->out_fd, STALL_MS);
+	poll_out(fd, STALL_MS);
 	g_mutex_lock(&stream->lock);
 	drain_out(stream);
 	stream->stalled = !ring_room(&stream->out);
@@ -125,12 +142,28 @@ static void kick_host(struct stream *stream, unsigned delay_us)
 					delay_us ? g_get_monotonic_time() + delay_us : 0);
 }
 
+/* The last of what is written, for who connects next; under the lock. */
+static void keep_out(struct stream *stream, const uint8_t *buf, size_t len)
+{
+	size_t over = len > RING_SIZE ? len - RING_SIZE : 0;
+
+	stream->dropped += over;
+	if (len - over > ring_room(&stream->out))
+		drop_out(stream, len - over - ring_room(&stream->out));
+	ring_put(&stream->out, buf + over, len - over);
+}
+
 size_t stream_write(struct stream *stream, const uint8_t *buf, size_t len)
 {
 	size_t done = 0;
 	bool kick;
 
 	g_mutex_lock(&stream->lock);
+	if (stream->keeps && !stream->out_open) {
+		keep_out(stream, buf, len);
+		g_mutex_unlock(&stream->lock);
+		return len;
+	}
 	kick = !ring_used(&stream->out);
 	/* A connected stream whose reader is gone has nobody to keep bytes for. */
 	while (done < len && (stream->out_open || stream->out_fd < 0)) {
@@ -266,6 +299,75 @@ static void update_polls(struct stream *stream)
 	poll_when(stream, &stream->in_tag, stream->in_fd, G_IO_IN,
 		  stream->in_open && in_room(stream));
 	poll_when(stream, &stream->out_tag, stream->out_fd, G_IO_OUT, pending);
+	/* A client that has shut its sending side down may still listen. */
+	poll_when(stream, &stream->hup_tag, stream->in_fd, G_IO_HUP,
+		  stream->listen_fd >= 0 && stream->in_fd >= 0 && !stream->in_open);
+	poll_when(stream, &stream->listen_tag, stream->listen_fd, G_IO_IN, stream->listen_fd >= 0);
+}
+
+static void disconnect(struct stream *stream)
+{
+	int fd = stream->in_fd;
+
+	g_mutex_lock(&stream->lock);
+	stream->out_open = stream->stalled = false;
+	stream->out_fd = -1;
+	g_mutex_unlock(&stream->lock);
+	stream->in_open = false;
+	stream->in_fd = -1;
+	update_polls(stream);
+	close(fd);
+}
+
+static bool hung_up(const struct stream *stream)
+{
+	struct pollfd poll_fd = {.fd = stream->in_fd};
+
+	return poll(&poll_fd, 1, 0) == 1 && poll_fd.revents & POLLHUP;
+}
+
+static bool is_gone(struct stream *stream)
+{
+	bool out_open;
+
+	g_mutex_lock(&stream->lock);
+	out_open = stream->out_open;
+	g_mutex_unlock(&stream->lock);
+	return !out_open || (!stream->in_open && hung_up(stream));
+}
+
+/* One client at a time; the rest is turned away. */
+static void accept_client(struct stream *stream)
+{
+	int fd = local_socket_accept(stream->listen_fd);
+
+	if (fd < 0)
+		return;
+	/* It may have left after our poll, and come again. */
+	if (stream->in_fd >= 0 && hung_up(stream)) {
+		fill_in(stream);
+		disconnect(stream);
+	}
+	if (stream->in_fd >= 0) {
+		close(fd);
+		return;
+	}
+	stream->in_fd = fd;
+	stream->in_open = true;
+	g_mutex_lock(&stream->lock);
+	stream->out_fd = fd;
+	stream->out_open = stream->out_socket = true;
+	drain_out(stream);
+	g_mutex_unlock(&stream->lock);
+}
+
+static void serve_clients(struct stream *stream)
+{
+	if (stream->in_fd >= 0 && is_gone(stream))
+		disconnect(stream);
+	if (stream->listen_tag &&
+	    g_source_query_unix_fd(&stream->source->source, stream->listen_tag))
+		accept_client(stream);
 }
 
 static gboolean host_dispatch(GSource *source, GSourceFunc callback, gpointer data)
@@ -279,6 +381,8 @@ static gboolean host_dispatch(GSource *source, GSourceFunc callback, gpointer da
 	g_mutex_unlock(&stream->lock);
 	if (stream->in_tag && g_source_query_unix_fd(source, stream->in_tag) && in_room(stream))
 		fill_in(stream);
+	if (stream->listen_fd >= 0)
+		serve_clients(stream);
 	update_polls(stream);
 	return G_SOURCE_CONTINUE;
 }
@@ -305,6 +409,15 @@ static void connect_out(struct stream *stream, int fd)
 	stream->out_open = true;
 }
 
+static void attach(struct stream *stream, GMainContext *context)
+{
+	stream->source =
+		(struct host_source *)g_source_new(&host_funcs, sizeof(struct host_source));
+	stream->source->stream = stream;
+	update_polls(stream);
+	g_source_attach(&stream->source->source, context);
+}
+
 struct stream *stream_new_fd(GMainContext *context, int in_fd, int out_fd, int escape,
 			     void (*on_escape)(void *opaque), void *opaque)
 {
@@ -317,11 +430,23 @@ struct stream *stream_new_fd(GMainContext *context, int in_fd, int out_fd, int e
 	stream->escape = escape;
 	stream->on_escape = on_escape;
 	stream->escape_opaque = opaque;
-	stream->source =
-		(struct host_source *)g_source_new(&host_funcs, sizeof(struct host_source));
-	stream->source->stream = stream;
-	update_polls(stream);
-	g_source_attach(&stream->source->source, context);
+	attach(stream, context);
+	return stream;
+}
+
+struct stream *stream_new_listen(GMainContext *context, const char *path, GError **error)
+{
+	int fd = local_socket_listen(path, 1, error);
+	struct stream *stream;
+
+	if (fd < 0)
+		return NULL;
+	stream = stream_new();
+	stream->listen_fd = fd;
+	stream->listen_path = g_strdup(path);
+	stream->keeps = true;
+	stream->escape = -1;
+	attach(stream, context);
 	return stream;
 }
 
@@ -344,6 +469,13 @@ void stream_free(struct stream *stream)
 	}
 	if (stream->own_fd >= 0)
 		close(stream->own_fd);
+	if (stream->listen_fd >= 0) {
+		if (stream->in_fd >= 0)
+			close(stream->in_fd);
+		close(stream->listen_fd);
+		unlink(stream->listen_path);
+		g_free(stream->listen_path);
+	}
 	g_mutex_clear(&stream->lock);
 	g_free(stream);
 }

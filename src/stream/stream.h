@@ -35,7 +35,13 @@ struct stream *stream_new(void);
  */
 struct stream *stream_new_fd(GMainContext *context, int in_fd, int out_fd, int escape,
 			     void (*on_escape)(void *opaque), void *opaque);
-/* Writes out what is queued, for at most a second, and frees. Does not close the descriptors. */
+/*
+ * A Unix socket at `path`, the user's alone, that one client at a time connects to; the error does
+ * not name who wanted it. While none is connected the last 64 KiB of output are kept for the next. A
+ * client that hangs up ends nothing.
+ */
+struct stream *stream_new_listen(GMainContext *context, const char *path, GError **error);
+/* Writes out what is queued, for at most a second, and frees. Does not close the descriptors it was given. */
 void stream_free(struct stream *stream);
 
 /* Device side. */

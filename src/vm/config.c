@@ -3,11 +3,14 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/error.h"
+#include "base/local_socket.h"
 #include "mem/mem.h"
 #include "vm/gdb/server.h"
+#include "vm/runtime_dir.h"
 
 /* NULL: vm_new() measures and chooses. */
 static const struct {
@@ -149,17 +152,13 @@ static bool set_cpu(void *target, const char *value, GError **error)
 	return x86_model_parse(&config->cpu, value, error);
 }
 
-static const char *const disk_buses[MACHINE_N_DISK_BUSES] = {
-	[MACHINE_VIRTIO] = "virtio",
-};
-
 /* The words a disk's path can be followed by. */
 static bool set_disk_word(struct vm_disk *disk, const char *word)
 {
 	if (!strcmp(word, "ro"))
 		return disk->read_only = true;
 	for (unsigned i = 0; i < MACHINE_N_DISK_BUSES; i++) {
-		if (g_str_has_prefix(word, "bus=") && !strcmp(word + strlen("bus="), disk_buses[i])) {
+		if (g_str_has_prefix(word, "bus=") && !strcmp(word + strlen("bus="), machine_disk_bus_name(i))) {
 			disk->bus = i;
 			return true;
 		}
@@ -187,6 +186,8 @@ static bool add_disk(struct vm_config *config, const char *value, const struct v
 			      VM_MAX_DISKS);
 	*disk = *like;
 	disk->path = take_disk_words(disk, value);
+	if (disk->kind != MACHINE_BOOT_DISK && !strcmp(disk->path, "none"))
+		g_clear_pointer(&disk->path, g_free);
 	config->n_disks++;
 	return true;
 }
@@ -194,6 +195,72 @@ static bool add_disk(struct vm_config *config, const char *value, const struct v
 static bool set_disk(void *target, const char *value, GError **error)
 {
 	return add_disk(target, value, &(struct vm_disk){.bus = MACHINE_VIRTIO}, error);
+}
+
+static bool set_cdrom(void *target, const char *value, GError **error)
+{
+	const struct vm_disk like = {
+		.bus = MACHINE_IDE, .kind = MACHINE_BOOT_CD, .read_only = true};
+
+	return add_disk(target, value, &like, error);
+}
+
+static bool set_floppy(void *target, const char *value, GError **error)
+{
+	const struct vm_disk like = {.bus = MACHINE_FLOPPY, .kind = MACHINE_BOOT_FLOPPY};
+
+	return add_disk(target, value, &like, error);
+}
+
+static const char *const nic_models[MACHINE_N_NIC_MODELS] = {
+	[MACHINE_E1000] = "e1000",
+	[MACHINE_RTL8139] = "rtl8139",
+};
+
+static bool parse_mac(const char *text, uint8_t mac[6])
+{
+	unsigned byte[6];
+	int end = 0;
+
+	if (sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%n", &byte[0], &byte[1], &byte[2], &byte[3], &byte[4],
+		   &byte[5], &end) != 6 || text[end])
+		return false;
+	for (unsigned i = 0; i < 6; i++)
+		mac[i] = byte[i];
+	return !(mac[0] & 1);
+}
+
+/* Locally administered, of no vendor. */
+static void make_mac(uint8_t mac[6])
+{
+	static const uint8_t prefix[] = {0x52, 0x54, 0x00};
+
+	memcpy(mac, prefix, sizeof(prefix));
+	for (unsigned i = sizeof(prefix); i < 6; i++)
+		mac[i] = g_random_int();
+}
+
+static bool set_nic(void *target, const char *value, GError **error)
+{
+	struct vm_config *config = target;
+	struct vm_nic *nic = &config->nics[config->n_nics];
+	g_auto(GStrv) words = g_strsplit(value, ",mac=", 2);
+	unsigned model = 0;
+
+	if (config->n_nics == VM_MAX_NICS)
+		return refuse(error, "'%s' is one too many; a VM has at most %d network cards", value,
+			      VM_MAX_NICS);
+	while (model < MACHINE_N_NIC_MODELS && strcmp(words[0], nic_models[model]))
+		model++;
+	if (model == MACHINE_N_NIC_MODELS)
+		return refuse(error, "'%s' is not a network card; use e1000 or rtl8139", words[0]);
+	nic->model = model;
+	make_mac(nic->mac);
+	if (words[1] && !parse_mac(words[1], nic->mac))
+		return refuse(error, "'%s' is not a card's address; write it like 52:54:00:12:34:56",
+			      words[1]);
+	config->n_nics++;
+	return true;
 }
 
 static bool set_firmware(void *target, const char *value, GError **error)
@@ -260,6 +327,41 @@ static bool set_engine(void *target, const char *value, GError **error)
 	return refuse(error, "'%s' is not an engine; use auto, soft, interp or kvm", value);
 }
 
+static bool set_name(void *target, const char *value, GError **error)
+{
+	return vm_name_check(value, error) &&
+	       set_once(&((struct vm_config *)target)->name, value, error);
+}
+
+static bool set_serial(void *target, const char *value, GError **error)
+{
+	static const struct {
+		const char *word;
+		enum vm_serial_kind kind;
+	} kinds[] = {
+		{"stdio", VM_SERIAL_STDIO},
+		{"unix:", VM_SERIAL_UNIX},
+		{"file:", VM_SERIAL_FILE},
+		{"none", VM_SERIAL_NONE},
+	};
+	struct vm_serial *serial = &((struct vm_config *)target)->serial;
+
+	if (serial->kind != VM_SERIAL_DEFAULT)
+		return refuse(error, "given twice; give it once");
+	for (size_t i = 0; i < G_N_ELEMENTS(kinds); i++) {
+		bool has_path = g_str_has_suffix(kinds[i].word, ":");
+		const char *path = value + strlen(kinds[i].word);
+
+		if (!g_str_has_prefix(value, kinds[i].word) || has_path == !*path)
+			continue;
+		serial->kind = kinds[i].kind;
+		serial->path = has_path ? g_canonicalize_filename(path, NULL) : NULL;
+		return serial->kind != VM_SERIAL_UNIX || local_socket_check(serial->path, error);
+	}
+	return refuse(error, "'%s' is no place for it; write stdio, unix:PATH, file:PATH or none",
+		      value);
+}
+
 static bool set_gdb(void *target, const char *value, GError **error)
 {
 	return gdb_address_check(value, error) &&
@@ -322,9 +424,15 @@ const struct option_row vm_config_options[] = {
 	 "what the processors are; ,+FEATURE and ,-FEATURE change it;\nhelp lists both; without "
 	 "it: default",
 	 set_cpu},
-	{"disk", 0, "FILE[,ro]",
-	 "raw disk image (virtio-blk); ,ro makes it read-only;\nmay be given several times",
+	{"disk", 0, "FILE[,ro][,bus=BUS]",
+	 "raw disk image, on the bus virtio, ide, scsi or nvme;\nwithout one: virtio; ,ro makes it read-only; "
+	 "may be\ngiven several times",
 	 set_disk},
+	{"cdrom", 0, "FILE|none[,bus=BUS]",
+	 "a drive with that ISO image, or without, on the bus ide\nor scsi; without one: ide", set_cdrom},
+	{"floppy", 0, "FILE|none[,ro]", "a floppy drive with that raw image, or without", set_floppy},
+	{"nic", 0, "MODEL[,mac=ADDRESS]",
+	 "a network card, e1000 or rtl8139; it has no cable yet", set_nic},
 	{"firmware", 0, "bios|none|FILE",
 	 "what starts the guest: a BIOS (SeaBIOS, or your own\nimage), or none, the kernel; without it: bios where no\nkernel is given",
 	 set_firmware},
@@ -332,6 +440,11 @@ const struct option_row vm_config_options[] = {
 	 "what the BIOS boots from, in this order: disk, cd,\nfloppy, net; with menu, it asks; without it: disk,cd,\nfloppy,net",
 	 set_boot},
 	{"firmware-log", 0, "FILE", "what the firmware tells its makers", set_firmware_log},
+	{"serial", 0, "PLACE",
+	 "the first serial port: stdio, unix:PATH (a socket),\nfile:PATH (output only) or none; "
+	 "without it: stdio",
+	 set_serial},
+	{"name", 0, "NAME", "what `viv ls` and others call it; without it: vm-PID", set_name},
 	{"engine", 0, "ENGINE", "what runs the guest's code: auto, soft, interp or kvm; auto\nmeasures",
 	 set_engine},
 	{"code-cache", 0, "SIZE", "room for each processor's translated code; without it: 64M",
@@ -375,6 +488,8 @@ void vm_config_fini(struct vm_config *config)
 	g_free(config->initrd);
 	g_free(config->append);
 	g_free(config->kernel_cache);
+	g_free(config->name);
+	g_free(config->serial.path);
 	g_free(config->gdb);
 	g_free(config->dump_regions);
 	g_free(config->trace_file);

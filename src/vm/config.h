@@ -17,6 +17,12 @@
 #include "machine/machine.h"
 
 #define VM_MAX_DISKS MACHINE_MAX_DISKS
+#define VM_MAX_NICS  8
+
+struct vm_nic {
+	enum machine_nic_model model;
+	uint8_t mac[6];
+};
 
 struct vm_disk {
 	char *path; /* NULL: a drive without a medium */
@@ -25,7 +31,20 @@ struct vm_disk {
 	enum machine_boot kind;
 };
 
+/* Where the first serial port's bytes go, and come from. */
+struct vm_serial {
+	enum vm_serial_kind {
+		VM_SERIAL_DEFAULT, /* what the run's surroundings suggest */
+		VM_SERIAL_STDIO,
+		VM_SERIAL_UNIX, /* a socket, for one client at a time */
+		VM_SERIAL_FILE, /* output only */
+		VM_SERIAL_NONE,
+	} kind;
+	char *path; /* absolute; NULL where there is none */
+};
+
 struct vm_config {
+	char *name; /* NULL: none was given */
 	char *kernel;	     /* NULL: firmware boots */
 	char *firmware;	     /* "none", "bios", or an image's path; NULL: as suits the rest */
 	char *firmware_log;  /* NULL: none */
@@ -42,6 +61,9 @@ struct vm_config {
 	const struct engine *engine; /* NULL: the one that suits the host */
 	struct vm_disk disks[VM_MAX_DISKS];
 	unsigned n_disks;
+	struct vm_nic nics[VM_MAX_NICS];
+	unsigned n_nics;
+	struct vm_serial serial;
 	char *gdb; /* address to serve gdb at; NULL: none */
 	bool gdb_wait;
 	uint64_t code_cache; /* bytes a vCPU; 0: as much as the engine likes */

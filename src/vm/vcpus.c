@@ -22,8 +22,8 @@ struct vcpus {
 	const struct engine *engine;
 	struct vcpus_owner owner;
 	GMutex lock;
-	GCond changed; /* held, running or ending */
-	bool ending;
+	GCond changed; /* held, paused, running or ending */
+	bool ending, paused;
 	unsigned n; /* created so far */
 	struct one one[];
 };
@@ -74,7 +74,7 @@ static bool wait_released(struct one *one)
 	g_mutex_lock(&vcpus->lock);
 	one->running = false;
 	g_cond_broadcast(&vcpus->changed);
-	while (one->held && !vcpus->ending)
+	while ((one->held || vcpus->paused) && !vcpus->ending)
 		g_cond_wait(&vcpus->changed, &vcpus->lock);
 	one->running = !vcpus->ending;
 	g_mutex_unlock(&vcpus->lock);
@@ -166,16 +166,39 @@ static bool any_runs(const struct vcpus *vcpus)
 	return false;
 }
 
-void vcpus_hold(struct vcpus *vcpus)
+/* Under the lock. */
+static void bring_in(struct vcpus *vcpus)
 {
-	g_mutex_lock(&vcpus->lock);
 	for (unsigned i = 0; i < vcpus->n; i++) {
-		vcpus->one[i].held = true;
 		if (vcpus->one[i].running)
 			vcpus->engine->kick(vcpus->one[i].vcpu);
 	}
 	while (any_runs(vcpus))
 		g_cond_wait(&vcpus->changed, &vcpus->lock);
+}
+
+void vcpus_hold(struct vcpus *vcpus)
+{
+	g_mutex_lock(&vcpus->lock);
+	for (unsigned i = 0; i < vcpus->n; i++)
+		vcpus->one[i].held = true;
+	bring_in(vcpus);
+	g_mutex_unlock(&vcpus->lock);
+}
+
+void vcpus_pause(struct vcpus *vcpus)
+{
+	g_mutex_lock(&vcpus->lock);
+	vcpus->paused = true;
+	bring_in(vcpus);
+	g_mutex_unlock(&vcpus->lock);
+}
+
+void vcpus_resume(struct vcpus *vcpus)
+{
+	g_mutex_lock(&vcpus->lock);
+	vcpus->paused = false;
+	g_cond_broadcast(&vcpus->changed);
 	g_mutex_unlock(&vcpus->lock);
 }
 

@@ -36,6 +36,9 @@ void vcpus_join(struct vcpus *vcpus);
 /* No vCPU runs guest code when this returns, nor until it is released. */
 void vcpus_hold(struct vcpus *vcpus);
 void vcpus_release(struct vcpus *vcpus, unsigned id);
+/* The same for all of them, and apart: a vCPU runs while it is neither held nor paused. */
+void vcpus_pause(struct vcpus *vcpus);
+void vcpus_resume(struct vcpus *vcpus);
 /* The stop of a vCPU, once. */
 bool vcpus_take_stop(struct vcpus *vcpus, unsigned *id, struct engine_stop *stop);
 

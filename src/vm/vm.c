@@ -15,14 +15,14 @@
 #include "block/block.h"
 #include "clock/clock.h"
 #include "cpu/engine_choose.h"
-#include "display/display.h"
-#include "firmware/rom.h"
 #include "machine/board.h"
 #include "machine/machine.h"
 #include "stream/stream.h"
 #include "vm/boot.h"
 #include "vm/gdb/server.h"
+#include "vm/hardware.h"
 #include "vm/listing.h"
+#include "vm/serial.h"
 #include "vm/vcpus.h"
 
 struct vm {
@@ -32,10 +32,8 @@ struct vm {
 	struct clock *clock;
 	GSource *clock_source;
 	struct stream *serial;
-	struct block *disks[VM_MAX_DISKS];
-	struct machine_firmware firmware;
-	struct display *display; /* NULL: no screen */
-	int firmware_log_fd; /* -1: none */
+	int serial_fd; /* -1: not ours */
+	struct hardware hardware;
 	struct machine *machine;
 	struct engine_env engine_env;
 	GMutex ram_gate; /* of engine_env and disks */
@@ -45,7 +43,10 @@ struct vm {
 	struct listing listing;
 	struct trace trace;
 	bool in_run; /* vm_run() */
-	bool held;   /* gdb has the guest stopped, and the clock stands */
+	/* gdb has the guest stopped; the user has. The clock stands in either case. */
+	bool held, paused;
+	GSource *deadline; /* of vm_end_after(); NULL: none */
+	int64_t start_us;
 	int64_t wall_ns;
 	_Atomic enum vm_result result;
 	char *reason; /* written by the vCPU thread that set the result, read once it is joined */
@@ -194,81 +195,20 @@ static bool check(const struct vm_config *config, const struct engine *engine, G
 	return true;
 }
 
-static bool open_disks(struct vm *vm, GError **error)
-{
-	for (unsigned i = 0; i < vm->config->n_disks; i++) {
-		struct block_options options = {
-			.path = vm->config->disks[i].path,
-			.format = "raw",
-			.read_only = vm->config->disks[i].read_only,
-			.gate = vm->config->lockstep ? &vm->ram_gate : NULL,
-		};
-
-		vm->disks[i] = block_open(&options, error);
-		if (!vm->disks[i])
-			return false;
-	}
-	return true;
-}
-
-/* The firmware's messages go to a file, through a stream, which a slow disk cannot hold up. */
-static struct stream *open_log(struct vm *vm, const char *path, GError **error)
-{
-	vm->firmware_log_fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-	if (vm->firmware_log_fd < 0) {
-		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
-			    "--firmware-log: cannot write '%s': %s; name a file that can be written",
-			    path, g_strerror(errno));
-		return NULL;
-	}
-	return stream_new_fd(vm->context, -1, vm->firmware_log_fd, -1, NULL, NULL);
-}
-
-static bool load_firmware(struct vm *vm, GError **error)
-{
-	const struct vm_config *config = vm->config;
-	struct machine_firmware *firmware = &vm->firmware;
-
-	if (!vm_config_has_firmware(config))
-		return true;
-	*firmware = (struct machine_firmware){
-		.n_order = config->n_boot,
-		.menu = config->boot_menu,
-		.serial_console = true,
-	};
-	memcpy(firmware->order, config->boot, sizeof(firmware->order));
-	firmware->bios = !config->firmware || !strcmp(config->firmware, "bios")
-				 ? rom_load(&rom_seabios, error)
-				 : rom_load_file(config->firmware, error);
-	if (!firmware->bios)
-		return false;
-	firmware->vga_bios = rom_load(&rom_vgabios, error);
-	if (!firmware->vga_bios)
-		return false;
-	vm->display = display_new();
-	if (config->firmware_log)
-		firmware->log = open_log(vm, config->firmware_log, error);
-	return !config->firmware_log || firmware->log;
-}
-
 static bool build_machine(struct vm *vm, GError **error)
 {
-	struct machine_disk disks[VM_MAX_DISKS];
 	struct machine_config config = {
-		.firmware = vm->firmware.bios ? &vm->firmware : NULL,
 		.ram_size = vm->config->ram_size,
 		.n_vcpus = vm->config->n_vcpus,
 		.clock = vm->clock,
 		.trace = get_trace(vm),
 		.serial = vm->serial,
-		.display = vm->display,
-		.disks = disks,
-		.n_disks = vm->config->n_disks,
 	};
 
-	for (unsigned i = 0; i < config.n_disks; i++)
-		disks[i] = (struct machine_disk){vm->disks[i], vm->config->disks[i].bus,
-						 vm->config->disks[i].kind};
+	if (!hardware_open(&vm->hardware, vm->config, vm->context,
+			   vm->config->lockstep ? &vm->ram_gate : NULL, error))
+		return false;
+	hardware_describe(&vm->hardware, &config);
 	vm->machine = machine_new(&board_pc, &config, error);
 	if (!vm->machine)
 		return false;
@@ -333,13 +273,21 @@ static bool gdb_set_debug(void *opaque, unsigned id, const struct engine_debug *
 }
 
 /* Time stands still for a guest that is stopped. */
+static void move_clock(struct vm *vm)
+{
+	if (vm->in_run && !vm->held && !vm->paused)
+		clock_start(vm->clock);
+	else
+		clock_stop(vm->clock);
+}
+
 static void gdb_hold(void *opaque)
 {
 	struct vm *vm = opaque;
 
 	vm->held = true;
 	vcpus_hold(vm->vcpus);
-	clock_stop(vm->clock);
+	move_clock(vm);
 }
 
 static void gdb_release(void *opaque, unsigned id)
@@ -347,8 +295,7 @@ static void gdb_release(void *opaque, unsigned id)
 	struct vm *vm = opaque;
 
 	vm->held = false;
-	if (vm->in_run)
-		clock_start(vm->clock);
+	move_clock(vm);
 	vcpus_release(vm->vcpus, id);
 }
 
@@ -389,19 +336,28 @@ static bool load(struct vm *vm, GError **error)
 {
 	struct x86_state state;
 
-	if (vm->firmware.bios)
+	if (vm->machine->has_firmware)
 		x86_state_reset(&state, true);
 	else if (!boot_load(vm->machine, vm->config, &state, error))
 		return false;
 	vm->engine->set_state(vcpus_get(vm->vcpus, 0), &state);
 	for (unsigned i = 1; i < vm->config->n_vcpus; i++) {
-		if (vm->firmware.bios)
+		if (vm->machine->has_firmware)
 			x86_state_reset(&state, false);
 		else
 			boot_park(&state, false);
 		vm->engine->set_state(vcpus_get(vm->vcpus, i), &state);
 	}
 	return true;
+}
+
+static void clear_deadline(struct vm *vm)
+{
+	if (!vm->deadline)
+		return;
+	g_source_destroy(vm->deadline);
+	g_source_unref(vm->deadline);
+	vm->deadline = NULL;
 }
 
 struct vm *vm_new(const struct vm_config *config, const struct vm_console *console,
@@ -415,15 +371,15 @@ struct vm *vm_new(const struct vm_config *config, const struct vm_console *conso
 	struct vm *vm = g_new0(struct vm, 1);
 
 	vm->config = config;
-	vm->firmware_log_fd = -1;
 	g_mutex_init(&vm->ram_gate);
 	vm->engine = engine;
 	vm->context = g_main_context_ref(context);
+	vm->start_us = g_get_monotonic_time();
 	attach_clock(vm);
-	vm->serial = stream_new_fd(context, console->in_fd, console->out_fd, console->escape,
-				   on_escape, vm);
-	if (listing_open(&vm->listing, config, error) && open_disks(vm, error) &&
-	    load_firmware(vm, error) && build_machine(vm, error) && create_vcpus(vm, error) && load(vm, error) &&
+	vm->serial = serial_open(&config->serial, console, context, on_escape, vm, &vm->serial_fd,
+				 error);
+	if (vm->serial && listing_open(&vm->listing, config, error) && build_machine(vm, error) &&
+	    create_vcpus(vm, error) && load(vm, error) &&
 	    listen_for_gdb(vm, error))
 		return vm;
 	vm_free(vm);
@@ -441,15 +397,11 @@ void vm_free(struct vm *vm)
 	vcpus_free(vm->vcpus);
 	listing_close(&vm->listing);
 	machine_free(vm->machine);
-	for (unsigned i = 0; i < vm->config->n_disks; i++)
-		block_close(vm->disks[i]);
+	hardware_close(&vm->hardware);
 	stream_free(vm->serial);
-	stream_free(vm->firmware.log);
-	if (vm->firmware_log_fd >= 0)
-		close(vm->firmware_log_fd);
-	g_clear_pointer(&vm->firmware.bios, g_bytes_unref);
-	g_clear_pointer(&vm->firmware.vga_bios, g_bytes_unref);
-	display_free(vm->display);
+	if (vm->serial_fd >= 0)
+		close(vm->serial_fd);
+	clear_deadline(vm);
 	g_source_destroy(vm->clock_source);
 	g_source_unref(vm->clock_source);
 	clock_free(vm->clock);
@@ -479,8 +431,7 @@ enum vm_result vm_run(struct vm *vm)
 	int64_t start_us = g_get_monotonic_time();
 
 	vm->in_run = true;
-	if (!vm->held)
-		clock_start(vm->clock);
+	move_clock(vm);
 	vcpus_start(vm->vcpus);
 	while (atomic_load(&vm->result) == VM_RUNNING) {
 		g_main_context_iteration(vm->context, TRUE);
@@ -488,8 +439,8 @@ enum vm_result vm_run(struct vm *vm)
 			gdb_server_poll(vm->gdb);
 	}
 	vcpus_join(vm->vcpus);
-	clock_stop(vm->clock);
 	vm->in_run = false;
+	move_clock(vm);
 	if (vm->gdb)
 		gdb_server_end(vm->gdb, gdb_end_reply(atomic_load(&vm->result)));
 	vm->wall_ns += (g_get_monotonic_time() - start_us) * 1000;
@@ -504,6 +455,70 @@ bool vm_reset(struct vm *vm, GError **error)
 	g_clear_pointer(&vm->reason, g_free);
 	atomic_store(&vm->result, VM_RUNNING);
 	return true;
+}
+
+void vm_pause(struct vm *vm)
+{
+	vm->paused = true;
+	vcpus_pause(vm->vcpus);
+	move_clock(vm);
+}
+
+void vm_resume(struct vm *vm)
+{
+	vm->paused = false;
+	move_clock(vm);
+	vcpus_resume(vm->vcpus);
+}
+
+bool vm_press_power_button(struct vm *vm)
+{
+	return bus_press_power_button(vm->machine->env.bus);
+}
+
+static gboolean on_deadline(gpointer vm)
+{
+	vm_stop(vm, VM_ENDED);
+	return G_SOURCE_CONTINUE;
+}
+
+void vm_end_after(struct vm *vm, unsigned seconds)
+{
+	clear_deadline(vm);
+	vm->deadline = g_timeout_source_new(seconds * 1000);
+	g_source_set_callback(vm->deadline, on_deadline, vm, NULL);
+	g_source_attach(vm->deadline, vm->context);
+}
+
+bool vm_set_medium(struct vm *vm, const char *drive, const char *path, GError **error)
+{
+	struct vm_disk disk = {.path = (char *)path, .read_only = g_str_has_prefix(drive, "cd")};
+	struct block *medium = NULL;
+	bool paused = vm->paused;
+
+	if (!machine_check_drive(vm->machine, drive, error))
+		return false;
+	if (path && !(medium = hardware_open_disk(&vm->hardware, &disk, error)))
+		return false;
+	vm_pause(vm);
+	hardware_close_disk(&vm->hardware, machine_set_medium(vm->machine, drive, medium));
+	if (!paused)
+		vm_resume(vm);
+	return true;
+}
+
+void vm_get_status(const struct vm *vm, struct vm_status *status)
+{
+	*status = (struct vm_status){
+		.config = vm->config,
+		.engine = vm->engine,
+		.board = vm->machine->board->name,
+		.state = vm->paused ? VM_STATE_PAUSED
+			 : vm->held ? VM_STATE_DEBUGGED
+				    : VM_STATE_RUNNING,
+		.uptime_ns = (g_get_monotonic_time() - vm->start_us) * 1000,
+		.virtual_ns = clock_now_ns(vm->clock),
+	};
 }
 
 const char *vm_reason(const struct vm *vm)

@@ -25,6 +25,8 @@ enum vm_result {
 	VM_LEFT,     /* the user typed the escape character */
 	VM_STOPPED,  /* vm_stop() from outside */
 	VM_KILLED,   /* gdb's kill command */
+	VM_RESTART,  /* the user asked for a reset */
+	VM_ENDED,    /* the user pulled the plug by a control command */
 	VM_FAILED,   /* the host or the engine cannot go on */
 };
 
@@ -48,8 +50,30 @@ void vm_free(struct vm *vm);
 enum vm_result vm_run(struct vm *vm);
 /* Ends vm_run(); the first result counts. */
 void vm_stop(struct vm *vm, enum vm_result result);
-/* After vm_run(): back to power-on, with the kernel loaded again. */
+/* After vm_run(): back to power-on, with the kernel loaded again; paused where it was paused. */
 bool vm_reset(struct vm *vm, GError **error);
+
+/* The guest and its clock stand still until vm_resume(); apart from gdb's stopping them. */
+void vm_pause(struct vm *vm);
+void vm_resume(struct vm *vm);
+/* Whether the guest listens for its power button, which was pressed. */
+bool vm_press_power_button(struct vm *vm);
+/* Ends the run by VM_ENDED after so many seconds of the host's. */
+void vm_end_after(struct vm *vm, unsigned seconds);
+/* Another CD or floppy disk in a drive, read from the file; NULL: none. */
+bool vm_set_medium(struct vm *vm, const char *drive, const char *path, GError **error);
+
+enum vm_state { VM_STATE_RUNNING, VM_STATE_PAUSED, VM_STATE_DEBUGGED };
+struct vm_status {
+	const struct vm_config *config;
+	const struct engine *engine;
+	const char *board;
+	enum vm_state state;
+	int64_t uptime_ns;  /* the host's time since vm_new() */
+	int64_t virtual_ns; /* the guest's since power-on */
+};
+void vm_get_status(const struct vm *vm, struct vm_status *status);
+
 /* Why the engine ended the run, after VM_CRASH or VM_FAILED. */
 const char *vm_reason(const struct vm *vm);
 

@@ -2,6 +2,7 @@
 import os
 import pathlib
 import subprocess
+import tempfile
 
 import pytest
 
@@ -12,6 +13,9 @@ BUILD = pathlib.Path(os.environ.get("VIV_BUILD", ROOT / "build"))
 PM1A_CNT = 0x604
 # Unpacked kernels are not the user's business here.
 os.environ["XDG_CACHE_HOME"] = str(BUILD / "cache")
+# Nor are running VMs. A socket's path is short, and a build's may be long.
+RUNTIME = tempfile.TemporaryDirectory(prefix="viv-")
+os.environ["XDG_RUNTIME_DIR"] = RUNTIME.name
 
 
 def pytest_configure(config):

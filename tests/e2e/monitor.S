@@ -7,9 +7,12 @@
  *	p  power off by ACPI PM1a_CNT		r  reset by port CF9h
  *	k  reset by the keyboard controller	t  triple fault
  *	h  halt with interrupts off, for good	s  spin for good
+ *	b  power off when the power button is pressed
  */
 	.equ	COM1, 0x3f8
 	.equ	COM1_LSR, COM1 + 5
+	.equ	PM1A_EVT, PM1A_CNT - 4
+	.equ	PWRBTN, 1 << 8
 	.equ	LSR_DR, 1 << 0
 	.equ	LSR_THRE, 1 << 5
 
@@ -41,6 +44,8 @@ next:	mov	$COM1_LSR, %dx
 	je	halt
 	cmp	$'s', %al
 	je	spin
+	cmp	$'b', %al
+	je	await_button
 	jmp	next
 
 put:	mov	%al, %bl
@@ -53,6 +58,16 @@ put:	mov	%al, %bl
 	out	%al, %dx
 	ret
 
+await_button:
+	mov	$(PM1A_EVT + 2), %dx
+	mov	$PWRBTN, %ax
+	out	%ax, %dx
+	mov	$'!', %al
+	call	put
+	mov	$PM1A_EVT, %dx
+1:	in	%dx, %ax
+	test	$PWRBTN, %ax
+	jz	1b
 power_off:
 	mov	$PM1A_CNT, %dx
 	mov	$(1 << 13 | 5 << 10), %ax	/* SLP_EN, the SLP_TYP of \_S5 */

@@ -252,3 +252,13 @@ def test_twenty_boots(viv):
             assert bad_news(log) == []
             guest.send("poweroff -f\n")
             assert guest.finish()[0] == 0
+
+
+def test_power_button(viv):
+    with start(viv, "generic", "--name", "button") as guest:
+        guest.run("modprobe button && modprobe evdev && mkdir -p /etc/acpi/PWRF && cd /etc/acpi/PWRF &&"
+                  " printf '#!/bin/sh\\npoweroff\\n' >00000080 && chmod +x 00000080 && acpid -l /dev/null")
+        ran = subprocess.run([viv, "stop", "button"], capture_output=True, text=True, timeout=60)
+        assert (ran.returncode, ran.stderr) == (0, "")
+        status, log, _ = guest.finish()
+        assert status == 0 and "reboot: Power down" in log

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Whatever the user gets wrong: status 2 and one line that names the culprit and the remedy."""
+import os
 import pathlib
 import re
 import subprocess
@@ -9,7 +10,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 CASES = [
-    # arguments, what the line must say ({dir} holds: text, empty, short, large)
+    # arguments, what the line must say ({dir} holds: text, empty, fifo, short, large)
     ("frobnicate", ["unknown verb 'frobnicate'", "viv help"]),
     ("help frobnicate", ["unknown verb 'frobnicate'", "viv help"]),
     ("run", ["--kernel"]),
@@ -71,6 +72,43 @@ CASES = [
     ("run --kernel {kernel} --dump-regions a --dump-regions b", ["--dump-regions", "twice"]),
     ("run --kernel {kernel} --gdb-wait", ["--gdb-wait", "--gdb ADDRESS"]),
     ("run --kernel {kernel} --gdb unix:{dir}/s --gdb unix:{dir}/t", ["--gdb", "twice"]),
+    ("run --kernel {kernel} --disk {dir}/fifo,ro", ["{dir}/fifo", "neither a file"]),
+    ("run --kernel {kernel} --serial com1", ["--serial", "'com1'", "unix:PATH"]),
+    ("run --kernel {kernel} --serial none2", ["--serial", "'none2'", "unix:PATH"]),
+    ("run --kernel {kernel} --serial unix:", ["--serial", "unix:PATH"]),
+    ("run --kernel {kernel} --serial none --serial none", ["--serial", "twice"]),
+    ("run --kernel {kernel} --serial unix:{dir}/text", ["--serial", "{dir}/text", "in use"]),
+    ("run --kernel {kernel} --serial unix:{dir}/" + "x" * 108, ["--serial", "107 bytes"]),
+    ("run --kernel {kernel} --serial file:{dir}/absent/f", ["--serial", "{dir}/absent/f", "No such"]),
+    ("run --kernel {kernel} --serial file:{dir}/fifo", ["--serial", "{dir}/fifo", "No such device"]),
+    ("run --kernel {kernel} --name a/b", ["--name", "'a/b'", "A-Z"]),
+    ("run --kernel {kernel} --name .a", ["--name", "'.a'", "no dot first"]),
+    ("run --kernel {kernel} --name " + "n" * 64, ["--name", "1 to 63"]),
+    ("run --kernel {kernel} --name a --name b", ["--name", "twice"]),
+    ("run --kernel {kernel} --detach --serial stdio", ["--detach", "--serial unix:PATH"]),
+    ("run --kernel {dir}/absent --detach", ["{dir}/absent", "No such file", "check the path"]),
+    ("ls web", ["'web'", "one word too many", "viv ls"]),
+    ("ls --jsn", ["--jsn", "viv ls --help"]),
+    ("stop", ["viv stop NAME"]),
+    ("stop web --timeout 0", ["--timeout", "'0'", "60"]),
+    ("stop web", ["'web'", "viv ls"]),
+    ("kill", ["viv kill NAME"]),
+    ("kill a/b", ["'a/b'", "A-Z"]),
+    ("kill web", ["'web'", "viv ls"]),
+    ("pause web", ["'web'", "viv ls"]),
+    ("resume web", ["'web'", "viv ls"]),
+    ("reset web", ["'web'", "viv ls"]),
+    ("reset web web", ["'web'", "one word too many", "viv reset NAME"]),
+    ("eject", ["viv eject NAME [DRIVE]"]),
+    ("eject web", ["'web'", "viv ls"]),
+    ("insert web", ["viv insert NAME FILE [DRIVE]"]),
+    ("insert web file cd0 more", ["'more'", "viv insert NAME FILE [DRIVE]"]),
+    ("insert web {dir}/absent", ["'web'", "viv ls"]),
+    ("console", ["viv console NAME"]),
+    ("console web", ["'web'", "viv ls"]),
+    ("monitor", ["viv monitor NAME"]),
+    ("monitor web --jsn", ["--jsn", "viv monitor --help"]),
+    ("monitor web", ["'web'", "viv ls"]),
 ]
 
 
@@ -78,6 +116,7 @@ CASES = [
 def test_one_line_and_status_2(viv, monitor, tmp_path, arguments, wanted):
     (tmp_path / "text").write_text("#!/bin/sh\necho not a kernel\n" * 100)
     (tmp_path / "empty").touch()
+    os.mkfifo(tmp_path / "fifo")
     (tmp_path / "short").write_bytes(b"x" * 100)
     with open(tmp_path / "large", "wb") as large:
         large.truncate(17 << 20)
@@ -127,9 +166,22 @@ def test_version(viv):
     assert ran.returncode == 0 and ran.stdout.startswith("viv 0.")
 
 
-def test_manual_page_has_every_option(viv):
+VERBS = ["run", "ls", "stop", "kill", "pause", "resume", "reset", "eject", "insert", "console", "monitor",
+         "doctor", "help", "version"]
+
+
+def say(viv, *arguments):
+    return subprocess.run([viv, *arguments], capture_output=True, text=True, timeout=60).stdout
+
+
+def test_help_lists_every_verb(viv):
+    assert re.findall(r"^  (\w+) ", say(viv, "help"), re.MULTILINE) == VERBS
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_manual_page_has_every_verb_and_option(viv, verb):
     page = (ROOT / "docs/man/viv.1").read_text().replace("\\-", "-")
-    ran = subprocess.run([viv, "run", "--help"], capture_output=True, text=True, timeout=60)
-    options = re.findall(r"^  (?:-\w, |    )(--\w+)", ran.stdout, re.MULTILINE)
-    assert len(options) > 5
+    assert re.search(rf"\.B\w* \"?viv (\w+\\fR\|\\fP)*{verb}\b", page)
+    options = re.findall(r"^  (?:-\w, |    )(--[\w-]+)", say(viv, verb, "--help"), re.MULTILINE)
+    assert options or verb in ("help", "version")
     assert [option for option in options if option not in page] == []

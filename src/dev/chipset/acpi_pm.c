@@ -54,14 +54,17 @@ static void on_timer(void *opaque)
 	update(opaque);
 }
 
-static void on_power_button(void *opaque)
+static bool on_power_button(void *opaque)
 {
 	struct acpi_pm *pm = opaque;
+	bool listens;
 
 	g_mutex_lock(&pm->device->lock);
 	pm->pm1_sts |= PM1_PWRBTN;
 	update(pm);
+	listens = pm->pm1_en & PM1_PWRBTN;
 	g_mutex_unlock(&pm->device->lock);
+	return listens;
 }
 
 /* One byte of a pair of 16-bit registers, status first, then enable. */

@@ -3,27 +3,24 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <glib-unix.h>
 #include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/local_socket.h"
 
-union address {
-	struct sockaddr any;
-	struct sockaddr_un local;
+struct address {
+	const char *path; /* a Unix socket's, in the text; NULL: `inet` */
 	struct sockaddr_in inet;
 };
 
 struct gdb_server {
 	GMainContext *context;
 	const struct gdb_target *target;
-	union address address;
+	struct address address;
 	int listen_fd, fd; /* -1: none */
 	GSource *listen_source, *source;
 	struct gdb_session *session;
@@ -55,23 +52,13 @@ static bool parse_tcp(const char *text, struct sockaddr_in *inet, GError **error
 	return true;
 }
 
-static bool parse_unix(const char *path, struct sockaddr_un *local, GError **error)
+static bool parse_address(const char *text, struct address *address, GError **error)
 {
-	*local = (struct sockaddr_un){.sun_family = AF_UNIX};
-	if (!*path || strlen(path) >= sizeof(local->sun_path)) {
-		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
-			    "'unix:%s' needs a path of 1 to %zu bytes", path,
-			    sizeof(local->sun_path) - 1);
-		return false;
+	*address = (struct address){0};
+	if (g_str_has_prefix(text, "unix:")) {
+		address->path = text + strlen("unix:");
+		return local_socket_check(address->path, error);
 	}
-	strcpy(local->sun_path, path);
-	return true;
-}
-
-static bool parse_address(const char *text, union address *address, GError **error)
-{
-	if (g_str_has_prefix(text, "unix:"))
-		return parse_unix(text + strlen("unix:"), &address->local, error);
 	if (g_str_has_prefix(text, "tcp:"))
 		return parse_tcp(text + strlen("tcp:"), &address->inet, error);
 	g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
@@ -81,52 +68,35 @@ static bool parse_address(const char *text, union address *address, GError **err
 
 bool gdb_address_check(const char *address, GError **error)
 {
-	union address unused;
+	struct address unused;
 
 	return parse_address(address, &unused, error);
 }
 
-static socklen_t address_len(const union address *address)
+static int listen_tcp(const struct sockaddr_in *inet, const char *text, GError **error)
 {
-	return address->any.sa_family == AF_UNIX ? sizeof(address->local) : sizeof(address->inet);
-}
-
-/* A socket that nobody listens on any more is what a run that was killed left behind. */
-static void remove_stale(const union address *address)
-{
-	struct stat st;
-	int fd;
-
-	if (address->any.sa_family != AF_UNIX || lstat(address->local.sun_path, &st) ||
-	    !S_ISSOCK(st.st_mode))
-		return;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return;
-	if (connect(fd, &address->any, address_len(address)) && errno == ECONNREFUSED)
-		unlink(address->local.sun_path);
-	close(fd);
-}
-
-static int listen_at(const union address *address, const char *text, GError **error)
-{
-	int fd = socket(address->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	int on = 1;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
 
 	if (fd >= 0) {
-		remove_stale(address);
-		if (address->any.sa_family == AF_UNIX)
-			fchmod(fd, 0600); /* the socket's file will be the user's alone */
-		else
-			setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-		if (!bind(fd, &address->any, address_len(address)) && !listen(fd, 1))
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+		if (!bind(fd, (const struct sockaddr *)inet, sizeof(*inet)) && !listen(fd, 1))
 			return fd;
 	}
-	g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT, "--gdb: cannot listen at %s: %s", text,
+	g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT, "cannot listen at %s: %s", text,
 		    strerror(errno));
 	if (fd >= 0)
 		close(fd);
 	return -1;
+}
+
+static int listen_at(const struct address *address, const char *text, GError **error)
+{
+	int fd = address->path ? local_socket_listen(address->path, 1, error)
+			       : listen_tcp(&address->inet, text, error);
+
+	if (fd < 0)
+		g_prefix_error(error, "--gdb: ");
+	return fd;
 }
 
 static GSource *watch(struct gdb_server *server, int fd, GIOCondition condition,
@@ -203,7 +173,7 @@ static gboolean on_ready(gint fd, GIOCondition condition, gpointer opaque)
 static gboolean on_connection(gint listen_fd, GIOCondition condition, gpointer opaque)
 {
 	struct gdb_server *server = opaque;
-	int fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC), on = 1;
+	int fd = local_socket_accept(listen_fd), on = 1;
 
 	if (fd < 0)
 		return G_SOURCE_CONTINUE;
@@ -211,7 +181,7 @@ static gboolean on_connection(gint listen_fd, GIOCondition condition, gpointer o
 		close(fd);
 		return G_SOURCE_CONTINUE;
 	}
-	if (server->address.any.sa_family == AF_INET)
+	if (!server->address.path)
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	server->fd = fd;
 	server->target->hold(server->target->opaque);
@@ -248,8 +218,8 @@ void gdb_server_free(struct gdb_server *server)
 	unwatch(&server->listen_source);
 	if (server->listen_fd >= 0) {
 		close(server->listen_fd);
-		if (server->address.any.sa_family == AF_UNIX)
-			unlink(server->address.local.sun_path);
+		if (server->address.path)
+			unlink(server->address.path);
 	}
 	g_byte_array_unref(server->out);
 	g_free(server);

@@ -107,11 +107,29 @@ static void test_help(void)
 			"                             second\n");
 }
 
+static void test_words(void)
+{
+	const char *argv[] = {"x", "web", "--color", "red", "-", "-cblue", "cd0"};
+	g_autoptr(GPtrArray) words = g_ptr_array_new();
+	struct target t = {0};
+	const struct option_group group = {color_rows, 1, &t};
+
+	g_assert_true(option_parse_words(&group, 1, G_N_ELEMENTS(argv), (char **)argv, "viv x --help",
+					 words, NULL));
+	g_assert_cmpstr(t.color, ==, "blue");
+	g_assert_cmpuint(words->len, ==, 3);
+	g_assert_cmpstr(words->pdata[0], ==, "web");
+	g_assert_cmpstr(words->pdata[1], ==, "-");
+	g_assert_cmpstr(words->pdata[2], ==, "cd0");
+	g_free(t.color);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/base/option/forms", test_forms);
 	g_test_add_func("/base/option/errors", test_errors);
 	g_test_add_func("/base/option/help", test_help);
+	g_test_add_func("/option/words", test_words);
 	return g_test_run();
 }

@@ -73,6 +73,9 @@ static void test_power_button(void)
 {
 	struct rig *rig = setup();
 
+	g_assert_false(bus_press_power_button(rig->env.bus));
+	rig_assert_log(rig, "");
+	rig_out16(rig, PM1_STS, 0x0100);
 	rig_out16(rig, PM1_EN, 0xffff);
 	g_assert_cmphex(in16(rig, PM1_EN), ==, 0x0721);
 	rig_out16(rig, PM1_EN, 0x0120);

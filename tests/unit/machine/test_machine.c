@@ -3,6 +3,7 @@
 #include "machine/machine.h"
 
 #include <glib/gstdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "block/block.h"
@@ -10,13 +11,14 @@
 #include "machine/board.h"
 #include "stream/stream.h"
 
-#define N_DISKS 2
+#define N_DISKS	  2
+#define MAX_DISKS 5
 
 static const struct board *const boards[] = {&board_pc};
 
 struct rig {
 	struct machine_config config;
-	struct machine_disk disks[N_DISKS];
+	struct machine_disk disks[MAX_DISKS];
 	struct machine *machine;
 };
 
@@ -38,10 +40,9 @@ static struct block *open_disk(void)
 	return block;
 }
 
-static void rig_open(struct rig *rig, const struct board *board, unsigned n_disks)
+/* All but the machine. */
+static void rig_prepare(struct rig *rig, unsigned n_disks)
 {
-	g_autoptr(GError) error = NULL;
-
 	*rig = (struct rig){
 		.config = {.ram_size = 64 << 20,
 			   .n_vcpus = 1,
@@ -52,8 +53,20 @@ static void rig_open(struct rig *rig, const struct board *board, unsigned n_disk
 	};
 	for (unsigned i = 0; i < n_disks; i++)
 		rig->disks[i] = (struct machine_disk){.block = open_disk()};
+}
+
+static void rig_build(struct rig *rig, const struct board *board)
+{
+	g_autoptr(GError) error = NULL;
+
 	rig->machine = machine_new(board, &rig->config, &error);
 	g_assert_no_error(error);
+}
+
+static void rig_open(struct rig *rig, const struct board *board, unsigned n_disks)
+{
+	rig_prepare(rig, n_disks);
+	rig_build(rig, board);
 }
 
 static void rig_close(struct rig *rig)
@@ -75,6 +88,57 @@ static void test_disks_have_slots(gconstpointer board)
 		n_found += pci_bus_read(rig.machine->env.pci, devfn, PCI_CLASS_PROG + 2, 1) == 1;
 	g_assert_cmpuint(n_found, ==, N_DISKS);
 	rig_close(&rig);
+}
+
+static void test_drives_have_names(gconstpointer board)
+{
+	struct rig rig;
+	g_autoptr(GError) error = NULL;
+	struct block *medium;
+
+	rig_prepare(&rig, N_DISKS);
+	rig.disks[0].bus = MACHINE_IDE;
+	rig.disks[0].kind = MACHINE_BOOT_CD;
+	rig.disks[1].bus = MACHINE_FLOPPY;
+	rig.disks[1].kind = MACHINE_BOOT_FLOPPY;
+	rig_build(&rig, board);
+	medium = rig.disks[0].block;
+	g_assert_true(machine_check_drive(rig.machine, "cd0", NULL));
+	g_assert_true(machine_set_medium(rig.machine, "cd0", NULL) == medium);
+	g_assert_null(machine_set_medium(rig.machine, "cd0", medium));
+	g_assert_true(machine_set_medium(rig.machine, "floppy0", NULL) == rig.disks[1].block);
+	g_assert_false(machine_check_drive(rig.machine, "cd1", &error));
+	g_assert_nonnull(strstr(error->message, "'cd1'"));
+	g_assert_nonnull(strstr(error->message, "cd0, floppy0"));
+	rig_close(&rig);
+}
+
+/* More than a bus takes, and kinds that it does not. */
+static void test_no_room(gconstpointer board)
+{
+	static const struct {
+		enum machine_disk_bus bus;
+		enum machine_boot kind;
+		const char *says;
+	} bad[] = {
+		{MACHINE_VIRTIO, MACHINE_BOOT_CD, "bus 'virtio' takes no drive of that kind"},
+		{MACHINE_FLOPPY, MACHINE_BOOT_DISK, "bus 'floppy' takes no drive of that kind"},
+		{MACHINE_IDE, MACHINE_BOOT_DISK, "bus 'ide' has room for 4 drives"},
+	};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
+		g_autoptr(GError) error = NULL;
+		struct rig rig;
+
+		rig_prepare(&rig, 5);
+		for (unsigned k = 0; k < 5; k++) {
+			rig.disks[k].bus = bad[i].bus;
+			rig.disks[k].kind = bad[i].kind;
+		}
+		g_assert_null(machine_new(board, &rig.config, &error));
+		g_assert_nonnull(strstr(error->message, bad[i].says));
+		rig_close(&rig);
+	}
 }
 
 static GByteArray *saved(struct machine *machine)
@@ -152,6 +216,8 @@ int main(int argc, char **argv)
 		void (*test)(gconstpointer board);
 	} tests[] = {
 		{"disks-have-slots", test_disks_have_slots},
+		{"drives-have-names", test_drives_have_names},
+		{"no-room", test_no_room},
 		{"save-and-load", test_save_and_load},
 		{"cut-stream", test_cut_stream},
 	};

@@ -2,11 +2,15 @@
 #include "stream/stream.h"
 
 #include <fcntl.h>
+#include <glib/gstdio.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "base/local_socket.h"
 
 /* Much more than the output ring and a pipe's buffer hold. */
 #define LONG_OUTPUT (1u << 20)
@@ -267,6 +271,115 @@ static void test_terminal_flags(void)
 	g_main_context_unref(context);
 }
 
+static void write_text(struct stream *stream, const char *text)
+{
+	g_assert_cmpuint(stream_write(stream, (const uint8_t *)text, strlen(text)), ==, strlen(text));
+}
+
+/* What the client has got after the loop ran, at most so much. */
+static char *received(GMainContext *context, int fd)
+{
+	char *text = g_malloc0(100);
+
+	run_until_readable(context, fd);
+	g_assert_cmpint(read(fd, text, 99), >=, 0);
+	return text;
+}
+
+static void serve(GMainContext *context)
+{
+	while (g_main_context_iteration(context, FALSE))
+		;
+}
+
+static int join(GMainContext *context, const char *path)
+{
+	int fd = local_socket_connect(path, 0);
+
+	g_assert_cmpint(fd, >=, 0);
+	serve(context);
+	return fd;
+}
+
+static void test_listen(void)
+{
+	g_autofree char *folder = g_dir_make_tmp(NULL, NULL);
+	g_autofree char *path = g_build_filename(folder, "s", NULL);
+	GMainContext *context = g_main_context_new();
+	struct stream *stream = stream_new_listen(context, path, NULL);
+	g_autofree char *first = NULL, *second = NULL, *third = NULL;
+	uint8_t buf[8];
+	int fd, other;
+
+	g_assert_null(stream_new_listen(context, path, NULL));
+	write_text(stream, "before ");
+	fd = join(context, path);
+	write_text(stream, "after");
+	serve(context);
+	first = received(context, fd);
+	g_assert_true(g_str_has_prefix(first, "before "));
+
+	/* One at a time. */
+	other = join(context, path);
+	g_assert_cmpint(read(other, buf, 1), ==, 0);
+	close(other);
+
+	/* What a client that leaves has sent comes nevertheless, and the next may come at once. */
+	g_assert_cmpint(write(fd, "bye", 3), ==, 3);
+	close(fd);
+	fd = join(context, path);
+	g_assert_cmpuint(stream_read(stream, buf, sizeof(buf)), ==, 3);
+	write_text(stream, "again");
+	second = received(context, fd);
+	g_assert_true(g_str_has_suffix(second, "again"));
+
+	/* A client that has ended its input still gets output, and the loop rests. */
+	shutdown(fd, SHUT_WR);
+	serve(context);
+	g_assert_false(g_main_context_pending(context));
+	write_text(stream, "half");
+	third = received(context, fd);
+	g_assert_cmpstr(third, ==, "half");
+	close(fd);
+	serve(context);
+	g_assert_false(g_main_context_pending(context));
+
+	stream_free(stream);
+	g_assert_false(g_file_test(path, G_FILE_TEST_EXISTS));
+	g_rmdir(folder);
+	g_main_context_unref(context);
+}
+
+/* The last of a long output is kept, and the guest never waits. */
+static void test_listen_keeps_the_end(void)
+{
+	g_autofree char *folder = g_dir_make_tmp(NULL, NULL);
+	g_autofree char *path = g_build_filename(folder, "s", NULL);
+	GMainContext *context = g_main_context_new();
+	struct stream *stream = stream_new_listen(context, path, NULL);
+	g_autofree uint8_t *buf = pattern_new(LONG_OUTPUT), *back = g_malloc(LONG_OUTPUT);
+	size_t got = 0;
+	ssize_t n;
+	int fd;
+
+	for (size_t i = 0; i < LONG_OUTPUT; i += LONG_OUTPUT / 16)
+		stream_write(stream, buf + i, LONG_OUTPUT / 16 - 1);
+	stream_write(stream, buf, LONG_OUTPUT);
+	fd = join(context, path);
+	do {
+		serve(context);
+		n = read(fd, back + got, LONG_OUTPUT - got);
+		got += MAX(n, 0);
+	} while (n > 0);
+	g_assert_cmpuint(got, ==, 65536);
+	g_assert_cmpmem(back, got, buf + LONG_OUTPUT - got, got);
+	g_assert_cmpuint(stream_dropped(stream), ==, 2 * LONG_OUTPUT - 16 - got);
+	close(fd);
+	stream_free(stream);
+	g_rmdir(folder);
+	g_main_context_unref(context);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -279,5 +392,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/stream/output-reader-gone", test_output_reader_gone);
 	g_test_add_func("/stream/socket", test_socket);
 	g_test_add_func("/stream/terminal-flags", test_terminal_flags);
+	g_test_add_func("/stream/listen", test_listen);
+	g_test_add_func("/stream/listen-keeps-the-end", test_listen_keeps_the_end);
 	return g_test_run();
 }

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "vm/hardware.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "block/block.h"
+#include "display/display.h"
+#include "display/input.h"
+#include "firmware/rom.h"
+#include "stream/stream.h"
+
+struct block *hardware_open_disk(struct hardware *hardware, const struct vm_disk *disk, GError **error)
+{
+	struct block_options options = {
+		.path = disk->path,
+		.format = "raw",
+		.read_only = disk->read_only,
+		.gate = hardware->gate,
+	};
+	struct block *block = block_open(&options, error);
+
+	if (block)
+		g_ptr_array_add(hardware->blocks, block);
+	return block;
+}
+
+void hardware_close_disk(struct hardware *hardware, struct block *block)
+{
+	if (block)
+		g_ptr_array_remove(hardware->blocks, block);
+}
+
+static void close_block(gpointer block)
+{
+	block_close(block);
+}
+
+static bool open_disks(struct hardware *hardware, const struct vm_config *config, GError **error)
+{
+	for (unsigned i = 0; i < config->n_disks; i++) {
+		const struct vm_disk *from = &config->disks[i];
+		struct machine_disk *disk = &hardware->disks[i];
+
+		disk->bus = from->bus;
+		disk->kind = from->kind;
+		if (from->path && !(disk->block = hardware_open_disk(hardware, from, error)))
+			return false;
+	}
+	hardware->n_disks = config->n_disks;
+	return true;
+}
+
+/* The firmware's messages go to a file, through a stream, which a slow disk cannot hold up. */
+static bool open_log(struct hardware *hardware, const char *path, GMainContext *context, GError **error)
+{
+	hardware->firmware_log_fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	if (hardware->firmware_log_fd < 0) {
+		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
+			    "--firmware-log: cannot write '%s': %s; name a file that can be written",
+			    path, g_strerror(errno));
+		return false;
+	}
+	hardware->firmware.log =
+		stream_new_fd(context, -1, hardware->firmware_log_fd, -1, NULL, NULL);
+	return true;
+}
+
+static bool open_firmware(struct hardware *hardware, const struct vm_config *config,
+			  GMainContext *context, GError **error)
+{
+	struct machine_firmware *firmware = &hardware->firmware;
+
+	hardware->has_firmware = vm_config_has_firmware(config);
+	if (!hardware->has_firmware)
+		return true;
+	*firmware = (struct machine_firmware){
+		.n_order = config->n_boot,
+		.menu = config->boot_menu,
+		.serial_console = true,
+	};
+	memcpy(firmware->order, config->boot, sizeof(firmware->order));
+	firmware->bios = !config->firmware || !strcmp(config->firmware, "bios")
+				 ? rom_load(&rom_seabios, error)
+				 : rom_load_file(config->firmware, error);
+	if (!firmware->bios)
+		return false;
+	firmware->vga_bios = rom_load(&rom_vgabios, error);
+	if (!firmware->vga_bios)
+		return false;
+	return !config->firmware_log || open_log(hardware, config->firmware_log, context, error);
+}
+
+/* A guest with firmware has what a PC has. */
+static void open_screen(struct hardware *hardware)
+{
+	if (!hardware->has_firmware)
+		return;
+	hardware->display = display_new();
+	hardware->input = input_new();
+}
+
+static bool open_nics(struct hardware *hardware, const struct vm_config *config, GError **error)
+{
+	static const struct rom *const roms[MACHINE_N_NIC_MODELS] = {
+		[MACHINE_E1000] = &rom_ipxe_e1000,
+		[MACHINE_RTL8139] = &rom_ipxe_rtl8139,
+	};
+
+	for (unsigned i = 0; i < config->n_nics; i++) {
+		struct machine_nic *nic = &hardware->nics[i];
+
+		nic->model = config->nics[i].model;
+		memcpy(nic->mac, config->nics[i].mac, sizeof(nic->mac));
+		hardware->n_nics = i + 1;
+		if (hardware->has_firmware && !(nic->rom = rom_load(roms[nic->model], error)))
+			return false;
+	}
+	return true;
+}
+
+bool hardware_open(struct hardware *hardware, const struct vm_config *config, GMainContext *context,
+		   GMutex *gate, GError **error)
+{
+	*hardware = (struct hardware){.gate = gate, .firmware_log_fd = -1};
+	hardware->blocks = g_ptr_array_new_with_free_func(close_block);
+	if (!open_disks(hardware, config, error) ||
+	    !open_firmware(hardware, config, context, error) ||
+	    !open_nics(hardware, config, error))
+		return false;
+	open_screen(hardware);
+	return true;
+}
+
+void hardware_close(struct hardware *hardware)
+{
+	if (!hardware->blocks)
+		return;
+	g_ptr_array_unref(hardware->blocks);
+	stream_free(hardware->firmware.log);
+	if (hardware->firmware_log_fd >= 0)
+		close(hardware->firmware_log_fd);
+	g_clear_pointer(&hardware->firmware.bios, g_bytes_unref);
+	g_clear_pointer(&hardware->firmware.vga_bios, g_bytes_unref);
+	for (unsigned i = 0; i < hardware->n_nics; i++)
+		g_clear_pointer(&hardware->nics[i].rom, g_bytes_unref);
+	display_free(hardware->display);
+	input_free(hardware->input);
+}
+
+void hardware_describe(const struct hardware *hardware, struct machine_config *config)
+{
+	config->firmware = hardware->has_firmware ? &hardware->firmware : NULL;
+	config->display = hardware->display;
+	config->input = hardware->input;
+	config->disks = hardware->disks;
+	config->n_disks = hardware->n_disks;
+	config->nics = hardware->nics;
+	config->n_nics = hardware->n_nics;
+}

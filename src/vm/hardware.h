@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What stands behind a VM's devices on the host, opened as the configuration says: disks, firmware, screen, keyboard,
+ * network cards. Loop thread; seen in this folder only.
+ */
+#ifndef VIV_VM_HARDWARE_H
+#define VIV_VM_HARDWARE_H
+
+#include "vm/config.h"
+
+struct hardware {
+	GMutex *gate;	       /* of disks; NULL: none */
+	GPtrArray *blocks;     /* all that are open */
+	struct machine_disk disks[MACHINE_MAX_DISKS];
+	unsigned n_disks;
+	bool has_firmware;
+	struct machine_firmware firmware;
+	int firmware_log_fd;   /* -1: none */
+	struct display *display; /* NULL: none */
+	struct input *input;	 /* NULL: none */
+	struct machine_nic nics[VM_MAX_NICS];
+	unsigned n_nics;
+};
+
+/* False with the error set; hardware_close() then, too. All zero, it may be closed. */
+bool hardware_open(struct hardware *hardware, const struct vm_config *config, GMainContext *context,
+		   GMutex *gate, GError **error);
+void hardware_close(struct hardware *hardware);
+/* Its part of a machine's configuration; lives as long as the hardware. */
+void hardware_describe(const struct hardware *hardware, struct machine_config *config);
+
+/* Another disk, closed by hardware_close_disk() or hardware_close(). NULL is fine to close. */
+struct block *hardware_open_disk(struct hardware *hardware, const struct vm_disk *disk, GError **error);
+void hardware_close_disk(struct hardware *hardware, struct block *block);
+
+#endif
