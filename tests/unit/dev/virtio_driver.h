@@ -43,6 +43,7 @@ struct driver {
 	unsigned queue; /* which one; 0 unless the test says so */
 	unsigned queue_size;
 	uint16_t avail_idx, used_idx;
+	GMutex gate; /* held: the disk works on nothing */
 	GMutex lock; /* guards what interrupts change */
 	GCond interrupted;
 	unsigned n_msi;
@@ -173,7 +174,8 @@ static inline void driver_init(struct driver *d, const struct device_class *clas
 	bus_line_attach(d->env.bus, pci_gsi(SLOT, 0), on_line, d, 0);
 	if (size) {
 		g_autofree char *path = NULL;
-		struct block_options options = {.format = "raw", .read_only = read_only};
+		struct block_options options = {
+			.format = "raw", .read_only = read_only, .gate = &d->gate};
 
 		d->image_fd = memfd_create("image", MFD_CLOEXEC);
 		g_assert_cmpint(ftruncate(d->image_fd, size), ==, 0);
