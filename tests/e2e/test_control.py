@@ -249,14 +249,18 @@ def test_pause_and_resume(run, start_monitor):
 
 @pytest.mark.parametrize("letter", ["h", "s"], ids=["halted", "spinning"])
 @pytest.mark.parametrize("verb", ["pause", "reset", "kill"])
-def test_busy_and_idle_guests_obey(run, start_monitor, letter, verb):
-    guest = start_monitor("--name", "web", "--cpus", "2")
+@pytest.mark.parametrize("engine", ["interp", "soft", "kvm"])
+def test_busy_and_idle_guests_obey(run, start_monitor, letter, verb, engine):
+    if engine == "kvm" and not json.loads(run("doctor", "--json")[1])["engines"]["kvm"]["runs"]:
+        pytest.skip("KVM does not run here")
+    guest = start_monitor("--name", "web", "--cpus", "2", "--engine", engine)
     guest.send(letter)
     guest.expect(letter)
     assert run(verb, "web") == (0, "", "")
     if verb == "reset":
         guest.expect("ready")
-    assert run("ls")[0] == 0
+    if verb == "pause":
+        assert status(run, "web")["guest_time_ms"] == status(run, "web")["guest_time_ms"]
 
 
 def test_reset(run, start_monitor):
