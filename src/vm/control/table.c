@@ -45,6 +45,17 @@ static bool run_help(struct vm *vm, JsonObject *arguments, JsonObject *answer, G
 	return true;
 }
 
+static void add_firmware(JsonObject *answer, const struct vm_config *config)
+{
+	g_autofree char *image =
+		config->firmware ? g_filename_display_name(config->firmware) : NULL;
+
+	json_object_set_string_member(answer, "firmware",
+				      !vm_config_has_firmware(config) ? "none"
+				      : image			      ? image
+								      : "bios");
+}
+
 static void add_serial(JsonObject *answer, const struct vm_serial *serial)
 {
 	static const char *const kinds[] = {
@@ -77,6 +88,7 @@ static bool run_status(struct vm *vm, JsonObject *arguments, JsonObject *answer,
 	json_object_set_int_member(answer, "memory", status.config->ram_size);
 	json_object_set_int_member(answer, "uptime_ms", status.uptime_ns / 1000000);
 	json_object_set_int_member(answer, "guest_time_ms", status.virtual_ns / 1000000);
+	add_firmware(answer, status.config);
 	add_serial(answer, &status.config->serial);
 	return true;
 }
