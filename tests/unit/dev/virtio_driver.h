@@ -14,6 +14,7 @@
 #include "block/block.h"
 #include "dev/pci/pci.h"
 #include "dev/table.h"
+#include "display/display.h"
 
 #define RAM_SIZE (16u << 20)
 #define SLOT	 2
@@ -37,6 +38,7 @@ struct driver {
 	struct device_env env;
 	struct device *host, *device;
 	struct block *block;
+	struct display *display;
 	int image_fd;
 	uint64_t structure[5]; /* by capability type: address */
 	uint32_t notify_multiplier;
@@ -183,6 +185,7 @@ static inline void driver_init(struct driver *d, const struct device_class *clas
 		d->block = config.block = block_open(&options, NULL);
 		g_assert_nonnull(d->block);
 	}
+	d->display = config.display = display_new();
 	/* Of controllers with several drives. */
 	config.drives[0].block = d->block;
 	config.drives[1].cdrom = true;
@@ -197,6 +200,7 @@ static inline void driver_fini(struct driver *d)
 	device_free(d->device);
 	device_free(d->host);
 	block_close(d->block);
+	display_free(d->display);
 	if (d->image_fd >= 0)
 		close(d->image_fd);
 	bus_free(d->env.bus);
