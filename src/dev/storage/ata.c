@@ -472,8 +472,8 @@ void ata_dma(struct ata_drive *drive, const struct ata_sg *sg)
 
 void ata_dma_stop(struct ata_drive *drive)
 {
-	if (drive->in_flight)
-		drive->requests[0].sg = (struct ata_sg){};
+	for (unsigned i = 0; i < (drive->sata ? ATA_MAX_QUEUE : 1); i++)
+		drive->requests[i].sg = (struct ata_sg){};
 }
 
 /* DATA SET MANAGEMENT, ATA8-ACS 7.10: entries of 48 bits of address and 16 of length. */
