@@ -269,7 +269,9 @@ static void command_write(struct channel *channel, uint8_t command)
 		channel->select = 0;
 		for (unsigned i = 0; i < 2; i++) {
 			channel->drives[i].regs.device &= ~ATA_DEVICE_DEV;
-			ata_command(&channel->drives[i], command);
+			/* It may still be in a reset. */
+			if (channel->drives[i].phase != ATA_BUSY)
+				ata_command(&channel->drives[i], command);
 		}
 		channel->drives[1].intrq = false;
 	} else if (drive->present) {

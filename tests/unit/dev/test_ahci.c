@@ -452,6 +452,27 @@ static void test_stop_in_flight(void)
 	hba_fini(&hba);
 }
 
+/* A slot that is issued again while the drive has it: an error, and nothing more. */
+static void test_slot_twice(void)
+{
+	struct hba hba;
+
+	hba_init(&hba);
+	for (unsigned round = 0; round < 60; round++) {
+		for (unsigned slot = 0; slot < 8; slot++)
+			put_queued(&hba, slot, false, slot * 100, 100);
+		pset(&hba, SACT, 0xff);
+		for (unsigned i = 0; i < 4; i++)
+			pset(&hba, CI, 0xff);
+		restart_port(&hba);
+		set(&hba, IS, UINT32_MAX);
+	}
+	put_command(&hba, 0, 0x25, 0, 8, DATA_AT, 4096);
+	issue(&hba, 0);
+	g_assert_cmphex(take_interrupt(&hba), ==, DHRS);
+	hba_fini(&hba);
+}
+
 static void put_packet(struct hba *hba, const uint8_t *cdb, bool dma, uint32_t len)
 {
 	uint8_t *fis = put_command(hba, 0, 0xa0, 0, 0, DATA_AT, len);
@@ -535,6 +556,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/ahci/queue", test_queue);
 	g_test_add_func("/ahci/queue-error", test_queue_error);
 	g_test_add_func("/ahci/stop-in-flight", test_stop_in_flight);
+	g_test_add_func("/ahci/slot-twice", test_slot_twice);
 	g_test_add_func("/ahci/packets", test_packets);
 	g_test_add_func("/ahci/state", test_state);
 	return g_test_run();
