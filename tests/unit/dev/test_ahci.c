@@ -16,7 +16,7 @@ enum {
 /* The rig's drives: a disk, the same as a CD, an empty CD drive; and none. */
 enum { DISK, CD, EMPTY, ABSENT };
 
-#define ABAR (PCI_MEM_FIRST + (5 << 16))
+#define ABAR (PCI_MEM_FIRST + (5 << 17))
 
 enum { GHC = 4, IS = 8 };
 enum {
