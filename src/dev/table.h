@@ -24,6 +24,7 @@
 	X(i440fx)        \
 	X(i82077aa)      \
 	X(piix_ide)      \
+	X(ahci)          \
 	X(virtio_blk)    \
 	X(virtio_rng)    \
 	X(virtio_scsi)   \

@@ -107,6 +107,7 @@ static void io_done(struct block_request *io, int error)
 		request_written(request);
 	g_mutex_lock(&drive->adapter->lock);
 	drive->in_flight--;
+	request->busy = false;
 	if (!drive->reset_pending)
 		request->next(request, error);
 	else if (!drive->in_flight)
@@ -131,6 +132,7 @@ static void submit(struct ata_request *request, enum block_op op, uint64_t secto
 	if (!request->queued)
 		ata_set_phase(drive, ATA_BUSY);
 	drive->in_flight++;
+	request->busy = true;
 	trace_blk_request(drive->adapter->env->trace, TRACE_NO_VCPU, op, request->io.offset, len);
 	block_submit(drive->block, &request->io);
 }
@@ -139,6 +141,7 @@ static struct ata_request *new_request(struct ata_drive *drive, unsigned tag)
 {
 	struct ata_request *request = &drive->requests[tag];
 
+	g_assert(!request->busy);
 	request->queued = false;
 	request->fua = false;
 	request->write = drive->writes;
@@ -472,8 +475,8 @@ void ata_dma(struct ata_drive *drive, const struct ata_sg *sg)
 
 void ata_dma_stop(struct ata_drive *drive)
 {
-	if (drive->in_flight)
-		drive->requests[0].sg = (struct ata_sg){};
+	for (unsigned i = 0; i < (drive->sata ? ATA_MAX_QUEUE : 1); i++)
+		drive->requests[i].sg = (struct ata_sg){};
 }
 
 /* DATA SET MANAGEMENT, ATA8-ACS 7.10: entries of 48 bits of address and 16 of length. */
@@ -512,12 +515,13 @@ bool ata_queue(struct ata_drive *drive, uint8_t command, unsigned tag, const str
 	uint64_t sector = ata_lba48(regs), n = regs->feature ? regs->feature : 65536;
 
 	drive->command = command;
-	request = new_request(drive, tag);
-	request->queued = drive->sata && !drive->cdrom && (regs->count & 0xff) >> 3 == tag;
-	if (!request->queued) {
+	if (!drive->sata || drive->cdrom || (regs->count & 0xff) >> 3 != tag ||
+	    drive->requests[tag].busy) {
 		ata_fail(drive, ATA_ERROR_ABRT);
 		return false;
 	}
+	request = new_request(drive, tag);
+	request->queued = true;
 	request->write = command & 1;
 	request->fua = regs->device & 0x80;
 	request->sector = sector;

@@ -92,6 +92,7 @@ struct ata_request {
 	struct ata_drive *drive;
 	struct block_request io;
 	void (*next)(struct ata_request *request, int error); /* goes on when it is done */
+	bool busy;					      /* the disk has it */
 	bool write, fua, queued;
 	uint64_t sector, left; /* of 512 bytes */
 	struct ata_sg sg;
@@ -190,8 +191,8 @@ void ata_block_done(struct ata_drive *drive);
 void ata_dma(struct ata_drive *drive, const struct ata_sg *sg);
 /* No more memory, once what is in flight has ended. */
 void ata_dma_stop(struct ata_drive *drive);
-/* READ or WRITE FPDMA QUEUED, as regs say, while the drive is idle and `tag` free. False: it is
- * none, or nonsense, and the drive has aborted it as a command that is not queued. */
+/* READ or WRITE FPDMA QUEUED, as regs say, while the drive is idle. False: it cannot be, or the tag
+ * is not free, and the drive has aborted it as a command that is not queued. */
 bool ata_queue(struct ata_drive *drive, uint8_t command, unsigned tag, const struct ata_sg *sg);
 static inline bool ata_is_queued_command(uint8_t command)
 {

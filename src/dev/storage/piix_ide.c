@@ -269,7 +269,9 @@ static void command_write(struct channel *channel, uint8_t command)
 		channel->select = 0;
 		for (unsigned i = 0; i < 2; i++) {
 			channel->drives[i].regs.device &= ~ATA_DEVICE_DEV;
-			ata_command(&channel->drives[i], command);
+			/* It may still be in a reset. */
+			if (channel->drives[i].phase != ATA_BUSY)
+				ata_command(&channel->drives[i], command);
 		}
 		channel->drives[1].intrq = false;
 	} else if (drive->present) {
@@ -311,8 +313,9 @@ static void reg_write(struct channel *channel, unsigned reg, uint8_t value)
 	}
 }
 
-static uint64_t block_read(struct channel *channel, unsigned offset, unsigned size)
+static uint64_t block_read(void *opaque, uint64_t offset, unsigned size)
 {
+	struct channel *channel = opaque;
 	uint64_t value = 0;
 
 	if (offset == REG_DATA)
@@ -322,8 +325,10 @@ static uint64_t block_read(struct channel *channel, unsigned offset, unsigned si
 	return value;
 }
 
-static void block_write(struct channel *channel, unsigned offset, uint64_t value, unsigned size)
+static void block_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
 {
+	struct channel *channel = opaque;
+
 	if (offset == REG_DATA) {
 		data_write(channel, value, size);
 		return;
@@ -332,8 +337,9 @@ static void block_write(struct channel *channel, unsigned offset, uint64_t value
 		reg_write(channel, offset + i, value >> 8 * i);
 }
 
-static void control_write(struct channel *channel, uint8_t value)
+static void control_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
 {
+	struct channel *channel = opaque;
 	bool reset = channel->control & CONTROL_SRST && !(value & CONTROL_SRST);
 
 	channel->control = value;
@@ -349,37 +355,13 @@ static void control_write(struct channel *channel, uint8_t value)
 	run(channel);
 }
 
-/* The bus gives a register function its device: each channel's regions have functions of their own.
- */
-#define CHANNEL_OPS(name, n)                                                                       \
-	static uint64_t name##_block_read(void *opaque, uint64_t offset, unsigned size)            \
-	{                                                                                          \
-		return block_read(&((struct piix_ide *)opaque)->channels[n], offset, size);        \
-	}                                                                                          \
-	static void name##_block_write(void *opaque, uint64_t offset, uint64_t v, unsigned size)   \
-	{                                                                                          \
-		block_write(&((struct piix_ide *)opaque)->channels[n], offset, v, size);           \
-	}                                                                                          \
-	static uint64_t name##_control_read(void *opaque, uint64_t offset, unsigned size)          \
-	{                                                                                          \
-		return status_read(&((struct piix_ide *)opaque)->channels[n]);                     \
-	}                                                                                          \
-	static void name##_control_write(void *opaque, uint64_t offset, uint64_t v, unsigned size) \
-	{                                                                                          \
-		control_write(&((struct piix_ide *)opaque)->channels[n], v);                       \
-	}
+static uint64_t control_read(void *opaque, uint64_t offset, unsigned size)
+{
+	return status_read(opaque);
+}
 
-CHANNEL_OPS(primary, 0)
-CHANNEL_OPS(secondary, 1)
-
-static const struct bus_ops block_ops[N_CHANNELS] = {
-	{primary_block_read, primary_block_write},
-	{secondary_block_read, secondary_block_write},
-};
-static const struct bus_ops control_ops[N_CHANNELS] = {
-	{primary_control_read, primary_control_write, 1, 1},
-	{secondary_control_read, secondary_control_write, 1, 1},
-};
+static const struct bus_ops block_ops = {block_read, block_write};
+static const struct bus_ops control_ops = {control_read, control_write, 1, 1};
 
 static uint8_t bm_read8(const struct channel *channel, unsigned reg)
 {
@@ -455,9 +437,9 @@ static bool init_channel(struct piix_ide *ide, unsigned n, const struct device_c
 	for (unsigned i = 0; i < 2; i++)
 		ata_drive_init(&channel->drives[i], device, 2 * n + i, &drive_ops,
 			       &config->drives[2 * n + i], false);
-	return device_map(device, BUS_PIO, places[n].command_block, COMMAND_BLOCK_LEN,
-			  &block_ops[n], error) &&
-	       device_map(device, BUS_PIO, places[n].control, 1, &control_ops[n], error);
+	return device_map_part(device, BUS_PIO, places[n].command_block, COMMAND_BLOCK_LEN,
+			       &block_ops, channel, error) &&
+	       device_map_part(device, BUS_PIO, places[n].control, 1, &control_ops, channel, error);
 }
 
 static bool piix_ide_init(struct device *device, const struct device_config *config, GError **error)

@@ -433,6 +433,43 @@ static void test_reset_in_flight(void)
 	ide_fini(&ide);
 }
 
+/* A drive that is still in a reset when both are told to diagnose themselves takes no command
+ * before its disk has answered. */
+static void test_diagnostic_in_reset(void)
+{
+	struct ide ide;
+
+	ide_init(&ide);
+	for (unsigned i = 0; i < 8; i++)
+		put_prd(&ide, i, DATA_AT, 0, i == 7);
+	bus_write(ide.rig->env.bus, BUS_PIO, BM + 4, TABLE_AT, 4);
+	for (unsigned round = 0; round < 100; round++) {
+		static const uint8_t read10[12] = {0x28, [7] = 1, [8] = 0};
+
+		for (unsigned i = 0; i < 2; i++) {
+			select_drive(&ide, CD);
+			out(&ide, ERROR, 1);
+			out(&ide, STATUS, 0xa0);
+			write_block(&ide, read10, 12);
+			rig_out8(ide.rig, BM, 9);
+			if (i)
+				break;
+			rig_out8(ide.rig, 0x3f6, 0x04);
+			rig_out8(ide.rig, 0x3f6, 0x00);
+			out(&ide, STATUS, 0x90);
+		}
+		select_drive(&ide, CD);
+		wait_not_busy(&ide);
+		rig_out8(ide.rig, BM, 0);
+		rig_out8(ide.rig, 0x3f6, 0x04);
+		rig_out8(ide.rig, 0x3f6, 0x00);
+	}
+	select_drive(&ide, CD);
+	wait_not_busy(&ide);
+	g_assert_cmphex(in(&ide, LBA1), ==, 0x14);
+	ide_fini(&ide);
+}
+
 static void test_trim(void)
 {
 	uint8_t back[3 * 512];
@@ -672,6 +709,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/piix-ide/dma", test_dma);
 	g_test_add_func("/piix-ide/dma-tables", test_dma_tables);
 	g_test_add_func("/piix-ide/reset-in-flight", test_reset_in_flight);
+	g_test_add_func("/piix-ide/diagnostic-in-reset", test_diagnostic_in_reset);
 	g_test_add_func("/piix-ide/trim", test_trim);
 	g_test_add_func("/piix-ide/packets", test_packets);
 	g_test_add_func("/piix-ide/cd-read", test_cd_read);
