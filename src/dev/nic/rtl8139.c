@@ -5,8 +5,12 @@
  *
  * Registers are bytes that may be read and written at any size; none changes by being read. Those
  * that are computed are brought up to date before a read, and functions follow what a write
- * changed. A frame that the receive ring has no room for waits on the cable, which stands for the
- * FIFO.
+ * changed.
+ *
+ * A frame that the receive ring has no room for waits on the cable, which stands for the FIFO. ROK
+ * says that the ring is not empty, and so comes back when it is acknowledged before that: here
+ * frames may come much faster than 100 Mb/s, and a driver that stops after so many of them, as
+ * Linux's does, would leave the rest until the next interrupt, which nothing might ever cause.
  */
 #include "base/le.h"
 #include "base/muldiv.h"
@@ -375,6 +379,21 @@ static void cr_written(struct rtl8139 *nic)
 	rx_written(nic);
 }
 
+static void isr_written(struct rtl8139 *nic)
+{
+	if (ring_used(nic))
+		nic->regs[ISR] |= INT_ROK;
+	update_irq(nic);
+}
+
+static void capr_written(struct rtl8139 *nic)
+{
+	if (!ring_used(nic))
+		nic->regs[ISR] &= ~INT_ROK;
+	update_irq(nic);
+	rx_written(nic);
+}
+
 static void cr9346_written(struct rtl8139 *nic)
 {
 	uint8_t value = nic->regs[CR9346], mode = value & CR9346_MODE;
@@ -393,7 +412,7 @@ static const struct {
 	void (*written)(struct rtl8139 *nic);
 } effects[] = {
 	{TSD, TSD + 4 * N_TX, tx_written},    {CR, CR + 1, cr_written},
-	{CAPR, CAPR + 2, rx_written},	      {IMR, ISR + 2, update_irq},
+	{CAPR, CAPR + 2, capr_written},	      {IMR, ISR + 2, isr_written},
 	{RCR, RCR + 4, rx_written},	      {TCTR, TCTR + 4, tctr_written},
 	{CR9346, CR9346 + 1, cr9346_written}, {TIMERINT, TIMERINT + 4, arm_timer},
 };
