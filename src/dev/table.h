@@ -21,7 +21,9 @@
 	X(virtio_blk) \
 	X(virtio_rng) \
 	X(e1000) \
-	X(rtl8139)
+	X(rtl8139) \
+	X(ne2000) \
+	X(rtl8029)
 
 #define DEVICE_DECLARE(name) extern const struct device_class name##_class;
 DEVICES(DEVICE_DECLARE)

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * NE2000 Ethernet card: a National DP8390D (data sheet of July 1995) with 16 KiB of memory behind a data
- * port, on ISA or, as Realtek's RTL8029AS, on PCI.
+ * NE2000 Ethernet card: a National DP8390D (data sheet of July 1995) with 16 KiB of memory behind a
+ * data port, on ISA or, as Realtek's RTL8029AS, on PCI.
  *
- * The card's own addresses are 16 bits: the PROM with the card's address lies at 0, each byte twice; the
- * memory of 256-byte pages at 0x4000. What lies nowhere reads as ones. A frame that has no room in the ring
- * waits on the cable. As on any wire faster than 10 Mb/s, PRX stays while frames are in the ring.
+ * The card's own addresses are 16 bits: the PROM with the card's address lies at 0, each byte
+ * twice; the memory of 256-byte pages at 0x4000. What lies nowhere reads as ones. A frame that has
+ * no room in the ring waits on the cable. PRX comes back where it is acknowledged before the ring
+ * is empty: here frames may come much faster than 10 Mb/s, and drivers that stop after so many
+ * would leave the rest for ever.
  */
 #include "base/le.h"
 #include "dev/pci/pci.h"
@@ -90,6 +92,7 @@ struct ne2000 {
 	struct net_port *net;
 	uint8_t prom[PROM_LEN];
 	uint8_t cr, isr, bnry, tsr, rsr;
+	bool prx_again;		  /* PRX came back, for frames that had been told of */
 	uint8_t page0[PAGE_REGS]; /* as written; page 2 shows some */
 	uint8_t page1[PAGE_REGS];
 	uint16_t remote_addr, remote_left;
@@ -127,15 +130,19 @@ static void memory_write(struct ne2000 *nic, uint16_t addr, uint8_t value)
 
 /* Receiving */
 
-/* In pages; false: PSTART, PSTOP and CURR make no ring. */
+/*
+ * In pages; false: PSTART, PSTOP and CURR make no ring. A BNRY that is not in it is Linux's for the
+ * page before the first, which is the last.
+ */
 static bool get_ring(const struct ne2000 *nic, unsigned *len, unsigned *used)
 {
 	unsigned start = nic->page0[PSTART], stop = nic->page0[PSTOP], curr = nic->page1[CURR];
+	unsigned bnry = nic->bnry >= start && nic->bnry < stop ? nic->bnry : stop - 1;
 
-	if (start >= stop || curr < start || curr >= stop || nic->bnry < start || nic->bnry >= stop)
+	if (start >= stop || curr < start || curr >= stop)
 		return false;
 	*len = stop - start;
-	*used = (curr + *len - nic->bnry) % *len;
+	*used = (curr + *len - bnry) % *len;
 	return true;
 }
 
@@ -194,6 +201,7 @@ static bool receive(struct ne2000 *nic, const uint8_t *frame, size_t len)
 	memcpy(packet + HEADER_LEN, frame, len);
 	le32_store(packet + HEADER_LEN + len, frame_fcs(frame, len));
 	store(nic, packet, total, next);
+	nic->prx_again = false;
 	set_causes(nic, ISR_PRX);
 	return true;
 }
@@ -233,30 +241,31 @@ static void advance(struct ne2000 *nic)
 		set_causes(nic, ISR_RDC);
 }
 
-/* As wide as DCR says and the access is: a byte only where either is. */
-static unsigned transfer_len(const struct ne2000 *nic, unsigned size)
+/* As wide as DCR says, whatever the access: a byte read from a 16-bit card is half of what it took.
+ */
+static unsigned transfer_len(const struct ne2000 *nic)
 {
-	return MIN(nic->page0[DCR] & DCR_WTS ? size : 1, nic->remote_left);
+	return MIN(nic->page0[DCR] & DCR_WTS ? 2 : 1, nic->remote_left);
 }
 
-static uint16_t data_read(struct ne2000 *nic, unsigned size)
+static uint16_t data_read(struct ne2000 *nic)
 {
 	uint16_t value = 0;
 
 	if ((nic->cr & CR_RD) != CR_RD_READ)
 		return 0xffff;
-	for (unsigned i = 0, n = transfer_len(nic, size); i < n; i++) {
+	for (unsigned i = 0, n = transfer_len(nic); i < n; i++) {
 		value |= memory_read(nic, nic->remote_addr) << 8 * i;
 		advance(nic);
 	}
 	return value;
 }
 
-static void data_write(struct ne2000 *nic, uint16_t value, unsigned size)
+static void data_write(struct ne2000 *nic, uint16_t value)
 {
 	if ((nic->cr & CR_RD) != CR_RD_WRITE)
 		return;
-	for (unsigned i = 0, n = transfer_len(nic, size); i < n; i++) {
+	for (unsigned i = 0, n = transfer_len(nic); i < n; i++) {
 		memory_write(nic, nic->remote_addr, value >> 8 * i);
 		advance(nic);
 	}
@@ -295,13 +304,18 @@ static void cr_written(struct ne2000 *nic, uint8_t value)
 static void isr_written(struct ne2000 *nic, uint8_t value)
 {
 	nic->isr &= ~(value & ~ISR_RST);
-	if (has_frames(nic))
-		nic->isr |= ISR_PRX;
+	if (nic->isr & ISR_PRX || !has_frames(nic))
+		return;
+	nic->prx_again = true;
+	nic->isr |= ISR_PRX;
 }
 
 static void bnry_written(struct ne2000 *nic, uint8_t value)
 {
 	nic->bnry = value;
+	/* An edge-triggered line that stayed high for nothing would never rise again. */
+	if (nic->prx_again && !has_frames(nic))
+		nic->isr &= ~ISR_PRX;
 	net_receive_more(nic->net);
 }
 
@@ -351,7 +365,8 @@ static uint8_t page0_read(const struct ne2000 *nic, unsigned reg)
 	}
 }
 
-/* Page 2 shows what was written to page 0; page 3 is the 8029's, whose configuration is all zeros. */
+/* Page 2 shows what was written to page 0; page 3 is the 8029's, whose configuration is all zeros.
+ */
 static uint8_t reg_read(const struct ne2000 *nic, unsigned reg)
 {
 	if (reg == CR)
@@ -384,7 +399,7 @@ static uint64_t ne2000_read(void *opaque, uint64_t offset, unsigned size)
 	uint16_t value = 0;
 
 	if (offset >= DATA_PORT && offset < RESET_PORT)
-		return data_read(nic, size);
+		return data_read(nic);
 	if (offset >= RESET_PORT) {
 		reset(nic);
 		return 0;
@@ -399,7 +414,7 @@ static void ne2000_write(void *opaque, uint64_t offset, uint64_t value, unsigned
 	struct ne2000 *nic = opaque;
 
 	if (offset >= DATA_PORT && offset < RESET_PORT)
-		data_write(nic, value, size);
+		data_write(nic, value);
 	for (unsigned i = 0; i < size && offset + i < DATA_PORT; i++)
 		reg_write(nic, offset + i, value >> 8 * i);
 }
@@ -466,6 +481,7 @@ static void ne2000_reset(struct device *device)
 	memset(nic->page1, 0, sizeof(nic->page1));
 	memset(nic->ram, 0, sizeof(nic->ram));
 	nic->bnry = nic->rsr = 0;
+	nic->prx_again = false;
 	nic->remote_addr = 0;
 	reset(nic);
 }
@@ -494,12 +510,13 @@ static bool rtl8029_check(const void *object)
 	return pci_device_check(&((const struct ne2000 *)object)->pci);
 }
 
-#define NE2000_FIELDS                                                                              \
-	STATE_FIELD(struct ne2000, cr), STATE_FIELD(struct ne2000, isr),                           \
-		STATE_FIELD(struct ne2000, bnry), STATE_FIELD(struct ne2000, tsr),                 \
-		STATE_FIELD(struct ne2000, rsr), STATE_FIELD(struct ne2000, page0),                \
-		STATE_FIELD(struct ne2000, page1), STATE_FIELD(struct ne2000, remote_addr),        \
-		STATE_FIELD(struct ne2000, remote_left), STATE_FIELD(struct ne2000, ram)
+#define NE2000_FIELDS                                                                             \
+	STATE_FIELD(struct ne2000, cr), STATE_FIELD(struct ne2000, isr),                          \
+		STATE_FIELD(struct ne2000, bnry), STATE_FIELD(struct ne2000, tsr),                \
+		STATE_FIELD(struct ne2000, rsr), STATE_FIELD(struct ne2000, prx_again),           \
+		STATE_FIELD(struct ne2000, page0), STATE_FIELD(struct ne2000, page1),             \
+		STATE_FIELD(struct ne2000, remote_addr), STATE_FIELD(struct ne2000, remote_left), \
+		STATE_FIELD(struct ne2000, ram)
 
 static const struct state_field ne2000_fields[] = {NE2000_FIELDS};
 
