@@ -32,7 +32,7 @@ enum {
 	PAGE_REGS = 16,
 };
 
-/* Section 10: registers that are kept, by the page they are read or written in. */
+/* Registers that are kept, by the page they are read or written in. */
 enum {
 	CR = 0x00,
 	/* Page 0, written. */
@@ -231,7 +231,7 @@ static void transmit(struct ne2000 *nic)
 	set_causes(nic, ISR_PTX);
 }
 
-/* The data port, section 5.4 */
+/* The data port */
 
 static void advance(struct ne2000 *nic)
 {

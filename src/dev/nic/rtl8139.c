@@ -20,7 +20,7 @@
 #include "net/frame.h"
 #include "net/net.h"
 
-/* Section 5. */
+/* Registers. */
 enum {
 	IDR = 0x00,
 	MAR = 0x08,
@@ -108,7 +108,7 @@ enum {
 	BMCR_RESET = 1 << 15,
 	BMSR_LINKED = 0x24, /* and negotiated */
 
-	/* What goes before a frame in the ring, section 6.2. */
+	/* What goes before a frame in the ring. */
 	RX_ROK = 1 << 0,
 	RX_BAR = 1 << 13,
 	RX_PAM = 1 << 14,
@@ -491,7 +491,7 @@ static void rtl8139_write(void *opaque, uint64_t offset, uint64_t value, unsigne
 
 static const struct bus_ops reg_ops = {rtl8139_read, rtl8139_write, 1, 4};
 
-/* Section 6.1: words 0 to 4 identify, 7 to 9 are the address. */
+/* Words 0 to 4 identify, 7 to 9 are the address. */
 static void fill_eeprom(struct rtl8139 *nic)
 {
 	static const uint16_t ids[] = {0x8129, 0x10ec, 0x8139, 0x10ec, 0x8139};
