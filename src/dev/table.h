@@ -32,7 +32,9 @@
 	X(e1000)         \
 	X(rtl8139)       \
 	X(vga)           \
-	X(virtio_gpu)
+	X(virtio_gpu)    \
+	X(ne2000)        \
+	X(rtl8029)
 
 #define DEVICE_DECLARE(name) extern const struct device_class name##_class;
 DEVICES(DEVICE_DECLARE)

@@ -41,6 +41,8 @@ const struct rig_row rig_rows[] = {
 	{&rtl8139_class, {.devfn = PCI_DEVFN(2, 0), .mac = RIG_MAC}, .on_pci = true, .net = true},
 	{&vga_class, {.devfn = PCI_DEVFN(2, 0)}, .on_pci = true, .display = true},
 	{&virtio_gpu_class, {.devfn = PCI_DEVFN(2, 0)}, .on_pci = true, .display = true},
+	{&ne2000_class, {.base = 0x300, .irq = 9, .mac = RIG_MAC}, .net = true},
+	{&rtl8029_class, {.devfn = PCI_DEVFN(2, 0), .mac = RIG_MAC}, .on_pci = true, .net = true},
 	{NULL},
 };
 
