@@ -16,8 +16,10 @@
 enum board_backing {
 	BOARD_NOTHING,	    /* one device */
 	BOARD_SERIAL,	    /* one: the machine's serial stream */
+	BOARD_CMOS,	    /* one, which is told of the others */
 	BOARD_VIRTIO_DISKS, /* one for each disk on that bus */
 	BOARD_SCREEN,	    /* one where there is a screen, with the BIOS for it where there is firmware */
+	BOARD_FLOPPIES,	    /* one controller where there are floppy drives */
 	BOARD_FW_CFG,	    /* one where there is firmware; the last row, since it tells of the others */
 	BOARD_FIRMWARE_LOG, /* one where somebody wants to read it */
 	BOARD_N_BACKINGS,

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "dev/floppy/format.h"
 #include "dev/pci/pci.h"
 #include "machine/board.h"
 #include "machine/fw_files.h"
@@ -74,6 +75,30 @@ static void wire_screen(struct wiring *w, unsigned index)
 		w->device.rom = w->config->firmware->vga_bios;
 }
 
+static void wire_cmos(struct wiring *w, unsigned index)
+{
+	const struct machine_disk *disk;
+
+	for (unsigned i = 0; (disk = disk_on(w->config, MACHINE_FLOPPY, i)); i++)
+		w->device.floppies[i] = floppy_drive_type(disk->block);
+}
+
+static unsigned count_floppies(const struct machine_config *config)
+{
+	return disk_on(config, MACHINE_FLOPPY, 0) != NULL;
+}
+
+static void wire_floppies(struct wiring *w, unsigned index)
+{
+	const struct machine_disk *disk;
+
+	while ((disk = disk_on(w->config, MACHINE_FLOPPY, w->device.n_drives))) {
+		add_boot_path(w, MACHINE_BOOT_FLOPPY,
+			      g_strdup_printf("/pci@i0cf8/isa@1/fdc@03f0/floppy@%x", w->device.n_drives));
+		w->device.drives[w->device.n_drives++].block = disk->block;
+	}
+}
+
 static unsigned count_firmware(const struct machine_config *config)
 {
 	return config->firmware != NULL;
@@ -102,8 +127,10 @@ static const struct {
 } backings[BOARD_N_BACKINGS] = {
 	[BOARD_NOTHING] = {count_one, wire_nothing},
 	[BOARD_SERIAL] = {count_one, wire_serial},
+	[BOARD_CMOS] = {count_one, wire_cmos},
 	[BOARD_VIRTIO_DISKS] = {count_virtio_disks, wire_virtio_disk},
 	[BOARD_SCREEN] = {count_screen, wire_screen},
+	[BOARD_FLOPPIES] = {count_floppies, wire_floppies},
 	[BOARD_FW_CFG] = {count_firmware, wire_fw_cfg},
 	[BOARD_FIRMWARE_LOG] = {count_firmware_log, wire_firmware_log},
 };
@@ -119,6 +146,7 @@ static bool add_device(struct machine *machine, const struct board_row *row,
 			   .irq = row->irq,
 			   .devfn = row->devfn,
 			   .bios = machine->bios,
+			   .input = machine_config->input,
 			   .ram_size = machine_config->ram_size},
 	};
 	struct device *device;
@@ -187,13 +215,10 @@ static void apply_settings(struct machine *machine)
 /* What firmware would have left to the operating system, where there is none. */
 static bool set_up_for_boot(struct machine *machine, GError **error)
 {
-	struct acpi_config acpi = *machine->board->acpi;
-
 	if (machine->has_firmware)
 		return true;
 	apply_settings(machine);
-	acpi.n_cpus = machine->n_vcpus;
-	return acpi_build(machine->env.mem, &acpi, &machine->rsdp_gpa, error) &&
+	return acpi_build(machine->env.mem, &machine->acpi, &machine->rsdp_gpa, error) &&
 	       pci_assign_bars(machine->env.pci, error);
 }
 
@@ -204,6 +229,10 @@ struct machine *machine_new(const struct board *board, const struct machine_conf
 
 	machine->board = board;
 	machine->n_vcpus = config->n_vcpus;
+	machine->acpi = *board->acpi;
+	machine->acpi.n_cpus = config->n_vcpus;
+	machine->acpi.has_ps2 = config->input != NULL;
+	machine->acpi.has_floppies = count_floppies(config);
 	machine->has_firmware = config->firmware != NULL;
 	machine->devices = g_ptr_array_new();
 	for (unsigned i = 0; i < MACHINE_N_BOOT; i++)

@@ -14,13 +14,16 @@
 
 #include "cpu/x86/lapic.h"
 #include "dev/device.h"
+#include "firmware/acpi.h"
 
 struct board;
 
 #define MACHINE_MAX_DISKS 16
 
 /* How the guest sees a disk. */
-enum machine_disk_bus { MACHINE_VIRTIO, MACHINE_N_DISK_BUSES };
+enum machine_disk_bus { MACHINE_VIRTIO, MACHINE_FLOPPY, MACHINE_N_DISK_BUSES };
+
+#define MACHINE_MAX_FLOPPIES 2
 
 /* What firmware tries to boot from. */
 enum machine_boot { MACHINE_BOOT_DISK, MACHINE_BOOT_CD, MACHINE_BOOT_FLOPPY, MACHINE_BOOT_NET,
@@ -52,6 +55,7 @@ struct machine_config {
 	const struct trace *trace; /* NULL: off */
 	struct stream *serial;
 	struct display *display; /* NULL: no screen */
+	struct input *input; /* NULL: neither keyboard nor mouse */
 	const struct machine_disk *disks;
 	unsigned n_disks;
 };
@@ -60,6 +64,7 @@ struct machine {
 	const struct board *board;
 	struct device_env env; /* owns mem and bus */
 	struct lapic_set *lapics;
+	struct acpi_config acpi;
 	unsigned n_vcpus;
 	bool has_firmware;
 	struct mem_bank *bios;

@@ -151,6 +151,7 @@ static bool set_cpu(void *target, const char *value, GError **error)
 
 static const char *const disk_buses[MACHINE_N_DISK_BUSES] = {
 	[MACHINE_VIRTIO] = "virtio",
+	[MACHINE_FLOPPY] = "floppy",
 };
 
 /* The words a disk's path can be followed by. */
@@ -177,6 +178,15 @@ static char *take_disk_words(struct vm_disk *disk, const char *value)
 	return path;
 }
 
+static unsigned count_disks(const struct vm_config *config, enum machine_disk_bus bus)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < config->n_disks; i++)
+		n += config->disks[i].bus == bus;
+	return n;
+}
+
 static bool add_disk(struct vm_config *config, const char *value, const struct vm_disk *like,
 		     GError **error)
 {
@@ -188,12 +198,22 @@ static bool add_disk(struct vm_config *config, const char *value, const struct v
 	*disk = *like;
 	disk->path = take_disk_words(disk, value);
 	config->n_disks++;
+	if (count_disks(config, MACHINE_FLOPPY) > MACHINE_MAX_FLOPPIES)
+		return refuse(error, "'%s' is one too many; a VM has at most %d floppy drives", value,
+			      MACHINE_MAX_FLOPPIES);
 	return true;
 }
 
 static bool set_disk(void *target, const char *value, GError **error)
 {
 	return add_disk(target, value, &(struct vm_disk){.bus = MACHINE_VIRTIO}, error);
+}
+
+static bool set_floppy(void *target, const char *value, GError **error)
+{
+	const struct vm_disk like = {.bus = MACHINE_FLOPPY, .kind = MACHINE_BOOT_FLOPPY};
+
+	return add_disk(target, value, &like, error);
 }
 
 static bool set_firmware(void *target, const char *value, GError **error)
@@ -325,6 +345,9 @@ const struct option_row vm_config_options[] = {
 	{"disk", 0, "FILE[,ro]",
 	 "raw disk image (virtio-blk); ,ro makes it read-only;\nmay be given several times",
 	 set_disk},
+	{"floppy", 0, "FILE[,ro]",
+	 "floppy disk image in drive A, given again in drive B;\n,ro protects it against writing",
+	 set_floppy},
 	{"firmware", 0, "bios|none|FILE",
 	 "what starts the guest: a BIOS (SeaBIOS, or your own\nimage), or none, the kernel; without it: bios where no\nkernel is given",
 	 set_firmware},

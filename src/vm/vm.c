@@ -16,6 +16,7 @@
 #include "clock/clock.h"
 #include "cpu/engine_choose.h"
 #include "display/display.h"
+#include "display/input.h"
 #include "firmware/rom.h"
 #include "machine/board.h"
 #include "machine/machine.h"
@@ -34,7 +35,9 @@ struct vm {
 	struct stream *serial;
 	struct block *disks[VM_MAX_DISKS];
 	struct machine_firmware firmware;
-	struct display *display; /* NULL: no screen */
+	/* NULL without firmware. */
+	struct display *display;
+	struct input *input;
 	int firmware_log_fd; /* -1: none */
 	struct machine *machine;
 	struct engine_env engine_env;
@@ -246,6 +249,7 @@ static bool load_firmware(struct vm *vm, GError **error)
 	if (!firmware->vga_bios)
 		return false;
 	vm->display = display_new();
+	vm->input = input_new();
 	if (config->firmware_log)
 		firmware->log = open_log(vm, config->firmware_log, error);
 	return !config->firmware_log || firmware->log;
@@ -262,6 +266,7 @@ static bool build_machine(struct vm *vm, GError **error)
 		.trace = get_trace(vm),
 		.serial = vm->serial,
 		.display = vm->display,
+		.input = vm->input,
 		.disks = disks,
 		.n_disks = vm->config->n_disks,
 	};
@@ -450,6 +455,7 @@ void vm_free(struct vm *vm)
 	g_clear_pointer(&vm->firmware.bios, g_bytes_unref);
 	g_clear_pointer(&vm->firmware.vga_bios, g_bytes_unref);
 	display_free(vm->display);
+	input_free(vm->input);
 	g_source_destroy(vm->clock_source);
 	g_source_unref(vm->clock_source);
 	clock_free(vm->clock);

@@ -27,6 +27,8 @@ CASES = [
     ("run --kernel {kernel} --disk {dir}/absent", ["{dir}/absent", "No such file"]),
     ("run --kernel {kernel} --disk {dir}", ["{dir}"]),
     ("run --kernel {kernel} --disk {dir}/short", ["{dir}/short", "512"]),
+    ("run --floppy a --floppy b --floppy c", ["--floppy", "'c'", "at most 2"]),
+    ("run --floppy {dir}/text,ro", ["{dir}/text"]),
     ("run --kernel {kernel} -m 1M", ["--memory", "1M", "16M"]),
     ("run --kernel {kernel} -m 0", ["--memory", "16M"]),
     ("run --kernel {kernel} -m 999999999999999999999", ["--memory", "not a size"]),
