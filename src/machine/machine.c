@@ -232,13 +232,10 @@ static void apply_settings(struct machine *machine)
 /* What firmware would have left to the operating system, where there is none. */
 static bool set_up_for_boot(struct machine *machine, GError **error)
 {
-	struct acpi_config acpi = *machine->board->acpi;
-
 	if (machine->has_firmware)
 		return true;
 	apply_settings(machine);
-	acpi.n_cpus = machine->n_vcpus;
-	return acpi_build(machine->env.mem, &acpi, &machine->rsdp_gpa, error) &&
+	return acpi_build(machine->env.mem, &machine->acpi, &machine->rsdp_gpa, error) &&
 	       pci_assign_bars(machine->env.pci, error);
 }
 
@@ -249,6 +246,11 @@ struct machine *machine_new(const struct board *board, const struct machine_conf
 
 	machine->board = board;
 	machine->n_vcpus = config->n_vcpus;
+	machine->acpi = *board->acpi;
+	machine->acpi.n_cpus = config->n_vcpus;
+	machine->acpi.has_vga = config->display != NULL;
+	machine->acpi.has_ps2 = config->input != NULL;
+	machine->acpi.has_floppies = disks_count(config, MACHINE_FLOPPY) > 0;
 	machine->has_firmware = config->firmware != NULL;
 	machine->devices = g_ptr_array_new();
 	for (unsigned i = 0; i < MACHINE_N_BOOT; i++)

@@ -14,6 +14,7 @@
 
 #include "cpu/x86/lapic.h"
 #include "dev/device.h"
+#include "firmware/acpi.h"
 
 struct board;
 
@@ -83,6 +84,7 @@ struct machine {
 	struct lapic_set *lapics;
 	unsigned n_vcpus;
 	bool has_firmware;
+	struct acpi_config acpi; /* the board's, and what the configuration says */
 	struct mem_bank *bios;
 	GPtrArray *devices;	 /* struct device, in the order of the table */
 	GPtrArray *boot_paths[MACHINE_N_BOOT]; /* firmware's names of what can be booted, in order */

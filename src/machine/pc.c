@@ -25,7 +25,7 @@ static const struct board_row pc_rows[] = {
 	{&i82093aa_class, .base = IOAPIC_BASE},
 	{&i8254_class},
 	{&i8042_class, .backing = BOARD_INPUT},
-	{&mc146818_class},
+	{&mc146818_class, .backing = BOARD_INPUT},
 	{&ns16550_class, .base = COM1_PORT, .irq = COM1_IRQ, .backing = BOARD_SERIAL},
 	{&i440fx_class, .devfn = PCI_DEVFN(0, 0)},
 	{&piix3_class, .devfn = PCI_DEVFN(1, 0)},

@@ -11,6 +11,7 @@
 #include "display/input.h"
 #include "firmware/rom.h"
 #include "stream/stream.h"
+#include "vm/typist.h"
 
 struct block *hardware_open_disk(struct hardware *hardware, const struct vm_disk *disk, GError **error)
 {
@@ -94,12 +95,13 @@ static bool open_firmware(struct hardware *hardware, const struct vm_config *con
 }
 
 /* A guest with firmware has what a PC has. */
-static void open_screen(struct hardware *hardware)
+static void open_screen(struct hardware *hardware, GMainContext *context)
 {
 	if (!hardware->has_firmware)
 		return;
 	hardware->display = display_new();
 	hardware->input = input_new();
+	hardware->typist = typist_new(context, hardware->input);
 }
 
 static bool open_nics(struct hardware *hardware, const struct vm_config *config, GError **error)
@@ -130,7 +132,7 @@ bool hardware_open(struct hardware *hardware, const struct vm_config *config, GM
 	    !open_firmware(hardware, config, context, error) ||
 	    !open_nics(hardware, config, error))
 		return false;
-	open_screen(hardware);
+	open_screen(hardware, context);
 	return true;
 }
 
@@ -147,6 +149,7 @@ void hardware_close(struct hardware *hardware)
 	for (unsigned i = 0; i < hardware->n_nics; i++)
 		g_clear_pointer(&hardware->nics[i].rom, g_bytes_unref);
 	display_free(hardware->display);
+	typist_free(hardware->typist);
 	input_free(hardware->input);
 }
 

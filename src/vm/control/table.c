@@ -4,9 +4,12 @@
 
 #include "base/error.h"
 #include "vm/control/command.h"
+#include "vm/control/screen.h"
 #include "vm/vm.h"
 
 #define MAX_TIMEOUT_S 86400
+#define MAX_PIXELS    8192
+#define MAX_NOTCHES   100
 
 static void add_argument(JsonBuilder *builder, const struct control_argument *argument)
 {
@@ -171,5 +174,17 @@ const struct control_command control_commands[] = {
 	 "put a medium into a drive; without one: cd0",
 	 run_insert,
 	 {{"file", CONTROL_PATH}, {"drive", CONTROL_STRING, .optional = true}}},
+	{"screenshot", "write the screen as a PNG file", run_screenshot, {{"file", CONTROL_PATH}}},
+	{"text", "what stands on the text screen", run_text},
+	{"type", "press the keys for a text, a US keyboard's", run_type, {{"text", CONTROL_STRING}}},
+	{"key", "press keys together, like ctrl-alt-del", run_key, {{"keys", CONTROL_STRING}}},
+	{"mouse",
+	 "move the pointer, to x and y or by them, click a button, turn the wheel",
+	 run_mouse,
+	 {{"x", CONTROL_INTEGER, .optional = true, .min = -MAX_PIXELS, .max = MAX_PIXELS},
+	  {"y", CONTROL_INTEGER, .optional = true, .min = -MAX_PIXELS, .max = MAX_PIXELS},
+	  {"relative", CONTROL_BOOLEAN, .optional = true},
+	  {"click", CONTROL_STRING, .optional = true},
+	  {"wheel", CONTROL_INTEGER, .optional = true, .min = -MAX_NOTCHES, .max = MAX_NOTCHES}}},
 };
 const size_t control_n_commands = G_N_ELEMENTS(control_commands);
