@@ -15,6 +15,7 @@
 	X(i8042)         \
 	X(i8237)         \
 	X(mc146818)      \
+	X(cfi_flash)     \
 	X(fw_cfg)        \
 	X(debugcon)      \
 	X(piix3)         \

@@ -112,6 +112,18 @@ static void wire_fw_cfg(struct wiring *w, unsigned index)
 	w->device.n_files = w->machine->n_files;
 }
 
+static unsigned count_flash(const struct machine_config *config, const struct board_row *row)
+{
+	return config->firmware && (config->firmware->vars || config->firmware->vars_template);
+}
+
+static void wire_flash(struct wiring *w, unsigned index)
+{
+	w->device.base = MEM_HOLE_END - mem_bank_size(w->machine->bios);
+	w->device.block = w->config->firmware->vars;
+	w->device.rom = w->config->firmware->vars_template;
+}
+
 static unsigned count_firmware_log(const struct machine_config *config, const struct board_row *row)
 {
 	return config->firmware && config->firmware->log;
@@ -133,6 +145,7 @@ static const struct {
 	[BOARD_INPUT] = {count_one, wire_input},
 	[BOARD_NICS] = {count_nics, wire_nic},
 	[BOARD_SCREEN] = {count_screen, wire_screen},
+	[BOARD_FLASH] = {count_flash, wire_flash},
 	[BOARD_FW_CFG] = {count_firmware, wire_fw_cfg},
 	[BOARD_FIRMWARE_LOG] = {count_firmware_log, wire_firmware_log},
 };

@@ -46,6 +46,10 @@ struct machine_disk {
 struct machine_firmware {
 	GBytes *bios;
 	GBytes *vga_bios; /* NULL: none */
+	/* Variables: a flash memory below the firmware, with the contents of a disk, or of a template, which
+	 * then last as long as the machine; both NULL: none. */
+	struct block *vars;
+	GBytes *vars_template;
 	enum machine_boot order[MACHINE_N_BOOT];
 	unsigned n_order;
 	bool menu;	     /* ask the user which device to boot */

@@ -40,6 +40,7 @@ static const struct board_row pc_rows[] = {
 	{&nvme_class, .devfn = BOARD_ANY_SLOT, .backing = BOARD_EACH_DISK, .bus = MACHINE_NVME},
 	{&e1000_class, .devfn = BOARD_ANY_SLOT, .backing = BOARD_NICS, .nic = MACHINE_E1000},
 	{&rtl8139_class, .devfn = BOARD_ANY_SLOT, .backing = BOARD_NICS, .nic = MACHINE_RTL8139},
+	{&cfi_flash_class, .backing = BOARD_FLASH},
 	{&debugcon_class, .base = 0x402, .backing = BOARD_FIRMWARE_LOG},
 	{&fw_cfg_class, .backing = BOARD_FW_CFG},
 };

@@ -34,6 +34,7 @@ const struct rig_row rig_rows[] = {
 	{&piix3_class, {.devfn = PCI_DEVFN(1, 0)}, .on_pci = true},
 	{&debugcon_class, {.base = 0x402}},
 	{&fw_cfg_class},
+	{&cfi_flash_class, {.base = MEM_HOLE_END}, .disk = true},
 	{&virtio_scsi_class, DISK_AND_CDS(PCI_DEVFN(2, 0)),
 	 .on_pci = true, .disk = true},
 	{&nvme_class, {.devfn = PCI_DEVFN(2, 0)}, .on_pci = true, .disk = true},
