@@ -767,8 +767,7 @@ static bool ahci_init(struct device *device, const struct device_config *config,
 	pci->write_mask[PCS] = 0x3f;
 	for (unsigned i = 0; i < N_PORTS; i++) {
 		ahci->ports[i].ahci = ahci;
-		ata_drive_init(&ahci->ports[i].drive, device, i, &drive_ops, &config->drives[i],
-			       true);
+		ata_drive_init(&ahci->ports[i].drive, device, i, &drive_ops, config, true);
 	}
 	return true;
 }
@@ -812,10 +811,7 @@ static bool ahci_set_medium(struct device *device, unsigned drive, struct block 
 {
 	struct ahci *ahci = (struct ahci *)device;
 
-	if (drive >= N_PORTS || !ahci->ports[drive].drive.cdrom)
-		return false;
-	ata_drive_set_medium(&ahci->ports[drive].drive, medium);
-	return true;
+	return drive < N_PORTS && ata_drive_set_medium(&ahci->ports[drive].drive, medium);
 }
 
 #define PORT_FIELDS(n)                                                                            \

@@ -435,8 +435,7 @@ static bool init_channel(struct piix_ide *ide, unsigned n, const struct device_c
 	channel->pci = &ide->pci;
 	irq_line_init(&channel->line, device->env->bus, places[n].irq);
 	for (unsigned i = 0; i < 2; i++)
-		ata_drive_init(&channel->drives[i], device, 2 * n + i, &drive_ops,
-			       &config->drives[2 * n + i], false);
+		ata_drive_init(&channel->drives[i], device, 2 * n + i, &drive_ops, config, false);
 	return device_map_part(device, BUS_PIO, places[n].command_block, COMMAND_BLOCK_LEN,
 			       &block_ops, channel, error) &&
 	       device_map_part(device, BUS_PIO, places[n].control, 1, &control_ops, channel, error);
@@ -511,10 +510,8 @@ static bool piix_ide_set_medium(struct device *device, unsigned drive, struct bl
 {
 	struct piix_ide *ide = (struct piix_ide *)device;
 
-	if (drive >= N_DRIVES || !ide->channels[drive / 2].drives[drive % 2].cdrom)
-		return false;
-	ata_drive_set_medium(&ide->channels[drive / 2].drives[drive % 2], medium);
-	return true;
+	return drive < N_DRIVES &&
+	       ata_drive_set_medium(&ide->channels[drive / 2].drives[drive % 2], medium);
 }
 
 #define CHANNEL_FIELDS(n)                                                 \
