@@ -45,7 +45,7 @@ void ata_fail(struct ata_drive *drive, uint8_t error)
 	drive->regs.error = error;
 }
 
-/* Table "device signatures" of ATA8-ACS, 6.6. */
+/* ATA8-ACS, device signatures. */
 void ata_signature(struct ata_drive *drive)
 {
 	struct ata_regs *regs = &drive->regs;
@@ -479,7 +479,7 @@ void ata_dma_stop(struct ata_drive *drive)
 		drive->requests[i].sg = (struct ata_sg){};
 }
 
-/* DATA SET MANAGEMENT, ATA8-ACS 7.10: entries of 48 bits of address and 16 of length. */
+/* DATA SET MANAGEMENT: entries of 48 bits of address and 16 of length. */
 
 static void trimmed(struct ata_request *request, int error)
 {
@@ -507,7 +507,7 @@ void ata_trim(struct ata_drive *drive)
 	request_end(request, 0);
 }
 
-/* NCQ, ATA8-ACS 7.20: the count is in the feature register, the tag in the count register. */
+/* NCQ: the count is in the feature register, the tag in the count register. */
 bool ata_queue(struct ata_drive *drive, uint8_t command, unsigned tag, const struct ata_sg *sg)
 {
 	const struct ata_regs *regs = &drive->regs;

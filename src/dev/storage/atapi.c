@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * ATAPI, the transport of a CD-ROM drive's packets: ATA8-ACS 7.18 and SFF-8020i. What they mean is
+ * ATAPI, the transport of a CD-ROM drive's packets: ATA8-ACS and SFF-8020i. What they mean is
  * SCSI's; of reads that is which sectors, which go to the host as a disk's do. Sense data is kept
  * until it is asked for.
  */
@@ -14,7 +14,7 @@ enum {
 	ASC_READ_ERROR = 0x1100
 };
 
-/* SFF-8020i 2.5.1: status and interrupt reason at the end of a packet command. */
+/* Status and interrupt reason at the end of a packet command. */
 void atapi_end(struct ata_drive *drive)
 {
 	ata_end(drive);
@@ -42,7 +42,7 @@ void atapi_reset(struct ata_drive *drive)
 	drive->sense_key = drive->sense_asc = 0;
 }
 
-/* Bytes of a block at most: what the host wrote, if even, as SFF-8020i 7.1.6 has it. */
+/* Bytes of a block at most: what the host wrote, made even. */
 static uint32_t byte_count_limit(const struct ata_drive *drive)
 {
 	uint32_t limit = (drive->regs.lba[1] & 0xff) | (drive->regs.lba[2] & 0xff) << 8;
@@ -102,7 +102,6 @@ void atapi_start(struct ata_drive *drive)
 	drive->regs.count = ATA_REASON_CD;
 }
 
-/* ATA8-ACS 7.17. */
 void atapi_identify(struct ata_drive *drive)
 {
 	uint16_t words[256] = {};

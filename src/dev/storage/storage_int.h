@@ -13,7 +13,7 @@ enum {
 	ATA_DATA_SET_MANAGEMENT = 0x06,
 };
 
-/* The interrupt reason, in the count register (ATA8-ACS, 7.21.4). */
+/* The interrupt reason, in the count register of PACKET. */
 enum { ATA_REASON_CD = 1, ATA_REASON_IO = 2 };
 
 #define ATA_SECTOR BLOCK_SECTOR_SIZE
