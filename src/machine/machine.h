@@ -24,6 +24,7 @@ struct board;
 enum machine_disk_bus {
 	MACHINE_VIRTIO,
 	MACHINE_IDE,
+	MACHINE_SATA,
 	MACHINE_NVME,
 	MACHINE_SCSI,
 	MACHINE_FLOPPY,

@@ -36,6 +36,7 @@ static const struct board_row pc_rows[] = {
 	{&i8237_class},
 	{&i82077aa_class, .backing = BOARD_ALL_DISKS, .bus = MACHINE_FLOPPY},
 	{&virtio_blk_class, .devfn = BOARD_ANY_SLOT, .backing = BOARD_EACH_DISK, .bus = MACHINE_VIRTIO},
+	{&ahci_class, .devfn = BOARD_ANY_SLOT, .backing = BOARD_ALL_DISKS, .bus = MACHINE_SATA},
 	{&virtio_scsi_class, .devfn = BOARD_ANY_SLOT, .backing = BOARD_ALL_DISKS, .bus = MACHINE_SCSI},
 	{&nvme_class, .devfn = BOARD_ANY_SLOT, .backing = BOARD_EACH_DISK, .bus = MACHINE_NVME},
 	{&e1000_class, .devfn = BOARD_ANY_SLOT, .backing = BOARD_NICS, .nic = MACHINE_E1000},

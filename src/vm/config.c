@@ -430,11 +430,11 @@ const struct option_row vm_config_options[] = {
 	 "it: default",
 	 set_cpu},
 	{"disk", 0, "FILE[,ro][,bus=BUS]",
-	 "raw disk image, on the bus virtio, ide, scsi or nvme;\nwithout one: virtio; ,ro makes it read-only; "
-	 "may be\ngiven several times",
+	 "raw disk image, on the bus virtio, ide, sata, scsi or\nnvme; without one: virtio; ,ro makes it "
+	 "read-only; may be\ngiven several times",
 	 set_disk},
 	{"cdrom", 0, "FILE|none[,bus=BUS]",
-	 "a drive with that ISO image, or without, on the bus ide\nor scsi; without one: ide", set_cdrom},
+	 "a drive with that ISO image, or without, on the bus ide,\nsata or scsi; without one: ide", set_cdrom},
 	{"floppy", 0, "FILE|none[,ro]", "a floppy drive with that raw image, or without", set_floppy},
 	{"nic", 0, "MODEL[,mac=ADDRESS]",
 	 "a network card, e1000 or rtl8139; it has no cable yet", set_nic},

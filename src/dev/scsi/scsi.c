@@ -40,9 +40,13 @@ static bool overrun(struct scsi_command *command)
 bool scsi_reply(struct scsi_command *command, const uint8_t *data, size_t len, uint32_t allowed)
 {
 	len = MIN(len, allowed);
-	if (len > iov_len(command->in, command->n_in))
-		return overrun(command);
-	iov_write(guest_mem(command), command->in, command->n_in, data, len);
+	if (command->local) {
+		command->local->reply(command, data, len);
+	} else {
+		if (len > iov_len(command->in, command->n_in))
+			return overrun(command);
+		iov_write(guest_mem(command), command->in, command->n_in, data, len);
+	}
 	command->transferred = len;
 	return scsi_good(command);
 }
@@ -170,6 +174,12 @@ static bool transfer(struct scsi_command *command, enum block_op op, uint64_t lb
 
 bool scsi_read_blocks(struct scsi_command *command, uint64_t lba, uint64_t n)
 {
+	uint64_t size = scsi_block_size(command->unit);
+
+	if (command->local && n && in_range(command, lba, n)) {
+		command->local->read(command, lba * size, n * size);
+		return false;
+	}
 	return transfer(command, BLOCK_READ, lba, n, command->in, command->n_in);
 }
 

@@ -84,7 +84,7 @@ enum { SSTS_ACTIVE = 0x133, SSTS_OFFLINE = 4 }; /* 6 Gb/s, a device that talks *
 enum { SIG_DISK = 0x00000101, TFD_NONE = 0x7f };
 #define SIG_CDROM 0xeb140101u
 
-/* Command list and table, section 4.2. */
+/* Command list and table. */
 enum {
 	HEADER_SIZE = 32,
 	HEADER_PRDTL = 2,
@@ -98,7 +98,7 @@ enum {
 	PRD_DBC_MASK = 0x3fffff,
 };
 
-/* Where FISes arrive, section 4.2.1, and what they begin with (Serial ATA 3.1, 10.5). */
+/* Where FISes arrive, and what they begin with (Serial ATA). */
 enum { PSFIS_AT = 0x20, RFIS_AT = 0x40, SDBFIS_AT = 0x58 };
 enum {
 	FIS_H2D = 0x27,
@@ -148,7 +148,7 @@ static uint32_t port_is(const struct port *port)
 	       (port->serr & SERR_DIAG_N ? IS_PRCS : 0);
 }
 
-/* Section 10.6.2: a port's bit stays until it is cleared, and comes back while the port has a
+/* Section 10.7.1.1: a port's bit stays until it is cleared, and comes back while the port has a
  * cause. */
 static void update_interrupt(struct ahci *ahci)
 {
@@ -362,7 +362,7 @@ static void signature(struct port *port)
 	post_registers(port, false);
 }
 
-/* Serial ATA 3.1, 11.3: a register FIS that is no command says SRST, then that it is over. */
+/* Serial ATA: a register FIS that is no command says SRST, then that it is over. */
 static void control(struct port *port, unsigned slot, uint8_t value)
 {
 	port->ci &= ~(1u << slot);
@@ -472,7 +472,7 @@ static void drive_ready(struct ata_drive *drive)
 	run(port);
 }
 
-/* Section 6.2.2: after an error nothing is told of other commands, and the driver asks the drive
+/* After an error nothing is told of other commands, and the driver asks the drive
  * why. */
 static void drive_queued(struct ata_drive *drive, unsigned tag)
 {
@@ -767,8 +767,7 @@ static bool ahci_init(struct device *device, const struct device_config *config,
 	pci->write_mask[PCS] = 0x3f;
 	for (unsigned i = 0; i < N_PORTS; i++) {
 		ahci->ports[i].ahci = ahci;
-		ata_drive_init(&ahci->ports[i].drive, device, i, &drive_ops, &config->drives[i],
-			       true);
+		ata_drive_init(&ahci->ports[i].drive, device, i, &drive_ops, config, true);
 	}
 	return true;
 }
@@ -812,10 +811,7 @@ static bool ahci_set_medium(struct device *device, unsigned drive, struct block 
 {
 	struct ahci *ahci = (struct ahci *)device;
 
-	if (drive >= N_PORTS || !ahci->ports[drive].drive.cdrom)
-		return false;
-	ata_drive_set_medium(&ahci->ports[drive].drive, medium);
-	return true;
+	return drive < N_PORTS && ata_drive_set_medium(&ahci->ports[drive].drive, medium);
 }
 
 #define PORT_FIELDS(n)                                                                            \

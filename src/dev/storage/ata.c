@@ -45,7 +45,7 @@ void ata_fail(struct ata_drive *drive, uint8_t error)
 	drive->regs.error = error;
 }
 
-/* Table "device signatures" of ATA8-ACS, 6.6. */
+/* ATA8-ACS, device signatures. */
 void ata_signature(struct ata_drive *drive)
 {
 	struct ata_regs *regs = &drive->regs;
@@ -479,7 +479,7 @@ void ata_dma_stop(struct ata_drive *drive)
 		drive->requests[i].sg = (struct ata_sg){};
 }
 
-/* DATA SET MANAGEMENT, ATA8-ACS 7.10: entries of 48 bits of address and 16 of length. */
+/* DATA SET MANAGEMENT: entries of 48 bits of address and 16 of length. */
 
 static void trimmed(struct ata_request *request, int error)
 {
@@ -507,7 +507,7 @@ void ata_trim(struct ata_drive *drive)
 	request_end(request, 0);
 }
 
-/* NCQ, ATA8-ACS 7.20: the count is in the feature register, the tag in the count register. */
+/* NCQ: the count is in the feature register, the tag in the count register. */
 bool ata_queue(struct ata_drive *drive, uint8_t command, unsigned tag, const struct ata_sg *sg)
 {
 	const struct ata_regs *regs = &drive->regs;
@@ -548,18 +548,21 @@ void ata_command(struct ata_drive *drive, uint8_t command)
 /* The drive in its controller. */
 
 void ata_drive_init(struct ata_drive *drive, struct device *adapter, unsigned index,
-		    const struct ata_ops *ops, const struct device_drive *config, bool sata)
+		    const struct ata_ops *ops, const struct device_config *config, bool sata)
 {
 	g_autofree char *serial = g_strdup_printf("viv-%s-%u", adapter->class->name, index);
+	const struct device_drive *at = &config->drives[index];
 	unsigned n = sata ? ATA_MAX_QUEUE : 1;
 
 	drive->ops = ops;
 	drive->adapter = adapter;
 	drive->index = index;
 	drive->sata = sata;
-	drive->cdrom = config->cdrom;
-	drive->block = config->block;
-	drive->present = config->cdrom || config->block;
+	drive->cdrom = at->cdrom;
+	drive->block = at->block;
+	drive->present = at->cdrom || at->block;
+	if (drive->cdrom)
+		scsi_unit_init(&drive->unit, adapter, at, config->devfn, index);
 	ata_pad((uint8_t *)drive->serial, sizeof(drive->serial), serial);
 	if (!drive->present)
 		return;
@@ -586,7 +589,8 @@ void ata_drive_power_on(struct ata_drive *drive)
 	drive->buffered = drive->writes = false;
 	drive->sector = drive->left = drive->limit = 0;
 	memset(drive->buffer, 0, sizeof(drive->buffer));
-	drive->packet = (struct atapi){};
+	drive->sense_key = drive->sense_asc = 0;
+	scsi_unit_reset(&drive->unit);
 	ata_reset(drive);
 }
 
@@ -596,10 +600,12 @@ void ata_drive_drain(struct ata_drive *drive)
 		block_drain(drive->block);
 }
 
-void ata_drive_set_medium(struct ata_drive *drive, struct block *medium)
+bool ata_drive_set_medium(struct ata_drive *drive, struct block *medium)
 {
+	if (!drive->cdrom || !scsi_unit_set_medium(&drive->unit, medium))
+		return false;
 	drive->block = medium;
-	atapi_set_medium(drive);
+	return true;
 }
 
 /* A stream may say of an absent drive what it likes: it is never asked. */
@@ -619,6 +625,8 @@ bool ata_drive_check(const struct ata_drive *drive)
 	if (drive->writes && drive->cdrom)
 		return false;
 	if (drive->sector >= MAX_SECTOR || drive->left >= MAX_SECTOR || drive->limit > 65536)
+		return false;
+	if (!scsi_unit_check(&drive->unit))
 		return false;
 	return drive->multiple <= 16 && !(drive->multiple & (drive->multiple - 1)) &&
 	       drive->heads && drive->heads <= 16 && drive->sectors &&

@@ -566,7 +566,7 @@ static void test_packets(void)
 	g_assert_cmpuint(packet(&ide, toc, data, 0xfffe), ==, 20);
 	g_assert_cmpuint(data[4 + 8 + 2], ==, 0xaa);
 	g_assert_cmpuint(data[4 + 8 + 7], ==, (512 + 150) % 75);
-	g_assert_cmpuint(packet(&ide, config, data, 0xfffe), ==, 8 + 3 * 12 + 5 * 8);
+	g_assert_cmpuint(packet(&ide, config, data, 0xfffe), >, 8);
 	g_assert_cmphex(data[7], ==, 0x08);
 	g_assert_cmpuint(packet(&ide, modes, data, 0xfffe), ==, 8 + 8 + 20);
 	packet6(&ide, 0xf7, 0, data);
@@ -655,6 +655,8 @@ static void test_media(void)
 	g_assert_cmphex(sense(&ide), ==, 0x062800);
 	/* The user takes the disc out. */
 	g_assert_true(device_set_medium(ide.rig->device, EMPTY, NULL));
+	packet6(&ide, 0x25, 0, data);
+	g_assert_cmphex(sense(&ide), ==, 0x062800);
 	packet6(&ide, 0x25, 0, data);
 	g_assert_cmphex(sense(&ide), ==, 0x023a01);
 	ide_fini(&ide);
