@@ -236,7 +236,8 @@ static void update_intx(struct pci_device *pci)
 	bool disabled = le16_load(pci->config + PCI_COMMAND) & PCI_COMMAND_INTX_DISABLE;
 
 	if (pci->config[PCI_INTERRUPT_PIN])
-		irq_line_set(&pci->line, pci->intx && !disabled && !pci_msix_enabled(pci));
+		irq_line_set(&pci->line, pci->intx && !disabled && !pci_msi_enabled(pci) &&
+						 !pci_msix_enabled(pci));
 }
 
 void pci_set_intx(struct pci_device *pci, bool level)
@@ -248,6 +249,7 @@ void pci_set_intx(struct pci_device *pci, bool level)
 void pci_device_reset(struct pci_device *pci)
 {
 	memcpy(pci->config, pci->defaults, sizeof(pci->config));
+	pci_msi_reset(pci);
 	pci_msix_reset(pci);
 	pci_set_intx(pci, false);
 	update_mappings(pci->device.env->pci);
@@ -259,7 +261,7 @@ bool pci_device_check(const struct pci_device *pci)
 		if ((pci->config[i] ^ pci->defaults[i]) &
 		    ~(pci->write_mask[i] | pci->clear_mask[i]))
 			return false;
-	return pci_msix_check(pci);
+	return pci_msi_check(pci) && pci_msix_check(pci);
 }
 
 void pci_device_post_load(struct pci_device *pci)
@@ -303,6 +305,7 @@ static uint32_t config_read(struct pci_device *pci, unsigned offset, unsigned si
 	if (pci->ops && pci->ops->config_read)
 		pci->ops->config_read(pci, offset, size);
 	memcpy(bytes, pci->config + offset, size);
+	pci_msi_config_read(pci, offset, size, bytes);
 	/* Not kept, but computed: the interrupt status bit. */
 	if (pci->intx && offset <= PCI_STATUS && offset + size > PCI_STATUS)
 		bytes[PCI_STATUS - offset] |= PCI_STATUS_INTERRUPT;
@@ -325,6 +328,7 @@ static void config_write(struct pci_device *pci, unsigned offset, uint32_t value
 	    overlaps(offset, size, PCI_BAR_0, PCI_BAR_0 + 4 * PCI_BARS) ||
 	    overlaps(offset, size, PCI_EXPANSION_ROM, PCI_EXPANSION_ROM + 4))
 		update_mappings(pci->device.env->pci);
+	pci_msi_config_written(pci);
 	pci_msix_config_written(pci, offset, size);
 	update_intx(pci);
 	if (pci->ops && pci->ops->config_written)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The PCI bus (PCI Local Bus Specification 3.0): configuration space, base address
- * registers, INTx and MSI-X. The one file through which PCI devices and their host
+ * registers, INTx, MSI and MSI-X. The one file through which PCI devices and their host
  * bridge meet.
  *
  * A PCI device starts with struct pci_device in place of struct device. Its init calls
@@ -32,7 +32,8 @@
 #define PCI_ROM		6 /* the expansion ROM's place among the BARs */
 #define PCI_PLACES	7
 #define PCI_GSI_BASE	16
-#define PCI_MSIX_MAX	64 /* vectors a function */
+#define PCI_MSI_MAX	32 /* vectors a function */
+#define PCI_MSIX_MAX	64
 
 /* Where BARs may lie, last address included. */
 #define PCI_MEM_FIRST 0xe0000000ull
@@ -74,6 +75,7 @@ enum {
 };
 
 enum {
+	PCI_CAP_ID_MSI = 0x05,
 	PCI_CAP_ID_VENDOR = 0x09,
 	PCI_CAP_ID_MSIX = 0x11,
 };
@@ -115,6 +117,13 @@ struct pci_bar {
 	uint64_t mapped_at;
 };
 
+struct pci_msi {
+	unsigned cap; /* offset in configuration space; 0: none */
+	unsigned n_vectors;
+	bool masks; /* a mask and a pending bit for each vector */
+	uint32_t pending;
+};
+
 struct pci_msix {
 	unsigned cap; /* offset in configuration space; 0: none */
 	unsigned n_vectors;
@@ -134,6 +143,7 @@ struct pci_device {
 	struct pci_bar bars[PCI_PLACES];
 	const uint8_t *rom; /* config->rom's bytes */
 	size_t rom_len;
+	struct pci_msi msi;
 	struct pci_msix msix;
 	unsigned next_cap, last_cap_link; /* while init adds capabilities */
 	bool intx;			  /* what the function asks for */
@@ -142,7 +152,8 @@ struct pci_device {
 
 /* `member` is the struct pci_device in `type`; bars and lines follow from these. */
 #define PCI_DEVICE_FIELDS(type, member)                                         \
-	STATE_FIELD(type, member.config), STATE_FIELD(type, member.msix.table), \
+	STATE_FIELD(type, member.config), STATE_FIELD(type, member.msi.pending), \
+		STATE_FIELD(type, member.msix.table),                            \
 		STATE_FIELD(type, member.msix.pending), STATE_FIELD(type, member.intx)
 
 static inline unsigned pci_slot(unsigned devfn)
@@ -170,6 +181,8 @@ void pci_add_memory_bar(struct pci_device *pci, unsigned index, enum pci_bar_typ
 			struct mem_bank *bank);
 /* `len` bytes with the two of the capability's header; returns its offset. */
 unsigned pci_add_capability(struct pci_device *pci, uint8_t id, unsigned len);
+/* 1, 2, 4, 8, 16 or 32 vectors; `masks`: which the driver can mask one by one. */
+void pci_add_msi(struct pci_device *pci, unsigned n_vectors, bool masks);
 /* A memory BAR of its own for table and pending bits. */
 void pci_add_msix(struct pci_device *pci, unsigned bar, unsigned n_vectors);
 
@@ -182,8 +195,11 @@ static inline bool pci_is_master(const struct pci_device *pci)
 {
 	return pci->config[PCI_COMMAND] & PCI_COMMAND_MASTER;
 }
-/* Under the device's lock, as all that follows. The level the function asks for on its pin. */
+/* Under the device's lock, as all that follows. The level the function asks for on its pin, which is silent while
+ * MSI or MSI-X is enabled. */
 void pci_set_intx(struct pci_device *pci, bool level);
+bool pci_msi_enabled(const struct pci_device *pci);
+void pci_msi_notify(struct pci_device *pci, unsigned vector);
 bool pci_msix_enabled(const struct pci_device *pci);
 void pci_msix_notify(struct pci_device *pci, unsigned vector);
 
