@@ -49,6 +49,7 @@ struct board_setting {
 
 struct board {
 	const char *name;
+	uint64_t hole_start;	      /* where RAM below 4 GiB ends at the latest: a power of two below 4 GiB */
 	const struct board_row *rows; /* in the order of creation, reset and saving */
 	size_t n_rows;
 	const struct board_setting *settings;

@@ -158,7 +158,6 @@ static bool add_device(struct machine *machine, const struct board_row *row,
 			   .irq = row->irq,
 			   .devfn = row->devfn,
 			   .bios = machine->bios,
-			   .ram_size = machine_config->ram_size,
 			   .floppies = {floppy_type(machine, machine_config, 0),
 					floppy_type(machine, machine_config, 1)}},
 	};
@@ -258,7 +257,7 @@ struct machine *machine_new(const struct board *board, const struct machine_conf
 	machine->env.trace = config->trace;
 	machine->env.bus = bus_new();
 	machine->lapics = lapic_set_new(machine->env.bus, config->clock, config->n_vcpus);
-	machine->env.mem = mem_new(config->ram_size, error);
+	machine->env.mem = mem_new_with_hole(config->ram_size, board->hole_start, error);
 	if (machine->env.mem && disks_place(machine, config, error) &&
 	    map_bios(machine, config->firmware, error) && add_devices(machine, config, error) &&
 	    set_up_for_boot(machine, error))

@@ -78,6 +78,7 @@ static const struct acpi_config pc_acpi = {
 
 const struct board board_pc = {
 	.name = "pc",
+	.hole_start = MEM_HOLE_START,
 	.rows = pc_rows,
 	.n_rows = G_N_ELEMENTS(pc_rows),
 	.settings = pc_settings,

@@ -345,7 +345,7 @@ static bool load(struct vm *vm, GError **error)
 		if (vm->machine->has_firmware)
 			x86_state_reset(&state, false);
 		else
-			boot_park(&state, false);
+			boot_park(vm->machine, &state, false);
 		vm->engine->set_state(vcpus_get(vm->vcpus, i), &state);
 	}
 	return true;
