@@ -15,6 +15,7 @@
 	X(i8042)         \
 	X(i8237)         \
 	X(mc146818)      \
+	X(cfi_flash)     \
 	X(fw_cfg)        \
 	X(debugcon)      \
 	X(piix3)         \
@@ -27,6 +28,7 @@
 	X(ich9_root_port) \
 	X(i82077aa)      \
 	X(piix_ide)      \
+	X(ahci)          \
 	X(virtio_blk)    \
 	X(virtio_rng)    \
 	X(virtio_scsi)   \
@@ -34,7 +36,9 @@
 	X(e1000)         \
 	X(rtl8139)       \
 	X(vga)           \
-	X(virtio_gpu)
+	X(virtio_gpu)    \
+	X(ne2000)        \
+	X(rtl8029)
 
 #define DEVICE_DECLARE(name) extern const struct device_class name##_class;
 DEVICES(DEVICE_DECLARE)

@@ -268,6 +268,11 @@ static bool set_firmware(void *target, const char *value, GError **error)
 	return set_once(&((struct vm_config *)target)->firmware, value, error);
 }
 
+static bool set_vars(void *target, const char *value, GError **error)
+{
+	return set_once(&((struct vm_config *)target)->vars, value, error);
+}
+
 static bool set_firmware_log(void *target, const char *value, GError **error)
 {
 	return set_once(&((struct vm_config *)target)->firmware_log, value, error);
@@ -425,19 +430,21 @@ const struct option_row vm_config_options[] = {
 	 "it: default",
 	 set_cpu},
 	{"disk", 0, "FILE[,ro][,bus=BUS]",
-	 "raw disk image, on the bus virtio, ide, scsi or nvme;\nwithout one: virtio; ,ro makes it read-only; "
-	 "may be\ngiven several times",
+	 "raw disk image, on the bus virtio, ide, sata, scsi or\nnvme; without one: virtio; ,ro makes it "
+	 "read-only; may be\ngiven several times",
 	 set_disk},
 	{"cdrom", 0, "FILE|none[,bus=BUS]",
-	 "a drive with that ISO image, or without, on the bus ide\nor scsi; without one: ide", set_cdrom},
+	 "a drive with that ISO image, or without, on the bus ide,\nsata or scsi; without one: ide", set_cdrom},
 	{"floppy", 0, "FILE|none[,ro]", "a floppy drive with that raw image, or without", set_floppy},
 	{"nic", 0, "MODEL[,mac=ADDRESS]",
 	 "a network card, e1000 or rtl8139; it has no cable yet", set_nic},
-	{"firmware", 0, "bios|none|FILE",
-	 "what starts the guest: a BIOS (SeaBIOS, or your own\nimage), or none, the kernel; without it: bios where no\nkernel is given",
+	{"firmware", 0, "bios|uefi|none|FILE",
+	 "what starts the guest: a BIOS (SeaBIOS), UEFI (OVMF),\nyour own image, or none, the kernel; without it: bios\nwhere no kernel is given",
 	 set_firmware},
+	{"vars", 0, "FILE",
+	 "where UEFI keeps its variables, made if it is not there;\nwithout it they go with the VM", set_vars},
 	{"boot", 0, "KIND[,...]",
-	 "what the BIOS boots from, in this order: disk, cd,\nfloppy, net; with menu, it asks; without it: disk,cd,\nfloppy,net",
+	 "what firmware boots from, in this order: disk, cd,\nfloppy, net; with menu, it asks; without it: disk,cd,\nfloppy,net",
 	 set_boot},
 	{"firmware-log", 0, "FILE", "what the firmware tells its makers", set_firmware_log},
 	{"serial", 0, "PLACE",
@@ -485,6 +492,7 @@ void vm_config_fini(struct vm_config *config)
 	g_free(config->kernel);
 	g_free(config->firmware);
 	g_free(config->firmware_log);
+	g_free(config->vars);
 	g_free(config->initrd);
 	g_free(config->append);
 	g_free(config->kernel_cache);

@@ -46,7 +46,8 @@ struct vm_serial {
 struct vm_config {
 	char *name; /* NULL: none was given */
 	char *kernel;	     /* NULL: firmware boots */
-	char *firmware;	     /* "none", "bios", or an image's path; NULL: as suits the rest */
+	char *firmware;	     /* "none", "bios", "uefi", or an image's path; NULL: as suits the rest */
+	char *vars;	     /* file of UEFI's variables; NULL: they go with the VM */
 	char *firmware_log;  /* NULL: none */
 	enum machine_boot boot[MACHINE_N_BOOT];
 	unsigned n_boot;

@@ -546,3 +546,18 @@ bool vm_list_regions(struct vm *vm, GError **error)
 		vcpus_list(vm->vcpus, vm->listing.regions);
 	return listing_finish(&vm->listing, vm->config, error);
 }
+
+struct display *vm_display(const struct vm *vm)
+{
+	return vm->hardware.display;
+}
+
+struct input *vm_input(const struct vm *vm)
+{
+	return vm->hardware.input;
+}
+
+struct typist *vm_typist(const struct vm *vm)
+{
+	return vm->hardware.typist;
+}

@@ -166,8 +166,8 @@ def test_version(viv):
     assert ran.returncode == 0 and ran.stdout.startswith("viv 0.")
 
 
-VERBS = ["run", "ls", "stop", "kill", "pause", "resume", "reset", "eject", "insert", "console", "monitor",
-         "doctor", "help", "version"]
+VERBS = ("run ls stop kill pause resume reset eject insert screenshot text type key mouse console monitor doctor help "
+         "version").split()
 
 
 def say(viv, *arguments):

@@ -31,11 +31,13 @@ const struct rig_row rig_rows[] = {
 	{&ich9_root_port_class, {.devfn = PCI_DEVFN(28, 0)}, .on_pci = true},
 	{&i82077aa_class, {.n_drives = 2}, .disk = true, .dma = true},
 	{&piix_ide_class, DISK_AND_CDS(PCI_DEVFN(2, 1)), .on_pci = true, .disk = true},
+	{&ahci_class, DISK_AND_CDS(PCI_DEVFN(2, 0)), .on_pci = true, .disk = true},
 	{&virtio_blk_class, {.devfn = PCI_DEVFN(2, 0)}, .on_pci = true, .disk = true},
 	{&virtio_rng_class, {.devfn = PCI_DEVFN(2, 0)}, .on_pci = true},
 	{&piix3_class, {.devfn = PCI_DEVFN(1, 0)}, .on_pci = true},
 	{&debugcon_class, {.base = 0x402}},
 	{&fw_cfg_class},
+	{&cfi_flash_class, {.base = MEM_HOLE_END}, .disk = true},
 	{&virtio_scsi_class, DISK_AND_CDS(PCI_DEVFN(2, 0)),
 	 .on_pci = true, .disk = true},
 	{&nvme_class, {.devfn = PCI_DEVFN(2, 0)}, .on_pci = true, .disk = true},
@@ -43,6 +45,8 @@ const struct rig_row rig_rows[] = {
 	{&rtl8139_class, {.devfn = PCI_DEVFN(2, 0), .mac = RIG_MAC}, .on_pci = true, .net = true},
 	{&vga_class, {.devfn = PCI_DEVFN(2, 0)}, .on_pci = true, .display = true},
 	{&virtio_gpu_class, {.devfn = PCI_DEVFN(2, 0)}, .on_pci = true, .display = true},
+	{&ne2000_class, {.base = 0x300, .irq = 9, .mac = RIG_MAC}, .net = true},
+	{&rtl8029_class, {.devfn = PCI_DEVFN(2, 0), .mac = RIG_MAC}, .on_pci = true, .net = true},
 	{NULL},
 };
 
@@ -626,6 +630,8 @@ void rig_clone(struct rig *rig, struct rig *from)
 		net_set_enabled(rig->net_end, net_link(from->net));
 	}
 	clock_set_ns(rig->env.clock, clock_now_ns(from->env.clock));
+	/* First: what is in flight ends, and writes to RAM. */
+	saved = rig_save(from);
 	copy_ram(rig, from);
 	copy_banks(rig, from);
 	for (unsigned i = 0; i < BUS_LINES; i++)
@@ -633,7 +639,6 @@ void rig_clone(struct rig *rig, struct rig *from)
 	if (from->placed)
 		place(rig, from->x, from->y);
 	set_medium(rig, !from->ejected);
-	saved = rig_save(from);
 	rig_load(rig, saved->data, saved->len, &error);
 	g_assert_no_error(error);
 	stream_host_write(from->stream, input, n);
