@@ -209,7 +209,7 @@ static bool build_machine(struct vm *vm, GError **error)
 			   vm->config->lockstep ? &vm->ram_gate : NULL, error))
 		return false;
 	hardware_describe(&vm->hardware, &config);
-	vm->machine = machine_new(&board_pc, &config, error);
+	vm->machine = machine_new(vm->config->board, &config, error);
 	if (!vm->machine)
 		return false;
 	bus_set_request_sink(vm->machine->env.bus, on_request, vm);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Speaks to the ports as Linux's ahci driver does: reset, signature, slots, NCQ and its errors. */
-#include "dev/pci/pci.h"
+#include "dev/pci/i440fx.h"
 #include "dev/table.h"
 
 #include "base/le.h"
@@ -184,7 +184,7 @@ static void put_queued(struct hba *hba, unsigned slot, bool write, uint64_t lba,
 /* The port's interrupt, acknowledged as a handler does. */
 static uint32_t take_interrupt(struct hba *hba)
 {
-	unsigned line = pci_gsi(2, 0);
+	unsigned line = i440fx_gsi(2, 0);
 	uint32_t is;
 
 	while (!get(hba, IS))
@@ -200,7 +200,7 @@ static uint32_t take_interrupt(struct hba *hba)
 static void assert_quiet(struct hba *hba)
 {
 	g_assert_cmphex(get(hba, IS), ==, 0);
-	g_assert_false(rig_line(hba->rig, pci_gsi(2, 0)));
+	g_assert_false(rig_line(hba->rig, i440fx_gsi(2, 0)));
 }
 
 static void issue(struct hba *hba, unsigned slot)
@@ -244,7 +244,7 @@ static void test_ports(void)
 	g_assert_cmphex(pget(&hba, PIS), ==, 1 << 6 | 1 << 22);
 	g_assert_cmphex(ram(&hba, FB_AT)[0x40], ==, 0x34);
 	g_assert_cmphex(ram(&hba, FB_AT)[0x42], ==, 0x50);
-	g_assert_true(rig_line(hba.rig, pci_gsi(2, 0)));
+	g_assert_true(rig_line(hba.rig, i440fx_gsi(2, 0)));
 	/* Reset of all. */
 	set(&hba, GHC, 3);
 	g_assert_cmphex(get(&hba, GHC), ==, 1u << 31);
