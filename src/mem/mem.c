@@ -231,7 +231,7 @@ bool mem_is_closed(const struct mem *mem, uint64_t gpa, uint64_t len)
 		uint64_t start = atomic_load(&mem->smram[i].gpa);
 		uint64_t size = atomic_load(&mem->smram[i].len);
 
-		if (gpa < start + size && start < gpa + len)
+		if (size && gpa < start + size && start < gpa + len)
 			return true;
 	}
 	return false;

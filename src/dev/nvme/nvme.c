@@ -423,11 +423,10 @@ static const struct pci_ids nvme_ids = {
 static bool nvme_init(struct device *device, const struct device_config *config, GError **error)
 {
 	struct nvme *nvme = (struct nvme *)device;
-	unsigned place = config->bridge ? config->bridge : config->devfn;
-
 	g_assert(config->block);
 	nvme->block = config->block;
-	g_snprintf(nvme->serial, sizeof(nvme->serial), "viv-%02x.%x", pci_slot(place), place % 8);
+	nvme->place = config->bridge ? config->bridge : config->devfn;
+	g_snprintf(nvme->serial, sizeof(nvme->serial), "viv-%02x.%x", pci_slot(nvme->place), nvme->place % 8);
 	nvme_add_requests(nvme);
 	if (!pci_device_init(&nvme->pci, &nvme_ids, NULL, config, error))
 		return false;

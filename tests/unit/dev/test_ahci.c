@@ -254,6 +254,33 @@ static void test_ports(void)
 	hba_fini(&hba);
 }
 
+/* A message for each bit that comes, and none for one that is there. */
+static void test_msi(void)
+{
+	enum { CAP = 0x40 };
+	struct hba hba;
+
+	hba_init(&hba);
+	rig_config_write(hba.rig, PCI_DEVFN(2, 0), CAP + 4, 0xfee00000);
+	rig_config_write(hba.rig, PCI_DEVFN(2, 0), CAP + 12, 0x51);
+	rig_config_write(hba.rig, PCI_DEVFN(2, 0), CAP, 0x10000);
+	pset(&hba, CMD, FRE);
+	pset(&hba, SCTL, 0x301);
+	g_string_truncate(hba.rig->log, 0);
+	pset(&hba, SCTL, 0x300);
+	g_assert_cmphex(get(&hba, IS), ==, 1u << hba.port);
+	rig_assert_log(hba.rig, "msi:fee00000:51 ");
+	set(&hba, GHC, 1u << 31 | 2);
+	rig_assert_log(hba.rig, "");
+	set(&hba, IS, 1u << hba.port); /* the port has its cause still */
+	rig_assert_log(hba.rig, "msi:fee00000:51 ");
+	pset(&hba, PIS, UINT32_MAX);
+	pset(&hba, SERR, UINT32_MAX);
+	set(&hba, IS, 1u << hba.port);
+	rig_assert_log(hba.rig, "");
+	hba_fini(&hba);
+}
+
 static void soft_reset(struct hba *hba)
 {
 	uint8_t *fis = put_command(hba, 0, 0, 0, 0, 0, 2);
@@ -553,6 +580,7 @@ int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/ahci/ports", test_ports);
+	g_test_add_func("/ahci/msi", test_msi);
 	g_test_add_func("/ahci/commands", test_commands);
 	g_test_add_func("/ahci/errors", test_errors);
 	g_test_add_func("/ahci/queue", test_queue);
