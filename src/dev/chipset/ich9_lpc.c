@@ -84,16 +84,12 @@ struct ich9_lpc {
 	uint32_t rcba_mapped_at; /* 0: nowhere */
 	uint8_t apm_cnt, apm_sts;
 	uint32_t smi_en, smi_sts;
+	bool smi_locked; /* as it was before the last write */
 };
 
 static uint8_t smi_byte(const struct ich9_lpc *lpc, uint64_t offset)
 {
 	return (offset < SMI_STS ? lpc->smi_en : lpc->smi_sts) >> offset % 4 * 8;
-}
-
-static bool is_smi_locked(const struct ich9_lpc *lpc)
-{
-	return lpc->pci.config[GEN_PMCON_1] & SMI_LOCK;
 }
 
 static void smi_write(struct ich9_lpc *lpc, uint64_t offset, uint8_t value)
@@ -105,7 +101,7 @@ static void smi_write(struct ich9_lpc *lpc, uint64_t offset, uint8_t value)
 		lpc->smi_sts &= ~bits;
 		return;
 	}
-	if (is_smi_locked(lpc))
+	if (lpc->smi_locked)
 		mask &= ~SMI_EN_GBL;
 	lpc->smi_en = (lpc->smi_en & ~mask) | (bits & mask);
 }
@@ -222,6 +218,7 @@ static void update_mappings(struct ich9_lpc *lpc)
 
 static void update(struct ich9_lpc *lpc)
 {
+	lpc->smi_locked = lpc->pci.config[GEN_PMCON_1] & SMI_LOCK;
 	update_mappings(lpc);
 	pirq_route(&lpc->router, 0, lpc->pci.config + PIRQA_ROUT, N_PIRQS / 2);
 	pirq_route(&lpc->router, N_PIRQS / 2, lpc->pci.config + PIRQE_ROUT, N_PIRQS / 2);
@@ -229,7 +226,11 @@ static void update(struct ich9_lpc *lpc)
 
 static void config_written(struct pci_device *pci, unsigned offset, unsigned size)
 {
-	update((struct ich9_lpc *)pci);
+	struct ich9_lpc *lpc = (struct ich9_lpc *)pci;
+
+	if (lpc->smi_locked)
+		pci->config[GEN_PMCON_1] |= SMI_LOCK;
+	update(lpc);
 }
 
 static const struct pci_ops pci_ops = {.config_written = config_written};
