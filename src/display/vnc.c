@@ -261,10 +261,9 @@ static void on_pointer(int buttons, int x, int y, rfbClientPtr cl)
 {
 	struct client *client = cl->clientData;
 	const struct picture *shown = &client->vnc->shown;
-	struct event place = {INPUT_PLACE, .width = shown->width, .height = shown->height};
+	struct event place = {INPUT_PLACE, .x = x, .y = y, .width = shown->width,
+			      .height = shown->height};
 
-	place.x = CLAMP(x, 0, (int)shown->width - 1);
-	place.y = CLAMP(y, 0, (int)shown->height - 1);
 	send_event(client->vnc, &place);
 	send_buttons(client, buttons);
 }

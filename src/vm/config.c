@@ -10,7 +10,7 @@
 #include "base/local_socket.h"
 #include "machine/board.h"
 #include "mem/mem.h"
-#include "vm/gdb/server.h"
+#include "vm/address.h"
 #include "vm/runtime_dir.h"
 
 /* NULL: vm_new() measures and chooses. */
@@ -383,9 +383,43 @@ static bool set_serial(void *target, const char *value, GError **error)
 		      value);
 }
 
+/* vnc[:ADDRESS], none. Without an address: where the name says. */
+static bool set_display(void *target, const char *value, GError **error)
+{
+	struct vm_config *config = target;
+
+	config->has_vnc = !strcmp(value, "vnc") || g_str_has_prefix(value, "vnc:");
+	if (!config->has_vnc && strcmp(value, "none"))
+		return refuse(error, "'%s' is not a display; write none, vnc, vnc:unix:PATH or "
+				     "vnc:tcp:127.0.0.1:PORT", value);
+	g_clear_pointer(&config->vnc, g_free);
+	if (!config->has_vnc || !value[strlen("vnc")])
+		return true;
+	config->vnc = g_strdup(value + strlen("vnc:"));
+	return address_check(config->vnc, error);
+}
+
+static bool set_vnc_password(void *target, const char *value, GError **error)
+{
+	struct vm_config *config = target;
+	gsize len;
+
+	if (config->vnc_password)
+		return refuse(error, "given twice; give it once");
+	if (!g_file_get_contents(value, &config->vnc_password, &len, error)) {
+		(*error)->domain = VIV_ERROR;
+		(*error)->code = VIV_ERROR_INPUT;
+		return false;
+	}
+	g_strchomp(config->vnc_password);
+	if (*config->vnc_password && strlen(config->vnc_password) <= 8)
+		return true;
+	return refuse(error, "a VNC password has 1 to 8 characters; '%s' holds another number", value);
+}
+
 static bool set_gdb(void *target, const char *value, GError **error)
 {
-	return gdb_address_check(value, error) &&
+	return address_check(value, error) &&
 	       set_once(&((struct vm_config *)target)->gdb, value, error);
 }
 
@@ -469,6 +503,10 @@ const struct option_row vm_config_options[] = {
 	 "without it: stdio",
 	 set_serial},
 	{"name", 0, "NAME", "what `viv ls` and others call it; without it: vm-PID", set_name},
+	{"display", 0, "none|vnc[:ADDRESS]",
+	 "serve the screen to VNC viewers, at unix:PATH or\ntcp:127.0.0.1:PORT; without one: a socket that\n"
+	 "`viv screen` finds", set_display},
+	{"vnc-password", 0, "FILE", "ask VNC viewers for the password in FILE", set_vnc_password},
 	{"engine", 0, "ENGINE", "what runs the guest's code: auto, soft, interp or kvm; auto\nmeasures",
 	 set_engine},
 	{"code-cache", 0, "SIZE", "room for each processor's translated code; without it: 64M",
@@ -511,6 +549,8 @@ void vm_config_fini(struct vm_config *config)
 	g_free(config->firmware);
 	g_free(config->firmware_log);
 	g_free(config->vars);
+	g_free(config->vnc);
+	g_free(config->vnc_password);
 	g_free(config->initrd);
 	g_free(config->append);
 	g_free(config->kernel_cache);

@@ -66,6 +66,9 @@ struct vm_config {
 	struct vm_nic nics[VM_MAX_NICS];
 	unsigned n_nics;
 	struct vm_serial serial;
+	bool has_vnc;
+	char *vnc;	    /* address to serve VNC viewers at; NULL: in the runtime folder */
+	char *vnc_password; /* NULL: none is asked for */
 	char *gdb; /* address to serve gdb at; NULL: none */
 	bool gdb_wait;
 	uint64_t code_cache; /* bytes a vCPU; 0: as much as the engine likes */

@@ -127,7 +127,7 @@ static bool open_firmware(struct hardware *hardware, const struct vm_config *con
 	*firmware = (struct machine_firmware){
 		.n_order = config->n_boot,
 		.menu = config->boot_menu,
-		.serial_console = true,
+		.serial_console = !config->has_vnc,
 	};
 	memcpy(firmware->order, config->boot, sizeof(firmware->order));
 	if (!load_images(hardware, config, error))
@@ -136,9 +136,9 @@ static bool open_firmware(struct hardware *hardware, const struct vm_config *con
 }
 
 /* A guest with firmware has what a PC has. */
-static void open_screen(struct hardware *hardware, GMainContext *context)
+static void open_screen(struct hardware *hardware, bool has_vnc, GMainContext *context)
 {
-	if (!hardware->has_firmware)
+	if (!hardware->has_firmware && !has_vnc)
 		return;
 	hardware->display = display_new();
 	hardware->input = input_new();
@@ -173,7 +173,7 @@ bool hardware_open(struct hardware *hardware, const struct vm_config *config, GM
 	    !open_firmware(hardware, config, context, error) ||
 	    !open_nics(hardware, config, error))
 		return false;
-	open_screen(hardware, context);
+	open_screen(hardware, config->has_vnc, context);
 	return true;
 }
 

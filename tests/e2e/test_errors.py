@@ -168,7 +168,7 @@ def test_version(viv):
     assert ran.returncode == 0 and ran.stdout.startswith("viv 0.")
 
 
-VERBS = ("run ls stop kill pause resume reset eject insert screenshot text type key mouse console monitor doctor help "
+VERBS = ("run ls stop kill pause resume reset eject insert screen screenshot text type key mouse console monitor doctor help "
          "version").split()
 
 

@@ -166,7 +166,8 @@ struct backing {
 	uint64_t entry_at; /* where entry i begins */
 };
 
-/* Entries are checked here and nowhere before: what they name can come from a state stream, too. */
+/* Entries are checked here and nowhere before: what they name can come from a state stream, too.
+ * `from` never goes back: an offset that could wrap lies past the end of any list. */
 static bool copy_from_backing(struct backing *backing, uint64_t from, uint8_t *to, uint64_t len)
 {
 	while (len) {
@@ -203,7 +204,7 @@ uint32_t gpu_transfer_to_host_2d(struct gpu_request *request)
 
 	if (i < 0)
 		return RESP_ERR_INVALID_RESOURCE_ID;
-	if (!gpu_rect_fits(&rect, gpu->width[i], gpu->height[i]) || offset > UINT32_MAX)
+	if (!gpu_rect_fits(&rect, gpu->width[i], gpu->height[i]))
 		return RESP_ERR_INVALID_PARAMETER;
 	backing.entries = mem_bank_data(gpu->bank) + gpu->entries_at[i];
 	backing.n = gpu->n_entries[i];

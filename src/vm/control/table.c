@@ -93,6 +93,7 @@ static bool run_status(struct vm *vm, JsonObject *arguments, JsonObject *answer,
 	json_object_set_int_member(answer, "guest_time_ms", status.virtual_ns / 1000000);
 	add_firmware(answer, status.config);
 	add_serial(answer, &status.config->serial);
+	json_object_set_string_member(answer, "display", status.config->vnc ? status.config->vnc : "none");
 	return true;
 }
 
