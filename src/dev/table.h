@@ -31,7 +31,10 @@
 	X(e1000)         \
 	X(rtl8139)       \
 	X(vga)           \
-	X(virtio_gpu)
+	X(virtio_gpu)    \
+	X(virtio_keyboard) \
+	X(virtio_mouse)  \
+	X(virtio_tablet)
 
 #define DEVICE_DECLARE(name) extern const struct device_class name##_class;
 DEVICES(DEVICE_DECLARE)

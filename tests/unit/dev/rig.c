@@ -40,6 +40,9 @@ const struct rig_row rig_rows[] = {
 	{&rtl8139_class, {.devfn = PCI_DEVFN(2, 0), .mac = RIG_MAC}, .on_pci = true, .net = true},
 	{&vga_class, {.devfn = PCI_DEVFN(2, 0)}, .on_pci = true, .display = true},
 	{&virtio_gpu_class, {.devfn = PCI_DEVFN(2, 0)}, .on_pci = true, .display = true},
+	{&virtio_keyboard_class, {.devfn = PCI_DEVFN(2, 0)}, .on_pci = true, .input = true},
+	{&virtio_mouse_class, {.devfn = PCI_DEVFN(2, 0)}, .on_pci = true, .input = true},
+	{&virtio_tablet_class, {.devfn = PCI_DEVFN(2, 0)}, .on_pci = true, .input = true},
 	{NULL},
 };
 
