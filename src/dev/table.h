@@ -34,7 +34,8 @@
 	X(virtio_gpu)    \
 	X(virtio_keyboard) \
 	X(virtio_mouse)  \
-	X(virtio_tablet)
+	X(virtio_tablet) \
+	X(xhci)
 
 #define DEVICE_DECLARE(name) extern const struct device_class name##_class;
 DEVICES(DEVICE_DECLARE)

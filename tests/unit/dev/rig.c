@@ -43,6 +43,7 @@ const struct rig_row rig_rows[] = {
 	{&virtio_keyboard_class, {.devfn = PCI_DEVFN(2, 0)}, .on_pci = true, .input = true},
 	{&virtio_mouse_class, {.devfn = PCI_DEVFN(2, 0)}, .on_pci = true, .input = true},
 	{&virtio_tablet_class, {.devfn = PCI_DEVFN(2, 0)}, .on_pci = true, .input = true},
+	{&xhci_class, {.devfn = PCI_DEVFN(2, 0)}, .on_pci = true, .input = true},
 	{NULL},
 };
 
