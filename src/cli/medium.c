@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* viv eject and viv insert: CDs and floppy disks of a running VM. */
-#include "base/error.h"
 #include "cli/remote.h"
 #include "cli/verb.h"
 
@@ -48,11 +47,9 @@ static int insert_main(int argc, char **argv)
 
 	if (!usage_parse(&insert_usage, argc, argv, NULL, words, &status))
 		return status;
-	path = g_canonicalize_filename(words[1], NULL);
-	if (!g_utf8_validate(path, -1, NULL))
-		return report_error(g_error_new(
-			VIV_ERROR, VIV_ERROR_INPUT,
-			"the file's path is not in UTF-8, which JSON needs; give it another"));
+	path = remote_path(words[1], &status);
+	if (!path)
+		return status;
 	arguments = json_object_new();
 	json_object_set_string_member(arguments, "file", path);
 	add_drive(arguments, words[2]);

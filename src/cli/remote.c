@@ -71,6 +71,18 @@ bool usage_parse(const struct usage *usage, int argc, char **argv, void *target,
 	return true;
 }
 
+char *remote_path(const char *file, int *status)
+{
+	g_autofree char *path = g_canonicalize_filename(file, NULL);
+
+	if (g_utf8_validate(path, -1, NULL))
+		return g_steal_pointer(&path);
+	*status = report_error(
+		g_error_new(VIV_ERROR, VIV_ERROR_INPUT,
+			    "the file's path is not in UTF-8, which JSON needs; give it another"));
+	return NULL;
+}
+
 int remote_call(const char *name, const char *command, JsonObject *arguments, bool ends)
 {
 	GError *error = NULL;

@@ -24,6 +24,8 @@ struct usage {
 bool usage_parse(const struct usage *usage, int argc, char **argv, void *target,
 		 const char *words[USAGE_MAX_WORDS], int *status);
 
+/* A file's absolute path for the VM; NULL with the exit status, the error printed, where JSON cannot hold it. */
+char *remote_path(const char *file, int *status);
 /* Runs one command, waits for the VM's end where that is what it brings, and prints the error if
  * there is one. The exit status. `arguments` is taken and may be NULL. */
 int remote_call(const char *name, const char *command, JsonObject *arguments, bool ends);

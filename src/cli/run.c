@@ -239,6 +239,8 @@ static bool open_run(struct run *run, struct vm_config *config, GError **error)
 		config->name = g_strdup_printf("vm-%ld", (long)getpid());
 	if (!vm_name_claim(&run->name, config->name, error))
 		return false;
+	if (config->has_vnc && !config->vnc)
+		config->vnc = g_strconcat("unix:", run->name.screen, NULL);
 	run->vm = vm_new(config, &console, context, error);
 	if (!run->vm)
 		return false;

@@ -15,6 +15,7 @@
 	X(i8042)         \
 	X(i8237)         \
 	X(mc146818)      \
+	X(cfi_flash)     \
 	X(fw_cfg)        \
 	X(debugcon)      \
 	X(piix3)         \
@@ -24,6 +25,7 @@
 	X(i440fx)        \
 	X(i82077aa)      \
 	X(piix_ide)      \
+	X(ahci)          \
 	X(virtio_blk)    \
 	X(virtio_rng)    \
 	X(virtio_scsi)   \
@@ -32,6 +34,8 @@
 	X(rtl8139)       \
 	X(vga)           \
 	X(virtio_gpu)    \
+	X(ne2000)        \
+	X(rtl8029)       \
 	X(virtio_keyboard) \
 	X(virtio_mouse)  \
 	X(virtio_tablet) \

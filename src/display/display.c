@@ -12,6 +12,7 @@ struct display {
 	const void *painter; /* the source whose picture it is */
 	uint32_t *pixels;
 	unsigned width, height;
+	unsigned n_changes;
 	/* What changed: x1 and y1 are past its end; x1 is 0 where nothing did. */
 	unsigned x0, y0, x1, y1;
 };
@@ -146,11 +147,17 @@ bool display_refresh(struct display *display, struct display_rect *rect)
 		g_assert(display->pixels);
 	}
 	changed = display->x1 != 0;
+	display->n_changes += changed;
 	if (changed && rect)
 		*rect = (struct display_rect){display->x0, display->y0, display->x1 - display->x0,
 					      display->y1 - display->y0};
 	display->x0 = display->y0 = display->x1 = display->y1 = 0;
 	return changed;
+}
+
+unsigned display_changes(const struct display *display)
+{
+	return display->n_changes;
 }
 
 void display_get_picture(const struct display *display, struct display_picture *picture)

@@ -68,6 +68,8 @@ void display_damage(struct display *display, unsigned x, unsigned y, unsigned wi
 /* Asks the source for its picture. Returns whether anything changed since it was last asked, and the rectangle
  * around all of it; `rect` may be NULL. */
 bool display_refresh(struct display *display, struct display_rect *rect);
+/* How many refreshes had changes: what a viewer has not asked for itself, another one has taken. */
+unsigned display_changes(const struct display *display);
 /* As the last refresh left it; valid until the next one. */
 void display_get_picture(const struct display *display, struct display_picture *picture);
 bool display_get_text(struct display *display, GString *out);

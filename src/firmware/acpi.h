@@ -37,6 +37,8 @@ struct acpi_config {
 	uint8_t reset_value;
 	uint8_t cmos_century; /* CMOS index of the century, or 0 */
 	bool has_vga;
+	bool has_ps2; /* keyboard and mouse */
+	bool has_floppies;
 
 	/* What the host bridge passes on, besides the ports below 0xcf8 */
 	uint8_t pci_last_bus;

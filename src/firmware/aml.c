@@ -24,6 +24,7 @@ enum {
 /* Section 6.4: a small item's tag holds its length in the low three bits. */
 enum {
 	SMALL_IRQ_NO_FLAGS = 0x22,
+	SMALL_DMA = 0x2a,
 	SMALL_IO = 0x47,
 	SMALL_END = 0x79,
 	LARGE_DWORD_ADDRESS = 0x87,
@@ -200,6 +201,14 @@ void aml_irq(struct aml *aml, unsigned irq)
 {
 	put(aml, SMALL_IRQ_NO_FLAGS, 1);
 	put(aml, 1u << irq, 2);
+}
+
+/* Section 6.4.2.2. */
+void aml_dma(struct aml *aml, unsigned channel)
+{
+	put(aml, SMALL_DMA, 1);
+	put(aml, 1u << channel, 1);
+	put(aml, 0, 1); /* compatible speed, no bus master, bytes only */
 }
 
 /* Section 6.4.3.5. Both ends are fixed, decoding is positive. */

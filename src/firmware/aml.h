@@ -40,6 +40,8 @@ void aml_eisa_id(struct aml *aml, const char *id);
 void aml_io(struct aml *aml, uint16_t base, uint8_t len);
 /* An edge-triggered ISA line. */
 void aml_irq(struct aml *aml, unsigned irq);
+/* An ISA DMA channel of byte transfers. */
+void aml_dma(struct aml *aml, unsigned channel);
 
 /* Values of an address space descriptor's resource type (table 6.47). */
 enum aml_space { AML_SPACE_MEMORY = 0, AML_SPACE_IO = 1, AML_SPACE_BUS = 2 };

@@ -65,14 +65,34 @@ static void write_host_bridge(struct aml *aml, const struct acpi_config *config)
 	aml_close(aml);
 }
 
-static void write_rtc(struct aml *aml)
+#define NO_DMA 0
+
+/* What every PC has at the same place. */
+static const struct isa_device {
+	char name[5], hid[8];
+	struct {
+		uint16_t port;
+		uint8_t len; /* 0: none */
+	} io[2];
+	uint8_t irq, dma;
+} rtc = {"RTC", "PNP0B00", {{0x70, 2}}, 8, NO_DMA},
+  keyboard = {"KBD", "PNP0303", {{0x60, 1}, {0x64, 1}}, 1, NO_DMA},
+  mouse = {"MOU", "PNP0F13", {{0}}, 12, NO_DMA},
+  floppies = {"FDC0", "PNP0700", {{0x3f2, 4}, {0x3f7, 1}}, 6, 2};
+
+static void write_isa_device(struct aml *aml, const struct isa_device *device)
 {
-	aml_open_device(aml, "RTC");
-	write_hid(aml, "PNP0B00");
+	aml_open_device(aml, device->name);
+	write_hid(aml, device->hid);
 	aml_name(aml, "_CRS");
 	aml_open_resources(aml);
-	aml_io(aml, 0x70, 2);
-	aml_irq(aml, 8);
+	for (unsigned i = 0; i < G_N_ELEMENTS(device->io); i++) {
+		if (device->io[i].len)
+			aml_io(aml, device->io[i].port, device->io[i].len);
+	}
+	aml_irq(aml, device->irq);
+	if (device->dma != NO_DMA)
+		aml_dma(aml, device->dma);
 	aml_close_resources(aml);
 	aml_close(aml);
 }
@@ -108,7 +128,13 @@ void dsdt_write(struct aml *aml, const struct acpi_config *config)
 {
 	aml_open_scope(aml, "\\_SB");
 	write_host_bridge(aml, config);
-	write_rtc(aml);
+	write_isa_device(aml, &rtc);
+	if (config->has_ps2) {
+		write_isa_device(aml, &keyboard);
+		write_isa_device(aml, &mouse);
+	}
+	if (config->has_floppies)
+		write_isa_device(aml, &floppies);
 	for (unsigned i = 0; i < config->n_serials; i++) {
 		if (config->serials[i].port)
 			write_serial(aml, i + 1, &config->serials[i]);

@@ -8,6 +8,8 @@
 
 const struct rom rom_seabios = {"seabios/bios-256k.bin", "seabios"};
 const struct rom rom_vgabios = {"seabios/vgabios-stdvga.bin", "seabios"};
+const struct rom rom_ovmf = {"OVMF/OVMF_CODE_4M.fd", "ovmf"};
+const struct rom rom_ovmf_vars = {"OVMF/OVMF_VARS_4M.fd", "ovmf"};
 const struct rom rom_ipxe_e1000 = {"ipxe/qemu/pxe-e1000.rom", "ipxe-qemu"};
 const struct rom rom_ipxe_rtl8139 = {"ipxe/qemu/pxe-rtl8139.rom", "ipxe-qemu"};
 

@@ -19,9 +19,11 @@ enum board_backing {
 	BOARD_SERIAL,	    /* one: the machine's serial stream */
 	BOARD_EACH_DISK,    /* one for each disk on the row's bus */
 	BOARD_ALL_DISKS,    /* one where there are disks on the row's bus, for all of them */
-	BOARD_INPUT,	    /* one, with the keyboard and the mouse, if they are wanted */
+	BOARD_INPUT,	    /* one, which has or is told of the keyboard and the mouse, if they are wanted */
+	BOARD_MORE_INPUT,   /* one, with keyboard or pointer, where the row's kind is wanted */
 	BOARD_NICS,	    /* one for each network card of the row's model */
 	BOARD_SCREEN,	    /* one where there is a screen, with the BIOS for it where there is firmware */
+	BOARD_FLASH,	    /* one where the firmware keeps variables: it lies below the firmware */
 	BOARD_FW_CFG,	    /* one where there is firmware; the last row, since it tells of the others */
 	BOARD_FIRMWARE_LOG, /* one where somebody wants to read it */
 	BOARD_N_BACKINGS,
@@ -39,6 +41,7 @@ struct board_row {
 	enum board_backing backing;
 	enum machine_disk_bus bus;
 	enum machine_nic_model nic;
+	enum machine_input input;
 };
 
 /* A register of configuration space as firmware would leave it, for guests that boot without. */

@@ -23,6 +23,7 @@ static const struct bus_row {
 } buses[MACHINE_N_DISK_BUSES] = {
 	[MACHINE_VIRTIO] = {"virtio", MACHINE_MAX_DISKS, KINDS(DISK), "scsi", "/disk@0,0"},
 	[MACHINE_IDE] = {"ide", 4, KINDS(DISK) | KINDS(CD), "ide", "/drive@%x/disk@%x", 2, {2, 3, 1, 0}},
+	[MACHINE_SATA] = {"sata", 6, KINDS(DISK) | KINDS(CD), "pci8086,2922", "/drive@%x/disk@%x", 1},
 	[MACHINE_NVME] = {"nvme", MACHINE_MAX_DISKS, KINDS(DISK), "pci8086,5845", "/namespace@1,0"},
 	[MACHINE_SCSI] = {"scsi", DEVICE_MAX_DRIVES, KINDS(DISK) | KINDS(CD), "scsi",
 			  "/channel@0/disk@%x,0"},

@@ -71,11 +71,9 @@ static GBytes *system_states(void)
 
 static void add_acpi(struct machine *machine)
 {
-	struct acpi_config acpi = *machine->board->acpi;
 	struct acpi_files files;
 
-	acpi.n_cpus = machine->n_vcpus;
-	acpi_build_files(&acpi, &files);
+	acpi_build_files(&machine->acpi, &files);
 	add(machine, ACPI_TABLES_FILE, 0, files.tables);
 	add(machine, ACPI_RSDP_FILE, 0, files.rsdp);
 	add(machine, ACPI_LOADER_FILE, 0, files.loader);

@@ -57,6 +57,11 @@ static void wire_input(struct wiring *w, unsigned index)
 	w->device.input = w->config->input;
 }
 
+static unsigned count_more_input(const struct machine_config *config, const struct board_row *row)
+{
+	return config->input && config->inputs[row->input];
+}
+
 /* The index-th card of the row's model. */
 static const struct machine_nic *nic_at(const struct machine_config *config, const struct board_row *row,
 					unsigned index)
@@ -112,6 +117,18 @@ static void wire_fw_cfg(struct wiring *w, unsigned index)
 	w->device.n_files = w->machine->n_files;
 }
 
+static unsigned count_flash(const struct machine_config *config, const struct board_row *row)
+{
+	return config->firmware && (config->firmware->vars || config->firmware->vars_template);
+}
+
+static void wire_flash(struct wiring *w, unsigned index)
+{
+	w->device.base = MEM_HOLE_END - mem_bank_size(w->machine->bios);
+	w->device.block = w->config->firmware->vars;
+	w->device.rom = w->config->firmware->vars_template;
+}
+
 static unsigned count_firmware_log(const struct machine_config *config, const struct board_row *row)
 {
 	return config->firmware && config->firmware->log;
@@ -131,8 +148,10 @@ static const struct {
 	[BOARD_EACH_DISK] = {count_each_disk, wire_each_disk},
 	[BOARD_ALL_DISKS] = {count_all_disks, wire_all_disks},
 	[BOARD_INPUT] = {count_one, wire_input},
+	[BOARD_MORE_INPUT] = {count_more_input, wire_input},
 	[BOARD_NICS] = {count_nics, wire_nic},
 	[BOARD_SCREEN] = {count_screen, wire_screen},
+	[BOARD_FLASH] = {count_flash, wire_flash},
 	[BOARD_FW_CFG] = {count_firmware, wire_fw_cfg},
 	[BOARD_FIRMWARE_LOG] = {count_firmware_log, wire_firmware_log},
 };
@@ -232,13 +251,10 @@ static void apply_settings(struct machine *machine)
 /* What firmware would have left to the operating system, where there is none. */
 static bool set_up_for_boot(struct machine *machine, GError **error)
 {
-	struct acpi_config acpi = *machine->board->acpi;
-
 	if (machine->has_firmware)
 		return true;
 	apply_settings(machine);
-	acpi.n_cpus = machine->n_vcpus;
-	return acpi_build(machine->env.mem, &acpi, &machine->rsdp_gpa, error) &&
+	return acpi_build(machine->env.mem, &machine->acpi, &machine->rsdp_gpa, error) &&
 	       pci_assign_bars(machine->env.pci, error);
 }
 
@@ -249,6 +265,11 @@ struct machine *machine_new(const struct board *board, const struct machine_conf
 
 	machine->board = board;
 	machine->n_vcpus = config->n_vcpus;
+	machine->acpi = *board->acpi;
+	machine->acpi.n_cpus = config->n_vcpus;
+	machine->acpi.has_vga = config->display != NULL;
+	machine->acpi.has_ps2 = config->input != NULL;
+	machine->acpi.has_floppies = disks_count(config, MACHINE_FLOPPY) > 0;
 	machine->has_firmware = config->firmware != NULL;
 	machine->devices = g_ptr_array_new();
 	for (unsigned i = 0; i < MACHINE_N_BOOT; i++)

@@ -14,6 +14,7 @@
 
 #include "cpu/x86/lapic.h"
 #include "dev/device.h"
+#include "firmware/acpi.h"
 
 struct board;
 
@@ -23,6 +24,7 @@ struct board;
 enum machine_disk_bus {
 	MACHINE_VIRTIO,
 	MACHINE_IDE,
+	MACHINE_SATA,
 	MACHINE_NVME,
 	MACHINE_SCSI,
 	MACHINE_FLOPPY,
@@ -45,6 +47,10 @@ struct machine_disk {
 struct machine_firmware {
 	GBytes *bios;
 	GBytes *vga_bios; /* NULL: none */
+	/* Variables: a flash memory below the firmware, with the contents of a disk, or of a template, which
+	 * then last as long as the machine; both NULL: none. */
+	struct block *vars;
+	GBytes *vars_template;
 	enum machine_boot order[MACHINE_N_BOOT];
 	unsigned n_order;
 	bool menu;	     /* ask the user which device to boot */
@@ -61,6 +67,9 @@ struct machine_nic {
 	GBytes *rom;	       /* by which firmware boots from it; NULL: none */
 };
 
+/* A keyboard and a tablet besides PS/2's. */
+enum machine_input { MACHINE_USB_INPUT, MACHINE_VIRTIO_INPUT, MACHINE_N_INPUTS };
+
 struct machine_config {
 	uint64_t ram_size;
 	unsigned n_vcpus;
@@ -71,6 +80,7 @@ struct machine_config {
 	struct stream *serial;
 	struct display *display; /* NULL: no screen */
 	struct input *input;	 /* NULL: no keyboard and no mouse */
+	bool inputs[MACHINE_N_INPUTS]; /* what else there is than PS/2, for its events */
 	const struct machine_nic *nics;
 	unsigned n_nics;
 	const struct machine_disk *disks;
@@ -83,6 +93,7 @@ struct machine {
 	struct lapic_set *lapics;
 	unsigned n_vcpus;
 	bool has_firmware;
+	struct acpi_config acpi; /* the board's, and what the configuration says */
 	struct mem_bank *bios;
 	GPtrArray *devices;	 /* struct device, in the order of the table */
 	GPtrArray *boot_paths[MACHINE_N_BOOT]; /* firmware's names of what can be booted, in order */

@@ -9,7 +9,7 @@
 #include "base/error.h"
 #include "base/local_socket.h"
 #include "mem/mem.h"
-#include "vm/gdb/server.h"
+#include "vm/address.h"
 #include "vm/runtime_dir.h"
 
 /* NULL: vm_new() measures and chooses. */
@@ -263,9 +263,53 @@ static bool set_nic(void *target, const char *value, GError **error)
 	return true;
 }
 
+static bool add_input(struct vm_config *config, const char *word, GError **error)
+{
+	static const char *const kinds[MACHINE_N_INPUTS] = {
+		[MACHINE_USB_INPUT] = "usb",
+		[MACHINE_VIRTIO_INPUT] = "virtio",
+	};
+
+	if (!strcmp(word, "ps2"))
+		return true;
+	for (unsigned i = 0; i < MACHINE_N_INPUTS; i++) {
+		if (!strcmp(word, kinds[i]))
+			return config->inputs[i] = true;
+	}
+	return refuse(error, "'%s' is no keyboard; write ps2, usb or virtio", word);
+}
+
+/* PS/2's are always there. */
+static bool set_input(void *target, const char *value, GError **error)
+{
+	struct vm_config *config = target;
+	g_auto(GStrv) words = g_strsplit(value, ",", 0);
+
+	memset(config->inputs, 0, sizeof(config->inputs));
+	if (!words[0])
+		return add_input(config, "", error);
+	for (unsigned i = 0; words[i]; i++)
+		if (!add_input(config, words[i], error))
+			return false;
+	return true;
+}
+
+bool vm_config_has_input(const struct vm_config *config)
+{
+	for (unsigned i = 0; i < MACHINE_N_INPUTS; i++)
+		if (config->inputs[i])
+			return true;
+	return config->has_vnc || vm_config_has_firmware(config);
+}
+
 static bool set_firmware(void *target, const char *value, GError **error)
 {
 	return set_once(&((struct vm_config *)target)->firmware, value, error);
+}
+
+static bool set_vars(void *target, const char *value, GError **error)
+{
+	return set_once(&((struct vm_config *)target)->vars, value, error);
 }
 
 static bool set_firmware_log(void *target, const char *value, GError **error)
@@ -362,9 +406,43 @@ static bool set_serial(void *target, const char *value, GError **error)
 		      value);
 }
 
+/* vnc[:ADDRESS], none. Without an address: where the name says. */
+static bool set_display(void *target, const char *value, GError **error)
+{
+	struct vm_config *config = target;
+
+	config->has_vnc = !strcmp(value, "vnc") || g_str_has_prefix(value, "vnc:");
+	if (!config->has_vnc && strcmp(value, "none"))
+		return refuse(error, "'%s' is not a display; write none, vnc, vnc:unix:PATH or "
+				     "vnc:tcp:127.0.0.1:PORT", value);
+	g_clear_pointer(&config->vnc, g_free);
+	if (!config->has_vnc || !value[strlen("vnc")])
+		return true;
+	config->vnc = g_strdup(value + strlen("vnc:"));
+	return address_check(config->vnc, error);
+}
+
+static bool set_vnc_password(void *target, const char *value, GError **error)
+{
+	struct vm_config *config = target;
+	gsize len;
+
+	if (config->vnc_password)
+		return refuse(error, "given twice; give it once");
+	if (!g_file_get_contents(value, &config->vnc_password, &len, error)) {
+		(*error)->domain = VIV_ERROR;
+		(*error)->code = VIV_ERROR_INPUT;
+		return false;
+	}
+	g_strchomp(config->vnc_password);
+	if (*config->vnc_password && strlen(config->vnc_password) <= 8)
+		return true;
+	return refuse(error, "a VNC password has 1 to 8 characters; '%s' holds another number", value);
+}
+
 static bool set_gdb(void *target, const char *value, GError **error)
 {
-	return gdb_address_check(value, error) &&
+	return address_check(value, error) &&
 	       set_once(&((struct vm_config *)target)->gdb, value, error);
 }
 
@@ -425,19 +503,23 @@ const struct option_row vm_config_options[] = {
 	 "it: default",
 	 set_cpu},
 	{"disk", 0, "FILE[,ro][,bus=BUS]",
-	 "raw disk image, on the bus virtio, ide, scsi or nvme;\nwithout one: virtio; ,ro makes it read-only; "
-	 "may be\ngiven several times",
+	 "raw disk image, on the bus virtio, ide, sata, scsi or\nnvme; without one: virtio; ,ro makes it "
+	 "read-only; may be\ngiven several times",
 	 set_disk},
 	{"cdrom", 0, "FILE|none[,bus=BUS]",
-	 "a drive with that ISO image, or without, on the bus ide\nor scsi; without one: ide", set_cdrom},
+	 "a drive with that ISO image, or without, on the bus ide,\nsata or scsi; without one: ide", set_cdrom},
 	{"floppy", 0, "FILE|none[,ro]", "a floppy drive with that raw image, or without", set_floppy},
 	{"nic", 0, "MODEL[,mac=ADDRESS]",
 	 "a network card, e1000 or rtl8139; it has no cable yet", set_nic},
-	{"firmware", 0, "bios|none|FILE",
-	 "what starts the guest: a BIOS (SeaBIOS, or your own\nimage), or none, the kernel; without it: bios where no\nkernel is given",
+	{"input", 0, "KIND[,...]",
+	 "a keyboard and a tablet, usb or virtio, besides a PS/2\nkeyboard and mouse; without it: ps2, those alone", set_input},
+	{"firmware", 0, "bios|uefi|none|FILE",
+	 "what starts the guest: a BIOS (SeaBIOS), UEFI (OVMF),\nyour own image, or none, the kernel; without it: bios\nwhere no kernel is given",
 	 set_firmware},
+	{"vars", 0, "FILE",
+	 "where UEFI keeps its variables, made if it is not there;\nwithout it they go with the VM", set_vars},
 	{"boot", 0, "KIND[,...]",
-	 "what the BIOS boots from, in this order: disk, cd,\nfloppy, net; with menu, it asks; without it: disk,cd,\nfloppy,net",
+	 "what firmware boots from, in this order: disk, cd,\nfloppy, net; with menu, it asks; without it: disk,cd,\nfloppy,net",
 	 set_boot},
 	{"firmware-log", 0, "FILE", "what the firmware tells its makers", set_firmware_log},
 	{"serial", 0, "PLACE",
@@ -445,6 +527,10 @@ const struct option_row vm_config_options[] = {
 	 "without it: stdio",
 	 set_serial},
 	{"name", 0, "NAME", "what `viv ls` and others call it; without it: vm-PID", set_name},
+	{"display", 0, "none|vnc[:ADDRESS]",
+	 "serve the screen to VNC viewers, at unix:PATH or\ntcp:127.0.0.1:PORT; without one: a socket that\n"
+	 "`viv screen` finds", set_display},
+	{"vnc-password", 0, "FILE", "ask VNC viewers for the password in FILE", set_vnc_password},
 	{"engine", 0, "ENGINE", "what runs the guest's code: auto, soft, interp or kvm; auto\nmeasures",
 	 set_engine},
 	{"code-cache", 0, "SIZE", "room for each processor's translated code; without it: 64M",
@@ -485,6 +571,9 @@ void vm_config_fini(struct vm_config *config)
 	g_free(config->kernel);
 	g_free(config->firmware);
 	g_free(config->firmware_log);
+	g_free(config->vars);
+	g_free(config->vnc);
+	g_free(config->vnc_password);
 	g_free(config->initrd);
 	g_free(config->append);
 	g_free(config->kernel_cache);

@@ -46,7 +46,8 @@ struct vm_serial {
 struct vm_config {
 	char *name; /* NULL: none was given */
 	char *kernel;	     /* NULL: firmware boots */
-	char *firmware;	     /* "none", "bios", or an image's path; NULL: as suits the rest */
+	char *firmware;	     /* "none", "bios", "uefi", or an image's path; NULL: as suits the rest */
+	char *vars;	     /* file of UEFI's variables; NULL: they go with the VM */
 	char *firmware_log;  /* NULL: none */
 	enum machine_boot boot[MACHINE_N_BOOT];
 	unsigned n_boot;
@@ -63,7 +64,11 @@ struct vm_config {
 	unsigned n_disks;
 	struct vm_nic nics[VM_MAX_NICS];
 	unsigned n_nics;
+	bool inputs[MACHINE_N_INPUTS];
 	struct vm_serial serial;
+	bool has_vnc;
+	char *vnc;	    /* address to serve VNC viewers at; NULL: in the runtime folder */
+	char *vnc_password; /* NULL: none is asked for */
 	char *gdb; /* address to serve gdb at; NULL: none */
 	bool gdb_wait;
 	uint64_t code_cache; /* bytes a vCPU; 0: as much as the engine likes */
@@ -80,6 +85,8 @@ void vm_config_init(struct vm_config *config);
 void vm_config_fini(struct vm_config *config);
 /* Whether the guest starts with firmware rather than with a kernel. */
 bool vm_config_has_firmware(const struct vm_config *config);
+/* Whether it has a keyboard and a pointer: what has a screen has them, too. */
+bool vm_config_has_input(const struct vm_config *config);
 
 /* Their target is a struct vm_config. */
 extern const struct option_row vm_config_options[];

@@ -11,6 +11,7 @@
 #include "display/input.h"
 #include "firmware/rom.h"
 #include "stream/stream.h"
+#include "vm/typist.h"
 
 struct block *hardware_open_disk(struct hardware *hardware, const struct vm_disk *disk, GError **error)
 {
@@ -68,6 +69,52 @@ static bool open_log(struct hardware *hardware, const char *path, GMainContext *
 	return true;
 }
 
+/* UEFI's variables: the user's file, which begins as the template, or the template. */
+static bool open_vars(struct hardware *hardware, const struct vm_config *config, GError **error)
+{
+	GBytes *template = rom_load(&rom_ovmf_vars, error);
+	struct vm_disk disk = {.path = config->vars};
+	struct block *vars;
+	gsize len;
+
+	hardware->firmware.vars_template = template;
+	if (!template || !config->vars)
+		return template != NULL;
+	if (!g_file_test(config->vars, G_FILE_TEST_EXISTS) &&
+	    !g_file_set_contents_full(config->vars, g_bytes_get_data(template, &len),
+				      g_bytes_get_size(template), G_FILE_SET_CONTENTS_CONSISTENT, 0600, error))
+		return false;
+	vars = hardware_open_disk(hardware, &disk, error);
+	hardware->firmware.vars = vars;
+	if (!vars || block_size(vars) == g_bytes_get_size(template))
+		return vars != NULL;
+	g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
+		    "--vars: '%s' is of another firmware: it has %" G_GUINT64_FORMAT " bytes, not %" G_GSIZE_FORMAT
+		    "; name a new file",
+		    config->vars, block_size(vars), g_bytes_get_size(template));
+	return false;
+}
+
+static bool load_images(struct hardware *hardware, const struct vm_config *config, GError **error)
+{
+	const char *name = config->firmware ? config->firmware : "bios";
+	struct machine_firmware *firmware = &hardware->firmware;
+	bool uefi = !strcmp(name, "uefi");
+
+	if (config->vars && !uefi) {
+		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
+			    "--vars: only UEFI keeps variables; add --firmware uefi");
+		return false;
+	}
+	firmware->bios = uefi			? rom_load(&rom_ovmf, error)
+			 : !strcmp(name, "bios") ? rom_load(&rom_seabios, error)
+						 : rom_load_file(name, error);
+	if (!firmware->bios || (uefi && !open_vars(hardware, config, error)))
+		return false;
+	firmware->vga_bios = rom_load(&rom_vgabios, error);
+	return firmware->vga_bios != NULL;
+}
+
 static bool open_firmware(struct hardware *hardware, const struct vm_config *config,
 			  GMainContext *context, GError **error)
 {
@@ -79,27 +126,28 @@ static bool open_firmware(struct hardware *hardware, const struct vm_config *con
 	*firmware = (struct machine_firmware){
 		.n_order = config->n_boot,
 		.menu = config->boot_menu,
-		.serial_console = true,
+		.serial_console = !config->has_vnc,
 	};
 	memcpy(firmware->order, config->boot, sizeof(firmware->order));
-	firmware->bios = !config->firmware || !strcmp(config->firmware, "bios")
-				 ? rom_load(&rom_seabios, error)
-				 : rom_load_file(config->firmware, error);
-	if (!firmware->bios)
-		return false;
-	firmware->vga_bios = rom_load(&rom_vgabios, error);
-	if (!firmware->vga_bios)
+	if (!load_images(hardware, config, error))
 		return false;
 	return !config->firmware_log || open_log(hardware, config->firmware_log, context, error);
 }
 
 /* A guest with firmware has what a PC has. */
-static void open_screen(struct hardware *hardware)
+static void open_screen(struct hardware *hardware, bool has_vnc)
 {
-	if (!hardware->has_firmware)
+	if (hardware->has_firmware || has_vnc)
+		hardware->display = display_new();
+}
+
+static void open_input(struct hardware *hardware, const struct vm_config *config, GMainContext *context)
+{
+	if (!vm_config_has_input(config))
 		return;
-	hardware->display = display_new();
+	memcpy(hardware->inputs, config->inputs, sizeof(hardware->inputs));
 	hardware->input = input_new();
+	hardware->typist = typist_new(context, hardware->input);
 }
 
 static bool open_nics(struct hardware *hardware, const struct vm_config *config, GError **error)
@@ -130,7 +178,8 @@ bool hardware_open(struct hardware *hardware, const struct vm_config *config, GM
 	    !open_firmware(hardware, config, context, error) ||
 	    !open_nics(hardware, config, error))
 		return false;
-	open_screen(hardware);
+	open_screen(hardware, config->has_vnc);
+	open_input(hardware, config, context);
 	return true;
 }
 
@@ -144,9 +193,11 @@ void hardware_close(struct hardware *hardware)
 		close(hardware->firmware_log_fd);
 	g_clear_pointer(&hardware->firmware.bios, g_bytes_unref);
 	g_clear_pointer(&hardware->firmware.vga_bios, g_bytes_unref);
+	g_clear_pointer(&hardware->firmware.vars_template, g_bytes_unref);
 	for (unsigned i = 0; i < hardware->n_nics; i++)
 		g_clear_pointer(&hardware->nics[i].rom, g_bytes_unref);
 	display_free(hardware->display);
+	typist_free(hardware->typist);
 	input_free(hardware->input);
 }
 
@@ -155,6 +206,7 @@ void hardware_describe(const struct hardware *hardware, struct machine_config *c
 	config->firmware = hardware->has_firmware ? &hardware->firmware : NULL;
 	config->display = hardware->display;
 	config->input = hardware->input;
+	memcpy(config->inputs, hardware->inputs, sizeof(config->inputs));
 	config->disks = hardware->disks;
 	config->n_disks = hardware->n_disks;
 	config->nics = hardware->nics;

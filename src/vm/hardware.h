@@ -18,6 +18,8 @@ struct hardware {
 	int firmware_log_fd;   /* -1: none */
 	struct display *display; /* NULL: none */
 	struct input *input;	 /* NULL: none */
+	struct typist *typist;	 /* where there is input */
+	bool inputs[MACHINE_N_INPUTS];
 	struct machine_nic nics[VM_MAX_NICS];
 	unsigned n_nics;
 };

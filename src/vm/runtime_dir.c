@@ -18,6 +18,7 @@
 #define NAME_MAX_LEN 63
 #define LOCK_SUFFIX  ".lock"
 #define SOCK_SUFFIX  ".sock"
+#define VNC_SUFFIX   ".vnc"
 
 bool vm_name_check(const char *name, GError **error)
 {
@@ -124,7 +125,7 @@ static int open_file(int folder_fd, const char *name, const char *suffix, int fl
 
 static void remove_files(int folder_fd, const char *name)
 {
-	static const char *const suffixes[] = {SOCK_SUFFIX, LOCK_SUFFIX};
+	static const char *const suffixes[] = {SOCK_SUFFIX, VNC_SUFFIX, LOCK_SUFFIX};
 
 	for (size_t i = 0; i < G_N_ELEMENTS(suffixes); i++) {
 		g_autofree char *file = g_strconcat(name, suffixes[i], NULL);
@@ -191,6 +192,7 @@ static bool take_name(struct vm_name *claim, const char *folder, const char *nam
 	}
 	claim->name = g_strdup(name);
 	claim->socket = runtime_dir_socket(folder, name);
+	claim->screen = g_strconcat(folder, "/", name, VNC_SUFFIX, NULL);
 	unlink(claim->socket);
 	return true;
 }
@@ -223,4 +225,5 @@ void vm_name_release(struct vm_name *claim)
 	close(claim->folder_fd);
 	g_clear_pointer(&claim->name, g_free);
 	g_clear_pointer(&claim->socket, g_free);
+	g_clear_pointer(&claim->screen, g_free);
 }

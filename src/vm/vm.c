@@ -15,9 +15,11 @@
 #include "block/block.h"
 #include "clock/clock.h"
 #include "cpu/engine_choose.h"
+#include "display/vnc.h"
 #include "machine/board.h"
 #include "machine/machine.h"
 #include "stream/stream.h"
+#include "vm/address.h"
 #include "vm/boot.h"
 #include "vm/gdb/server.h"
 #include "vm/hardware.h"
@@ -34,6 +36,7 @@ struct vm {
 	struct stream *serial;
 	int serial_fd; /* -1: not ours */
 	struct hardware hardware;
+	struct vnc *vnc; /* NULL: none */
 	struct machine *machine;
 	struct engine_env engine_env;
 	GMutex ram_gate; /* of engine_env and disks */
@@ -216,6 +219,22 @@ static bool build_machine(struct vm *vm, GError **error)
 	return true;
 }
 
+static bool listen_for_viewers(struct vm *vm, GError **error)
+{
+	int fd;
+
+	if (!vm->config->vnc)
+		return true;
+	fd = address_listen(vm->config->vnc, error);
+	if (fd < 0) {
+		g_prefix_error(error, "--display: ");
+		return false;
+	}
+	vm->vnc = vnc_new(vm->context, vm->hardware.display, vm->hardware.input, fd,
+			  vm->config->vnc_password);
+	return true;
+}
+
 static void on_ended(void *opaque, enum engine_exit exit, const char *why)
 {
 	struct vm *vm = opaque;
@@ -380,7 +399,7 @@ struct vm *vm_new(const struct vm_config *config, const struct vm_console *conso
 				 error);
 	if (vm->serial && listing_open(&vm->listing, config, error) && build_machine(vm, error) &&
 	    create_vcpus(vm, error) && load(vm, error) &&
-	    listen_for_gdb(vm, error))
+	    listen_for_viewers(vm, error) && listen_for_gdb(vm, error))
 		return vm;
 	vm_free(vm);
 	return NULL;
@@ -394,6 +413,9 @@ void vm_free(struct vm *vm)
 	if (vm->machine)
 		machine_quiesce(vm->machine);
 	gdb_server_free(vm->gdb);
+	vnc_free(vm->vnc);
+	if (vm->vnc && address_path(vm->config->vnc))
+		unlink(address_path(vm->config->vnc));
 	vcpus_free(vm->vcpus);
 	listing_close(&vm->listing);
 	machine_free(vm->machine);
@@ -545,4 +567,19 @@ bool vm_list_regions(struct vm *vm, GError **error)
 	if (vm->listing.regions)
 		vcpus_list(vm->vcpus, vm->listing.regions);
 	return listing_finish(&vm->listing, vm->config, error);
+}
+
+struct display *vm_display(const struct vm *vm)
+{
+	return vm->hardware.display;
+}
+
+struct input *vm_input(const struct vm *vm)
+{
+	return vm->hardware.input;
+}
+
+struct typist *vm_typist(const struct vm *vm)
+{
+	return vm->hardware.typist;
 }

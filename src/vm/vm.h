@@ -90,4 +90,9 @@ bool vm_list_regions(struct vm *vm, GError **error);
 /* Appends lines for a human, each ended. */
 void vm_report(const struct vm *vm, GString *out);
 
+/* The guest's screen and the hand on its keyboard; NULL: it has none. */
+struct display *vm_display(const struct vm *vm);
+struct input *vm_input(const struct vm *vm);
+struct typist *vm_typist(const struct vm *vm);
+
 #endif

@@ -25,7 +25,7 @@ enum {
 	ITEM_FILE_DIR = 0x19,
 	ID_TRADITIONAL = 1,
 	ID_DMA = 2,
-	KEY_MASK = 0x3fff, /* without the bits for writing and for items of the architecture */
+	KEY_MASK = 0xbfff, /* without the bit for writing; the highest makes an item the architecture's own */
 	DIR_ENTRY = 8 + FW_CFG_NAME_SIZE,
 
 	/* The access structure: control, length, address, all big-endian */

@@ -80,7 +80,6 @@ struct i8042 {
 	struct ps2_keyboard keyboard;
 	struct ps2_mouse mouse;
 	int64_t arrival_ns; /* of a device's next byte; TIMER_NEVER: none is on its way */
-	bool released;	    /* F0h came, and the code it belongs to is to be translated */
 	uint8_t status;
 	uint8_t output;	 /* the output buffer */
 	uint8_t command; /* that awaits its data byte; 0: none */
@@ -127,37 +126,32 @@ static void release_clocks(struct i8042 *kbc)
 	timer_set(&kbc->timer, kbc->arrival_ns);
 }
 
-/* The keyboard's next byte as the system is to see it; false: there is no more than a prefix yet. */
-static bool take_from_keyboard(struct i8042 *kbc, uint8_t *byte)
+/* The keyboard's next byte as the system is to see it. A release is taken as a whole, so that no answer
+ * comes between its prefix, which the system does not see, and its code. */
+static uint8_t take_from_keyboard(struct i8042 *kbc)
 {
-	*byte = ps2_take(&kbc->keyboard.ps2);
+	struct ps2_device *keyboard = &kbc->keyboard.ps2;
+	uint8_t byte = ps2_take(keyboard);
+
 	if (!(kbc->ram[RAM_CTR] & CTR_XLATE))
-		return true;
-	if (*byte == PS2_RELEASE) {
-		kbc->released = true;
-		return false;
-	}
-	*byte = ps2_translate(*byte) | (kbc->released ? RELEASED : 0);
-	kbc->released = false;
-	return true;
+		return byte;
+	if (byte == PS2_RELEASE && ps2_is_ready(keyboard))
+		return ps2_translate(ps2_take(keyboard)) | RELEASED;
+	return ps2_translate(byte);
 }
 
 /* A device's byte has arrived. */
 static void on_timer(void *opaque)
 {
 	struct i8042 *kbc = opaque;
-	uint8_t byte;
 
 	kbc->arrival_ns = TIMER_NEVER;
 	if (kbc->status & STR_OBF)
 		return;
-	if (keyboard_is_ready(kbc)) {
-		if (take_from_keyboard(kbc, &byte))
-			answer(kbc, byte, 0);
-	} else if (mouse_is_ready(kbc)) {
+	if (keyboard_is_ready(kbc))
+		answer(kbc, take_from_keyboard(kbc), 0);
+	else if (mouse_is_ready(kbc))
 		answer(kbc, ps2_take(&kbc->mouse.ps2), STR_AUXDATA);
-	}
-	release_clocks(kbc);
 }
 
 static void on_input(void *opaque, const struct input_event *event)
@@ -380,7 +374,6 @@ static void i8042_reset(struct device *device)
 	kbc->port92_reset = false;
 	ps2_keyboard_reset(&kbc->keyboard);
 	ps2_mouse_reset(&kbc->mouse);
-	kbc->released = false;
 	kbc->arrival_ns = TIMER_NEVER;
 	timer_cancel(&kbc->timer);
 	update_irq(kbc);
@@ -433,7 +426,6 @@ static const struct state_field i8042_fields[] = {
 	PS2_KEYBOARD_FIELDS(struct i8042, keyboard, 2),
 	PS2_MOUSE_FIELDS(struct i8042, mouse, 2),
 	STATE_FIELD_SINCE(struct i8042, arrival_ns, 2),
-	STATE_FIELD_SINCE(struct i8042, released, 2),
 };
 
 static const struct state_table i8042_state = {

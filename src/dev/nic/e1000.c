@@ -84,7 +84,6 @@ enum {
 	INT_TXQE = 1 << 1,
 	INT_LSC = 1 << 2,
 	INT_RXDMT0 = 1 << 4,
-	INT_RXO = 1 << 6,
 	INT_RXT0 = 1 << 7,
 	INT_MDAC = 1 << 9,
 	INT_ALL = 0x1ffff,
@@ -729,7 +728,6 @@ static void reset_registers(struct e1000 *nic)
 		.ledctl = 0x07068302,
 		.pba = 0x00100030,
 		.txcw = 0xc000,
-		.wuc = 0,
 		.ra = {le32_load(nic->mac), RAH_AV | le16_load(nic->mac + 4)},
 	};
 	at93c46_reset(&nic->eeprom);

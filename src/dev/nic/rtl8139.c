@@ -5,8 +5,12 @@
  *
  * Registers are bytes that may be read and written at any size; none changes by being read. Those
  * that are computed are brought up to date before a read, and functions follow what a write
- * changed. A frame that the receive ring has no room for waits on the cable, which stands for the
- * FIFO.
+ * changed.
+ *
+ * A frame that the receive ring has no room for waits on the cable, which stands for the FIFO. ROK
+ * says that the ring is not empty, and so comes back when it is acknowledged before that: here
+ * frames may come much faster than 100 Mb/s, and a driver that stops after so many of them, as
+ * Linux's does, would leave the rest until the next interrupt, which nothing might ever cause.
  */
 #include "base/le.h"
 #include "base/muldiv.h"
@@ -16,7 +20,7 @@
 #include "net/frame.h"
 #include "net/net.h"
 
-/* Section 5. */
+/* Registers. */
 enum {
 	IDR = 0x00,
 	MAR = 0x08,
@@ -104,7 +108,7 @@ enum {
 	BMCR_RESET = 1 << 15,
 	BMSR_LINKED = 0x24, /* and negotiated */
 
-	/* What goes before a frame in the ring, section 6.2. */
+	/* What goes before a frame in the ring. */
 	RX_ROK = 1 << 0,
 	RX_BAR = 1 << 13,
 	RX_PAM = 1 << 14,
@@ -375,6 +379,21 @@ static void cr_written(struct rtl8139 *nic)
 	rx_written(nic);
 }
 
+static void isr_written(struct rtl8139 *nic)
+{
+	if (ring_used(nic))
+		nic->regs[ISR] |= INT_ROK;
+	update_irq(nic);
+}
+
+static void capr_written(struct rtl8139 *nic)
+{
+	if (!ring_used(nic))
+		nic->regs[ISR] &= ~INT_ROK;
+	update_irq(nic);
+	rx_written(nic);
+}
+
 static void cr9346_written(struct rtl8139 *nic)
 {
 	uint8_t value = nic->regs[CR9346], mode = value & CR9346_MODE;
@@ -393,7 +412,7 @@ static const struct {
 	void (*written)(struct rtl8139 *nic);
 } effects[] = {
 	{TSD, TSD + 4 * N_TX, tx_written},    {CR, CR + 1, cr_written},
-	{CAPR, CAPR + 2, rx_written},	      {IMR, ISR + 2, update_irq},
+	{CAPR, CAPR + 2, capr_written},	      {IMR, ISR + 2, isr_written},
 	{RCR, RCR + 4, rx_written},	      {TCTR, TCTR + 4, tctr_written},
 	{CR9346, CR9346 + 1, cr9346_written}, {TIMERINT, TIMERINT + 4, arm_timer},
 };
@@ -472,7 +491,7 @@ static void rtl8139_write(void *opaque, uint64_t offset, uint64_t value, unsigne
 
 static const struct bus_ops reg_ops = {rtl8139_read, rtl8139_write, 1, 4};
 
-/* Section 6.1: words 0 to 4 identify, 7 to 9 are the address. */
+/* Words 0 to 4 identify, 7 to 9 are the address. */
 static void fill_eeprom(struct rtl8139 *nic)
 {
 	static const uint16_t ids[] = {0x8129, 0x10ec, 0x8139, 0x10ec, 0x8139};

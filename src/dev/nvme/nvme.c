@@ -474,8 +474,8 @@ static bool sq_is_good(const struct nvme *nvme, unsigned i)
 	const struct nvme_sq *sq = &nvme->sqs[i];
 
 	return !sq->size || (sq->size > 1 && sq->size <= max_entries(i) && sq->head < sq->size &&
-			     sq->tail < sq->size && sq->cq < NVME_QUEUES && !sq->cq == !i &&
-			     nvme->cqs[sq->cq].size);
+			     sq->tail < sq->size && !(sq->base % NVME_PAGE) &&
+			     sq->cq < NVME_QUEUES && !sq->cq == !i && nvme->cqs[sq->cq].size);
 }
 
 static bool cq_is_good(const struct nvme *nvme, unsigned i)
@@ -484,8 +484,8 @@ static bool cq_is_good(const struct nvme *nvme, unsigned i)
 
 	if (!cq->size)
 		return cq->head == cq->tail && cq->vector == 0;
-	return cq->size > 1 && cq->size <= max_entries(i) && cq->head < cq->size &&
-	       cq->tail < cq->size && cq->vector < NVME_QUEUES;
+	return !(cq->base % NVME_PAGE) && cq->size > 1 && cq->size <= max_entries(i) &&
+	       cq->head < cq->size && cq->tail < cq->size && cq->vector < NVME_QUEUES;
 }
 
 static bool nvme_check(const void *object)

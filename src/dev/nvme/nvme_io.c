@@ -119,6 +119,13 @@ static uint16_t error_status(enum block_op op)
 	}
 }
 
+static void push(struct nvme_request *request)
+{
+	trace_blk_request(request->nvme->pci.device.env->trace, TRACE_NO_VCPU, request->io.op,
+			  request->io.offset, request->io.len);
+	block_submit(request->nvme->block, &request->io);
+}
+
 /* Submits the deallocation's next range that is not empty; false: there is none. */
 static bool next_range(struct nvme_request *request)
 {
@@ -128,7 +135,7 @@ static bool next_range(struct nvme_request *request)
 		request->io.offset = le64_load(range + RANGE_FIRST) * BLOCK_SECTOR_SIZE;
 		request->io.len = (uint64_t)le32_load(range + RANGE_BLOCKS) * BLOCK_SECTOR_SIZE;
 		if (request->io.len) {
-			block_submit(request->nvme->block, &request->io);
+			push(request);
 			return true;
 		}
 	}
@@ -146,7 +153,7 @@ static bool go_on(struct nvme_request *request)
 		return false;
 	request->flush_after = false;
 	request->io.op = BLOCK_FLUSH;
-	block_submit(request->nvme->block, &request->io);
+	push(request);
 	return true;
 }
 
@@ -180,9 +187,8 @@ static void submit(struct nvme_request *request, enum block_op op, uint64_t offs
 		.done = io_done,
 		.opaque = request,
 	};
-	trace_blk_request(request->nvme->pci.device.env->trace, TRACE_NO_VCPU, op, offset, len);
 	nvme_begin(request->nvme);
-	block_submit(request->nvme->block, &request->io);
+	push(request);
 }
 
 static bool in_range(const struct nvme *nvme, uint64_t first, uint64_t n)

@@ -40,9 +40,13 @@ static bool overrun(struct scsi_command *command)
 bool scsi_reply(struct scsi_command *command, const uint8_t *data, size_t len, uint32_t allowed)
 {
 	len = MIN(len, allowed);
-	if (len > iov_len(command->in, command->n_in))
-		return overrun(command);
-	iov_write(guest_mem(command), command->in, command->n_in, data, len);
+	if (command->local) {
+		command->local->reply(command, data, len);
+	} else {
+		if (len > iov_len(command->in, command->n_in))
+			return overrun(command);
+		iov_write(guest_mem(command), command->in, command->n_in, data, len);
+	}
 	command->transferred = len;
 	return scsi_good(command);
 }
@@ -70,8 +74,7 @@ static bool go_on(struct scsi_command *command)
 		return false;
 	command->flush_after = false;
 	command->io.op = BLOCK_FLUSH;
-	block_submit(command->unit->block, &command->io);
-	return true;
+	return !scsi_submit(command);
 }
 
 /* On a worker. */
@@ -130,54 +133,80 @@ static void get_address(const uint8_t *cdb, uint64_t *lba, uint64_t *n)
 	}
 }
 
+static bool in_range(struct scsi_command *command, uint64_t lba, uint64_t n)
+{
+	uint64_t blocks = scsi_blocks(command->unit);
+
+	if (lba <= blocks && n <= blocks - lba)
+		return true;
+	scsi_fail(command, KEY_ILLEGAL_REQUEST, ASC_LBA_OUT_OF_RANGE);
+	return false;
+}
+
 bool scsi_get_range(struct scsi_command *command, uint64_t *offset, uint64_t *len)
 {
-	uint64_t blocks = scsi_blocks(command->unit), size = scsi_block_size(command->unit);
 	uint64_t lba, n;
 
 	get_address(command->cdb, &lba, &n);
-	if (lba > blocks || n > blocks - lba) {
-		scsi_fail(command, KEY_ILLEGAL_REQUEST, ASC_LBA_OUT_OF_RANGE);
-		return false;
-	}
-	*offset = lba * size;
-	*len = n * size;
-	return true;
+	*offset = lba * scsi_block_size(command->unit);
+	*len = n * scsi_block_size(command->unit);
+	return in_range(command, lba, n);
 }
 
 /* `iov`: the command's, of which it takes what it needs. */
-static bool transfer(struct scsi_command *command, enum block_op op, struct iovec *iov,
-		     unsigned n_iov)
+static bool transfer(struct scsi_command *command, enum block_op op, uint64_t lba, uint64_t n,
+		     struct iovec *iov, unsigned n_iov)
 {
-	/* RDPROTECT and WRPROTECT ask for protection information; in READ(6) they are the address.
-	 */
-	bool protected = command->cdb[0] >= 0x20 && command->cdb[1] >> 5;
-	uint64_t offset, len, available = iov_len(iov, n_iov);
+	uint64_t size = scsi_block_size(command->unit), available = iov_len(iov, n_iov);
 
-	if (protected)
-		return scsi_invalid(command);
-	if (!scsi_get_range(command, &offset, &len))
+	if (!in_range(command, lba, n))
 		return true;
-	if (len > available)
+	if (n * size > available)
 		return overrun(command);
-	if (!len)
+	if (!n)
 		return scsi_good(command);
-	iov_cut_back(iov, &n_iov, available - len);
-	command->transferred = len;
+	iov_cut_back(iov, &n_iov, available - n * size);
+	command->transferred = n * size;
 	command->io = (struct block_request){
-		.op = op, .offset = offset, .len = len, .iov = iov, .n_iov = n_iov};
+		.op = op, .offset = lba * size, .len = n * size, .iov = iov, .n_iov = n_iov};
 	return scsi_submit(command);
+}
+
+bool scsi_read_blocks(struct scsi_command *command, uint64_t lba, uint64_t n)
+{
+	uint64_t size = scsi_block_size(command->unit);
+
+	if (command->local && n && in_range(command, lba, n)) {
+		command->local->read(command, lba * size, n * size);
+		return false;
+	}
+	return transfer(command, BLOCK_READ, lba, n, command->in, command->n_in);
+}
+
+/* RDPROTECT and WRPROTECT, but in the commands of 6 bytes, where they are the address. */
+static bool wants_protection(const struct scsi_command *command)
+{
+	return command->cdb[0] >= 0x20 && command->cdb[1] >> 5;
 }
 
 bool scsi_read(struct scsi_command *command)
 {
-	return transfer(command, BLOCK_READ, command->in, command->n_in);
+	uint64_t lba, n;
+
+	get_address(command->cdb, &lba, &n);
+	return wants_protection(command) ? scsi_invalid(command)
+					 : scsi_read_blocks(command, lba, n);
 }
 
 bool scsi_write(struct scsi_command *command)
 {
+	uint64_t lba, n;
+
+	get_address(command->cdb, &lba, &n);
+	if (wants_protection(command))
+		return scsi_invalid(command);
 	command->flush_after = command->cdb[0] >= 0x20 && command->cdb[1] & 0x08; /* FUA */
-	return transfer(command, BLOCK_WRITE, command->out, command->n_out);
+	return transfer(command, BLOCK_WRITE, lba, n, command->out, command->n_out);
 }
 
 bool scsi_test_unit_ready(struct scsi_command *command)

@@ -39,12 +39,25 @@ struct scsi_unit {
 	STATE_FIELD(type, member.attention), STATE_FIELD(type, member.open), \
 		STATE_FIELD(type, member.locked), STATE_FIELD(type, member.event)
 
+struct scsi_command;
+
+/* A transport that moves the data by itself: in place of the guest's buffers. For CD-ROM drives, which are
+ * not written to. */
+struct scsi_local {
+	/* Takes a copy. */
+	void (*reply)(struct scsi_command *command, const uint8_t *data, size_t len);
+	/* Reads the medium. The command has not ended, and is the transport's from now on. */
+	void (*read)(struct scsi_command *command, uint64_t offset, uint64_t len);
+};
+
 struct scsi_command {
 	/* The transport's. The vectors are changed. */
 	struct scsi_unit *unit;
 	uint8_t cdb[SCSI_CDB_SIZE];
 	struct iovec *out, *in;
 	unsigned n_out, n_in;
+	const struct scsi_local *local; /* NULL: the vectors are used */
+	void *opaque;
 	void (*done)(struct scsi_command *command);
 
 	/* How it ended. */

@@ -87,7 +87,8 @@ static bool read_toc(struct scsi_command *command)
 	enum { TOC = 0, SESSIONS = 1 };
 	const uint8_t *cdb = command->cdb;
 	bool msf = cdb[1] & 2;
-	uint8_t format = cdb[2] & 0xf, first = cdb[6];
+	/* Drivers of before MMC have the format in the control byte. */
+	uint8_t format = cdb[2] & 0xf ? cdb[2] & 0xf : cdb[9] >> 6, first = cdb[6];
 	uint8_t data[SCSI_REPLY_MAX] = {[2] = 1, [3] = 1};
 	size_t len = 4;
 
@@ -187,6 +188,32 @@ static bool read_disc_information(struct scsi_command *command)
 	return scsi_reply(command, data, sizeof(data), be16_load(command->cdb + 7));
 }
 
+/* Section 6.19, of sectors in mode 1 their user data only. */
+static bool read_cd(struct scsi_command *command)
+{
+	enum { ANY_TYPE = 0, MODE_1 = 2, NOTHING = 0, USER_DATA = 0x10 };
+	const uint8_t *cdb = command->cdb;
+	uint8_t type = cdb[1] >> 2 & 7, parts = cdb[9] & 0xf8;
+
+	if ((type != ANY_TYPE && type != MODE_1) || (parts != NOTHING && parts != USER_DATA) ||
+	    cdb[10] & 7)
+		return scsi_invalid(command);
+	return scsi_read_blocks(command, be32_load(cdb + 2),
+				parts == NOTHING ? 0 : be32_load(cdb + 5) & 0xffffff);
+}
+
+static bool set_speed(struct scsi_command *command)
+{
+	return scsi_good(command);
+}
+
+static bool mechanism_status(struct scsi_command *command)
+{
+	uint8_t data[8] = {0, command->unit->open ? 0x10 : 0};
+
+	return scsi_reply(command, data, sizeof(data), be16_load(command->cdb + 8));
+}
+
 const struct scsi_row scsi_cd_rows[] = {
 	SCSI_COMMON_ROWS,
 	{0x1b, 0, start_stop},
@@ -195,5 +222,8 @@ const struct scsi_row scsi_cd_rows[] = {
 	{0x46, SCSI_NO_TELL, get_configuration},
 	{0x4a, SCSI_NO_TELL, get_event_status},
 	{0x51, SCSI_NEEDS_MEDIUM, read_disc_information},
+	{0xbb, 0, set_speed},
+	{0xbd, 0, mechanism_status},
+	{0xbe, SCSI_NEEDS_MEDIUM, read_cd},
 	{},
 };

@@ -61,7 +61,8 @@ bool scsi_submit(struct scsi_command *command);
 /* READ and WRITE of any size, from the command's address and length on. */
 bool scsi_read(struct scsi_command *command);
 bool scsi_write(struct scsi_command *command);
-/* The medium's blocks that the command names; false: it was ended, as they are not all there. */
+bool scsi_read_blocks(struct scsi_command *command, uint64_t lba, uint64_t n);
+/* The medium's blocks, in bytes, that the command names; false: it was ended, as they are not all there. */
 bool scsi_get_range(struct scsi_command *command, uint64_t *offset, uint64_t *len);
 /* Discards command->ranges. */
 bool scsi_unmap_ranges(struct scsi_command *command);

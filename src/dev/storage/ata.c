@@ -45,7 +45,7 @@ void ata_fail(struct ata_drive *drive, uint8_t error)
 	drive->regs.error = error;
 }
 
-/* Table "device signatures" of ATA8-ACS, 6.6. */
+/* ATA8-ACS, device signatures. */
 void ata_signature(struct ata_drive *drive)
 {
 	struct ata_regs *regs = &drive->regs;
@@ -107,6 +107,7 @@ static void io_done(struct block_request *io, int error)
 		request_written(request);
 	g_mutex_lock(&drive->adapter->lock);
 	drive->in_flight--;
+	request->busy = false;
 	if (!drive->reset_pending)
 		request->next(request, error);
 	else if (!drive->in_flight)
@@ -131,6 +132,7 @@ static void submit(struct ata_request *request, enum block_op op, uint64_t secto
 	if (!request->queued)
 		ata_set_phase(drive, ATA_BUSY);
 	drive->in_flight++;
+	request->busy = true;
 	trace_blk_request(drive->adapter->env->trace, TRACE_NO_VCPU, op, request->io.offset, len);
 	block_submit(drive->block, &request->io);
 }
@@ -139,6 +141,7 @@ static struct ata_request *new_request(struct ata_drive *drive, unsigned tag)
 {
 	struct ata_request *request = &drive->requests[tag];
 
+	g_assert(!request->busy);
 	request->queued = false;
 	request->fua = false;
 	request->write = drive->writes;
@@ -472,11 +475,11 @@ void ata_dma(struct ata_drive *drive, const struct ata_sg *sg)
 
 void ata_dma_stop(struct ata_drive *drive)
 {
-	if (drive->in_flight)
-		drive->requests[0].sg = (struct ata_sg){};
+	for (unsigned i = 0; i < (drive->sata ? ATA_MAX_QUEUE : 1); i++)
+		drive->requests[i].sg = (struct ata_sg){};
 }
 
-/* DATA SET MANAGEMENT, ATA8-ACS 7.10: entries of 48 bits of address and 16 of length. */
+/* DATA SET MANAGEMENT: entries of 48 bits of address and 16 of length. */
 
 static void trimmed(struct ata_request *request, int error)
 {
@@ -504,7 +507,7 @@ void ata_trim(struct ata_drive *drive)
 	request_end(request, 0);
 }
 
-/* NCQ, ATA8-ACS 7.20: the count is in the feature register, the tag in the count register. */
+/* NCQ: the count is in the feature register, the tag in the count register. */
 bool ata_queue(struct ata_drive *drive, uint8_t command, unsigned tag, const struct ata_sg *sg)
 {
 	const struct ata_regs *regs = &drive->regs;
@@ -512,12 +515,13 @@ bool ata_queue(struct ata_drive *drive, uint8_t command, unsigned tag, const str
 	uint64_t sector = ata_lba48(regs), n = regs->feature ? regs->feature : 65536;
 
 	drive->command = command;
-	request = new_request(drive, tag);
-	request->queued = drive->sata && !drive->cdrom && (regs->count & 0xff) >> 3 == tag;
-	if (!request->queued) {
+	if (!drive->sata || drive->cdrom || (regs->count & 0xff) >> 3 != tag ||
+	    drive->requests[tag].busy) {
 		ata_fail(drive, ATA_ERROR_ABRT);
 		return false;
 	}
+	request = new_request(drive, tag);
+	request->queued = true;
 	request->write = command & 1;
 	request->fua = regs->device & 0x80;
 	request->sector = sector;
@@ -544,18 +548,21 @@ void ata_command(struct ata_drive *drive, uint8_t command)
 /* The drive in its controller. */
 
 void ata_drive_init(struct ata_drive *drive, struct device *adapter, unsigned index,
-		    const struct ata_ops *ops, const struct device_drive *config, bool sata)
+		    const struct ata_ops *ops, const struct device_config *config, bool sata)
 {
 	g_autofree char *serial = g_strdup_printf("viv-%s-%u", adapter->class->name, index);
+	const struct device_drive *at = &config->drives[index];
 	unsigned n = sata ? ATA_MAX_QUEUE : 1;
 
 	drive->ops = ops;
 	drive->adapter = adapter;
 	drive->index = index;
 	drive->sata = sata;
-	drive->cdrom = config->cdrom;
-	drive->block = config->block;
-	drive->present = config->cdrom || config->block;
+	drive->cdrom = at->cdrom;
+	drive->block = at->block;
+	drive->present = at->cdrom || at->block;
+	if (drive->cdrom)
+		scsi_unit_init(&drive->unit, adapter, at, config->devfn, index);
 	ata_pad((uint8_t *)drive->serial, sizeof(drive->serial), serial);
 	if (!drive->present)
 		return;
@@ -582,7 +589,8 @@ void ata_drive_power_on(struct ata_drive *drive)
 	drive->buffered = drive->writes = false;
 	drive->sector = drive->left = drive->limit = 0;
 	memset(drive->buffer, 0, sizeof(drive->buffer));
-	drive->packet = (struct atapi){};
+	drive->sense_key = drive->sense_asc = 0;
+	scsi_unit_reset(&drive->unit);
 	ata_reset(drive);
 }
 
@@ -592,10 +600,12 @@ void ata_drive_drain(struct ata_drive *drive)
 		block_drain(drive->block);
 }
 
-void ata_drive_set_medium(struct ata_drive *drive, struct block *medium)
+bool ata_drive_set_medium(struct ata_drive *drive, struct block *medium)
 {
+	if (!drive->cdrom || !scsi_unit_set_medium(&drive->unit, medium))
+		return false;
 	drive->block = medium;
-	atapi_set_medium(drive);
+	return true;
 }
 
 /* A stream may say of an absent drive what it likes: it is never asked. */
@@ -615,6 +625,8 @@ bool ata_drive_check(const struct ata_drive *drive)
 	if (drive->writes && drive->cdrom)
 		return false;
 	if (drive->sector >= MAX_SECTOR || drive->left >= MAX_SECTOR || drive->limit > 65536)
+		return false;
+	if (!scsi_unit_check(&drive->unit))
 		return false;
 	return drive->multiple <= 16 && !(drive->multiple & (drive->multiple - 1)) &&
 	       drive->heads && drive->heads <= 16 && drive->sectors &&

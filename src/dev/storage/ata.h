@@ -28,6 +28,7 @@
 
 #include "block/block.h"
 #include "dev/device.h"
+#include "dev/scsi/scsi.h"
 
 #define ATA_MAX_QUEUE	32
 #define ATA_BUFFER_SIZE 16384u /* 32 sectors of a disk, 8 of a CD */
@@ -92,20 +93,12 @@ struct ata_request {
 	struct ata_drive *drive;
 	struct block_request io;
 	void (*next)(struct ata_request *request, int error); /* goes on when it is done */
+	bool busy;					      /* the disk has it */
 	bool write, fua, queued;
 	uint64_t sector, left; /* of 512 bytes */
 	struct ata_sg sg;
 	uint64_t moved; /* bytes to or from guest memory */
 	struct iovec iov[ATA_MAX_IOV];
-};
-
-/* A CD-ROM drive's state beyond the task file, MMC-6. */
-struct atapi {
-	uint8_t sense_key, asc, ascq;
-	bool attention; /* the medium may have changed, and nobody was told by a check condition...
-			 */
-	uint8_t event;	/* ...or by an event */
-	bool open, locked;
 };
 
 struct ata_drive {
@@ -136,7 +129,9 @@ struct ata_drive {
 	uint8_t failed_tag; /* READ LOG EXT, page 10h: the queued command that failed last */
 	struct ata_regs failed;
 
-	struct atapi packet;
+	struct scsi_unit unit; /* of a CD-ROM drive */
+	uint8_t sense_key;     /* of the last packet that failed, until it is asked for */
+	uint16_t sense_asc;
 
 	/* While the disk works. */
 	bool reset_pending;
@@ -144,36 +139,34 @@ struct ata_drive {
 	struct ata_request *requests; /* by tag; all but queued commands use the first */
 };
 
-#define ATA_DRIVE_FIELDS(type, drive)                                                             \
-	STATE_FIELD(type, drive.regs.feature), STATE_FIELD(type, drive.regs.count),               \
-		STATE_FIELD(type, drive.regs.lba), STATE_FIELD(type, drive.regs.device),          \
-		STATE_FIELD(type, drive.regs.status), STATE_FIELD(type, drive.regs.error),        \
-		STATE_FIELD(type, drive.intrq), STATE_FIELD(type, drive.command),                 \
-		STATE_FIELD(type, drive.phase), STATE_FIELD(type, drive.multiple),                \
-		STATE_FIELD(type, drive.transfer_mode), STATE_FIELD(type, drive.heads),           \
-		STATE_FIELD(type, drive.sectors), STATE_FIELD(type, drive.write_cache),           \
-		STATE_FIELD(type, drive.buffered), STATE_FIELD(type, drive.writes),               \
-		STATE_FIELD(type, drive.sector), STATE_FIELD(type, drive.left),                   \
-		STATE_FIELD(type, drive.limit), STATE_FIELD(type, drive.pos),                     \
-		STATE_FIELD(type, drive.block_len), STATE_FIELD(type, drive.len),                 \
-		STATE_FIELD(type, drive.buffer), STATE_FIELD(type, drive.failed_tag),             \
-		STATE_FIELD(type, drive.failed.count), STATE_FIELD(type, drive.failed.lba),       \
-		STATE_FIELD(type, drive.failed.device), STATE_FIELD(type, drive.failed.status),   \
-		STATE_FIELD(type, drive.failed.error), STATE_FIELD(type, drive.packet.sense_key), \
-		STATE_FIELD(type, drive.packet.asc), STATE_FIELD(type, drive.packet.ascq),        \
-		STATE_FIELD(type, drive.packet.attention), STATE_FIELD(type, drive.packet.event), \
-		STATE_FIELD(type, drive.packet.open), STATE_FIELD(type, drive.packet.locked)
+#define ATA_DRIVE_FIELDS(type, drive)                                                           \
+	STATE_FIELD(type, drive.regs.feature), STATE_FIELD(type, drive.regs.count),             \
+		STATE_FIELD(type, drive.regs.lba), STATE_FIELD(type, drive.regs.device),        \
+		STATE_FIELD(type, drive.regs.status), STATE_FIELD(type, drive.regs.error),      \
+		STATE_FIELD(type, drive.intrq), STATE_FIELD(type, drive.command),               \
+		STATE_FIELD(type, drive.phase), STATE_FIELD(type, drive.multiple),              \
+		STATE_FIELD(type, drive.transfer_mode), STATE_FIELD(type, drive.heads),         \
+		STATE_FIELD(type, drive.sectors), STATE_FIELD(type, drive.write_cache),         \
+		STATE_FIELD(type, drive.buffered), STATE_FIELD(type, drive.writes),             \
+		STATE_FIELD(type, drive.sector), STATE_FIELD(type, drive.left),                 \
+		STATE_FIELD(type, drive.limit), STATE_FIELD(type, drive.pos),                   \
+		STATE_FIELD(type, drive.block_len), STATE_FIELD(type, drive.len),               \
+		STATE_FIELD(type, drive.buffer), STATE_FIELD(type, drive.failed_tag),           \
+		STATE_FIELD(type, drive.failed.count), STATE_FIELD(type, drive.failed.lba),     \
+		STATE_FIELD(type, drive.failed.device), STATE_FIELD(type, drive.failed.status), \
+		STATE_FIELD(type, drive.failed.error), STATE_FIELD(type, drive.sense_key),      \
+		STATE_FIELD(type, drive.sense_asc), SCSI_UNIT_FIELDS(type, drive.unit)
 
-/* For init; `adapter` and `ops` outlive the drive. Not present where `config` names nothing. SATA
- * drives take ATA_MAX_QUEUE commands at once. */
+/* For init; `adapter` and `ops` outlive the drive. It is config->drives[index], not present if that
+ * names nothing. SATA drives take ATA_MAX_QUEUE commands at once. */
 void ata_drive_init(struct ata_drive *drive, struct device *adapter, unsigned index,
-		    const struct ata_ops *ops, const struct device_drive *config, bool sata);
+		    const struct ata_ops *ops, const struct device_config *config, bool sata);
 void ata_drive_fini(struct ata_drive *drive);
 /* Power-on values. Nothing is in flight. */
 void ata_drive_power_on(struct ata_drive *drive);
 bool ata_drive_check(const struct ata_drive *drive);
-/* Another disc, as class->set_medium says. */
-void ata_drive_set_medium(struct ata_drive *drive, struct block *medium);
+/* As class->set_medium says. */
+bool ata_drive_set_medium(struct ata_drive *drive, struct block *medium);
 /* Waits for its disk, without the adapter's lock. */
 void ata_drive_drain(struct ata_drive *drive);
 
@@ -190,8 +183,8 @@ void ata_block_done(struct ata_drive *drive);
 void ata_dma(struct ata_drive *drive, const struct ata_sg *sg);
 /* No more memory, once what is in flight has ended. */
 void ata_dma_stop(struct ata_drive *drive);
-/* READ or WRITE FPDMA QUEUED, as regs say, while the drive is idle and `tag` free. False: it is
- * none, or nonsense, and the drive has aborted it as a command that is not queued. */
+/* READ or WRITE FPDMA QUEUED, as regs say, while the drive is idle. False: it cannot be, or the tag
+ * is not free, and the drive has aborted it as a command that is not queued. */
 bool ata_queue(struct ata_drive *drive, uint8_t command, unsigned tag, const struct ata_sg *sg);
 static inline bool ata_is_queued_command(uint8_t command)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The commands of a drive, ATA8-ACS section 7; what it no longer has of older systems' is in ATA-4.
+/* The commands of a drive, ATA8-ACS; those that it no longer has, of older systems, are ATA-4's.
  */
 #include "base/le.h"
 #include "dev/storage/storage_int.h"
@@ -15,7 +15,7 @@
 #define MODEL_WORD     27
 #define IDENTIFY_WORDS 256
 
-/* What SET FEATURES takes in the count register, section 7.48.5. */
+/* What SET FEATURES takes in the count register. */
 enum {
 	MODE_PIO_DEFAULT = 0x00,
 	MODE_PIO_NO_IORDY = 0x01,
@@ -182,7 +182,7 @@ static void run_check_power(struct ata_drive *drive, unsigned flags)
 	ata_end(drive);
 }
 
-/* Section 7.10: the feature register's bit 0 is TRIM, the count is of blocks of 512 bytes. */
+/* The feature register's bit 0 is TRIM, the count is of blocks of 512 bytes. */
 static void run_set_management(struct ata_drive *drive, unsigned flags)
 {
 	const struct ata_regs *regs = &drive->regs;
@@ -194,7 +194,7 @@ static void run_set_management(struct ata_drive *drive, unsigned flags)
 		ata_receive_buffer(drive, regs->count * ATA_SECTOR);
 }
 
-/* Section A.11: why the queued command failed that did last. */
+/* NCQ Command Error log: why the queued command failed that did last. */
 static void fill_error_log(const struct ata_drive *drive, uint8_t *log)
 {
 	const struct ata_regs *failed = &drive->failed;
@@ -337,7 +337,7 @@ void ata_identify_words(struct ata_drive *drive, uint16_t *words, const char *mo
 			drive->index & 1 ? 0x6b00 : 0x600b; /* 80 wires; passed its diagnostics */
 }
 
-/* Section 7.16.7, the geometry of words 54 to 58 from ATA-5. */
+/* The geometry in words 54 to 58 is from ATA-5. */
 static void put_geometry(const struct ata_drive *drive, uint16_t *words)
 {
 	uint64_t size = ata_disk_sectors(drive);
@@ -403,13 +403,13 @@ static void run_packet(struct ata_drive *drive, unsigned flags)
 	atapi_start(drive);
 }
 
-/* Section 7.11: shows the signature, without an interrupt. */
+/* Shows the signature, without an interrupt. */
 static void run_device_reset(struct ata_drive *drive, unsigned flags)
 {
 	ata_reset(drive);
 }
 
-/* Section 7.13; the code for "passed" is the signature's error register. */
+/* The code for "passed" is the signature's error register. */
 static void run_diagnostic(struct ata_drive *drive, unsigned flags)
 {
 	ata_signature(drive);
@@ -468,7 +468,7 @@ void ata_run_command(struct ata_drive *drive)
 	unsigned kind = drive->cdrom ? CDROM : DISK;
 	uint8_t command = drive->command;
 
-	/* ATAPI hosts tell the kind of a drive by what READ SECTORS leaves, too (7.33). */
+	/* ATAPI hosts tell the kind of a drive by what READ SECTORS leaves, too. */
 	if (drive->cdrom && command == 0x20)
 		ata_signature(drive);
 	if (commands[command].drives & kind)

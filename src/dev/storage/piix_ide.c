@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The IDE function of a PIIX3 (Intel 290550, sections 2.3 and 2.7): two channels of two drives at
+ * The IDE function of a PIIX3 (Intel 290550): two channels of two drives at
  * the ports and on the lines of a PC/AT, and a bus master for each (SFF-8038i). Task files are
  * ATA-4's.
  *
  * Both drives of a channel have a task file, and writes go to both; device 0 answers for an absent
- * device 1, with a status of zero (ATA-4, 9.16.1). An empty channel floats.
+ * device 1, with a status of zero (ATA-4). An empty channel floats.
  *
- * The command ports decode whatever the IDETIM registers and the command register say: that the
+ * The ports decode whatever the IDETIM registers and the command register say: that the
  * latter turn channels off is not used, and a kernel that is booted without firmware finds them on.
  */
 #include "base/le.h"
@@ -96,7 +96,7 @@ static void update_line(struct channel *channel)
 	irq_line_set(&channel->line, level);
 }
 
-/* SFF-8038i 3.1: a table that is used up ends the bus master's activity; a longer one leaves it on.
+/* SFF-8038i: a table that is used up ends the bus master's activity; a longer one leaves it on.
  */
 static void moved(struct channel *channel)
 {
@@ -265,11 +265,13 @@ static void command_write(struct channel *channel, uint8_t command)
 
 	channel->at = 0;
 	if (command == COMMAND_DIAGNOSTIC) {
-		/* ATA-4 9.10: both take part, device 0 tells. */
+		/* Both take part, device 0 tells. */
 		channel->select = 0;
 		for (unsigned i = 0; i < 2; i++) {
 			channel->drives[i].regs.device &= ~ATA_DEVICE_DEV;
-			ata_command(&channel->drives[i], command);
+			/* It may still be in a reset. */
+			if (channel->drives[i].phase != ATA_BUSY)
+				ata_command(&channel->drives[i], command);
 		}
 		channel->drives[1].intrq = false;
 	} else if (drive->present) {
@@ -283,7 +285,7 @@ static void reg_write(struct channel *channel, unsigned reg, uint8_t value)
 {
 	const struct ata_drive *drive = selected(channel);
 	bool busy = drive->present && drive->regs.status & (ATA_STATUS_BSY | ATA_STATUS_DRQ);
-	/* ATA-4 8.7. */
+	/* Which ends whatever an ATAPI drive does. */
 	bool device_reset = reg == REG_STATUS && value == COMMAND_DEVICE_RESET && drive->cdrom;
 
 	if (floats(channel) || channel->control & CONTROL_SRST || (busy && !device_reset))
@@ -311,8 +313,9 @@ static void reg_write(struct channel *channel, unsigned reg, uint8_t value)
 	}
 }
 
-static uint64_t block_read(struct channel *channel, unsigned offset, unsigned size)
+static uint64_t block_read(void *opaque, uint64_t offset, unsigned size)
 {
+	struct channel *channel = opaque;
 	uint64_t value = 0;
 
 	if (offset == REG_DATA)
@@ -322,8 +325,10 @@ static uint64_t block_read(struct channel *channel, unsigned offset, unsigned si
 	return value;
 }
 
-static void block_write(struct channel *channel, unsigned offset, uint64_t value, unsigned size)
+static void block_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
 {
+	struct channel *channel = opaque;
+
 	if (offset == REG_DATA) {
 		data_write(channel, value, size);
 		return;
@@ -332,8 +337,9 @@ static void block_write(struct channel *channel, unsigned offset, uint64_t value
 		reg_write(channel, offset + i, value >> 8 * i);
 }
 
-static void control_write(struct channel *channel, uint8_t value)
+static void control_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
 {
+	struct channel *channel = opaque;
 	bool reset = channel->control & CONTROL_SRST && !(value & CONTROL_SRST);
 
 	channel->control = value;
@@ -349,37 +355,13 @@ static void control_write(struct channel *channel, uint8_t value)
 	run(channel);
 }
 
-/* The bus gives a register function its device: each channel's regions have functions of their own.
- */
-#define CHANNEL_OPS(name, n)                                                                       \
-	static uint64_t name##_block_read(void *opaque, uint64_t offset, unsigned size)            \
-	{                                                                                          \
-		return block_read(&((struct piix_ide *)opaque)->channels[n], offset, size);        \
-	}                                                                                          \
-	static void name##_block_write(void *opaque, uint64_t offset, uint64_t v, unsigned size)   \
-	{                                                                                          \
-		block_write(&((struct piix_ide *)opaque)->channels[n], offset, v, size);           \
-	}                                                                                          \
-	static uint64_t name##_control_read(void *opaque, uint64_t offset, unsigned size)          \
-	{                                                                                          \
-		return status_read(&((struct piix_ide *)opaque)->channels[n]);                     \
-	}                                                                                          \
-	static void name##_control_write(void *opaque, uint64_t offset, uint64_t v, unsigned size) \
-	{                                                                                          \
-		control_write(&((struct piix_ide *)opaque)->channels[n], v);                       \
-	}
+static uint64_t control_read(void *opaque, uint64_t offset, unsigned size)
+{
+	return status_read(opaque);
+}
 
-CHANNEL_OPS(primary, 0)
-CHANNEL_OPS(secondary, 1)
-
-static const struct bus_ops block_ops[N_CHANNELS] = {
-	{primary_block_read, primary_block_write},
-	{secondary_block_read, secondary_block_write},
-};
-static const struct bus_ops control_ops[N_CHANNELS] = {
-	{primary_control_read, primary_control_write, 1, 1},
-	{secondary_control_read, secondary_control_write, 1, 1},
-};
+static const struct bus_ops block_ops = {block_read, block_write};
+static const struct bus_ops control_ops = {control_read, control_write, 1, 1};
 
 static uint8_t bm_read8(const struct channel *channel, unsigned reg)
 {
@@ -453,11 +435,10 @@ static bool init_channel(struct piix_ide *ide, unsigned n, const struct device_c
 	channel->pci = &ide->pci;
 	irq_line_init(&channel->line, device->env->bus, places[n].irq);
 	for (unsigned i = 0; i < 2; i++)
-		ata_drive_init(&channel->drives[i], device, 2 * n + i, &drive_ops,
-			       &config->drives[2 * n + i], false);
-	return device_map(device, BUS_PIO, places[n].command_block, COMMAND_BLOCK_LEN,
-			  &block_ops[n], error) &&
-	       device_map(device, BUS_PIO, places[n].control, 1, &control_ops[n], error);
+		ata_drive_init(&channel->drives[i], device, 2 * n + i, &drive_ops, config, false);
+	return device_map_part(device, BUS_PIO, places[n].command_block, COMMAND_BLOCK_LEN,
+			       &block_ops, channel, error) &&
+	       device_map_part(device, BUS_PIO, places[n].control, 1, &control_ops, channel, error);
 }
 
 static bool piix_ide_init(struct device *device, const struct device_config *config, GError **error)
@@ -529,10 +510,8 @@ static bool piix_ide_set_medium(struct device *device, unsigned drive, struct bl
 {
 	struct piix_ide *ide = (struct piix_ide *)device;
 
-	if (drive >= N_DRIVES || !ide->channels[drive / 2].drives[drive % 2].cdrom)
-		return false;
-	ata_drive_set_medium(&ide->channels[drive / 2].drives[drive % 2], medium);
-	return true;
+	return drive < N_DRIVES &&
+	       ata_drive_set_medium(&ide->channels[drive / 2].drives[drive % 2], medium);
 }
 
 #define CHANNEL_FIELDS(n)                                                 \

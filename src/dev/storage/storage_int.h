@@ -13,7 +13,7 @@ enum {
 	ATA_DATA_SET_MANAGEMENT = 0x06,
 };
 
-/* The interrupt reason, in the count register (ATA8-ACS, 7.21.4). */
+/* The interrupt reason, in the count register of PACKET. */
 enum { ATA_REASON_CD = 1, ATA_REASON_IO = 2 };
 
 #define ATA_SECTOR BLOCK_SECTOR_SIZE
@@ -51,11 +51,10 @@ void atapi_run(struct ata_drive *drive);   /* the packet is in the buffer */
 void atapi_end(struct ata_drive *drive);
 void atapi_read_failed(struct ata_drive *drive);
 void atapi_reset(struct ata_drive *drive);
-void atapi_set_medium(struct ata_drive *drive);
 
 /* ata_command.c: what IDENTIFY DEVICE and IDENTIFY PACKET DEVICE have in common. */
 void ata_identify_words(struct ata_drive *drive, uint16_t *words, const char *model);
-/* SCSI and ATA pad with spaces; ATA has the bytes of each word swapped. */
+/* Pads with spaces. */
 void ata_pad(uint8_t *to, size_t len, const char *from);
 
 #endif

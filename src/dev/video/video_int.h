@@ -15,9 +15,10 @@
 #include "dev/pci/pci.h"
 #include "display/edid.h"
 
-#define VGA_VRAM_SIZE	(16u << 20)
-#define VGA_PLANES_SIZE (256u << 10) /* what the VGA's own addresses reach: 64 KiB of each plane \
-				      */
+#define VGA_VRAM_SIZE (16u << 20)
+#define VGA_PLANES_SIZE                                                          \
+	(256u << 10) /* what the VGA's own addresses reach: 64 KiB of each plane \
+		      */
 #define VGA_DIRTY_WORDS (VGA_VRAM_SIZE / MEM_PAGE_SIZE / 64)
 
 /* Sequencer. */

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <glib-unix.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -120,11 +121,25 @@ static gboolean on_ready(gint fd, GIOCondition condition, gpointer opaque)
 	return G_SOURCE_REMOVE;
 }
 
+static bool has_left(const struct peer *peer)
+{
+	struct pollfd poll_fd = {.fd = peer->fd};
+
+	return poll(&poll_fd, 1, 0) == 1 && poll_fd.revents & POLLHUP;
+}
+
+/* A peer may have left and its place be wanted again before the loop has noticed. */
 static struct peer *find_place(struct control_server *server)
 {
 	for (unsigned i = 0; i < MAX_PEERS; i++) {
 		if (!server->peers[i].server)
 			return &server->peers[i];
+	}
+	for (unsigned i = 0; i < MAX_PEERS; i++) {
+		if (!has_left(&server->peers[i]))
+			continue;
+		disconnect(&server->peers[i]);
+		return &server->peers[i];
 	}
 	return NULL;
 }
@@ -134,11 +149,12 @@ static gboolean on_connection(gint listen_fd, GIOCondition condition, gpointer o
 	static const char full[] =
 		"{\"error\":{\"message\":\"too many connections; close one\"}}\n";
 	struct control_server *server = opaque;
-	struct peer *peer = find_place(server);
 	int fd = local_socket_accept(listen_fd);
+	struct peer *peer;
 
 	if (fd < 0)
 		return G_SOURCE_CONTINUE;
+	peer = find_place(server);
 	if (!peer) {
 		send(fd, full, strlen(full), MSG_NOSIGNAL);
 		close(fd);

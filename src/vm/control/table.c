@@ -4,9 +4,12 @@
 
 #include "base/error.h"
 #include "vm/control/command.h"
+#include "vm/control/screen.h"
 #include "vm/vm.h"
 
 #define MAX_TIMEOUT_S 86400
+#define MAX_PIXELS    8192
+#define MAX_NOTCHES   100
 
 static void add_argument(JsonBuilder *builder, const struct control_argument *argument)
 {
@@ -45,6 +48,17 @@ static bool run_help(struct vm *vm, JsonObject *arguments, JsonObject *answer, G
 	return true;
 }
 
+static void add_firmware(JsonObject *answer, const struct vm_config *config)
+{
+	g_autofree char *image =
+		config->firmware ? g_filename_display_name(config->firmware) : NULL;
+
+	json_object_set_string_member(answer, "firmware",
+				      !vm_config_has_firmware(config) ? "none"
+				      : image			      ? image
+								      : "bios");
+}
+
 static void add_serial(JsonObject *answer, const struct vm_serial *serial)
 {
 	static const char *const kinds[] = {
@@ -77,7 +91,9 @@ static bool run_status(struct vm *vm, JsonObject *arguments, JsonObject *answer,
 	json_object_set_int_member(answer, "memory", status.config->ram_size);
 	json_object_set_int_member(answer, "uptime_ms", status.uptime_ns / 1000000);
 	json_object_set_int_member(answer, "guest_time_ms", status.virtual_ns / 1000000);
+	add_firmware(answer, status.config);
 	add_serial(answer, &status.config->serial);
+	json_object_set_string_member(answer, "display", status.config->vnc ? status.config->vnc : "none");
 	return true;
 }
 
@@ -159,5 +175,17 @@ const struct control_command control_commands[] = {
 	 "put a medium into a drive; without one: cd0",
 	 run_insert,
 	 {{"file", CONTROL_PATH}, {"drive", CONTROL_STRING, .optional = true}}},
+	{"screenshot", "write the screen as a PNG file", run_screenshot, {{"file", CONTROL_PATH}}},
+	{"text", "what stands on the text screen", run_text},
+	{"type", "press the keys for a text, a US keyboard's", run_type, {{"text", CONTROL_STRING}}},
+	{"key", "press keys together, like ctrl-alt-del", run_key, {{"keys", CONTROL_STRING}}},
+	{"mouse",
+	 "move the pointer, to x and y or by them, click a button, turn the wheel",
+	 run_mouse,
+	 {{"x", CONTROL_INTEGER, .optional = true, .min = -MAX_PIXELS, .max = MAX_PIXELS},
+	  {"y", CONTROL_INTEGER, .optional = true, .min = -MAX_PIXELS, .max = MAX_PIXELS},
+	  {"relative", CONTROL_BOOLEAN, .optional = true},
+	  {"click", CONTROL_STRING, .optional = true},
+	  {"wheel", CONTROL_INTEGER, .optional = true, .min = -MAX_NOTCHES, .max = MAX_NOTCHES}}},
 };
 const size_t control_n_commands = G_N_ELEMENTS(control_commands);

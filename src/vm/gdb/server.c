@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "vm/gdb/server.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <glib-unix.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -11,93 +11,17 @@
 
 #include "base/error.h"
 #include "base/local_socket.h"
-
-struct address {
-	const char *path; /* a Unix socket's, in the text; NULL: `inet` */
-	struct sockaddr_in inet;
-};
+#include "vm/address.h"
 
 struct gdb_server {
 	GMainContext *context;
 	const struct gdb_target *target;
-	struct address address;
+	const char *address;
 	int listen_fd, fd; /* -1: none */
 	GSource *listen_source, *source;
 	struct gdb_session *session;
 	GByteArray *out; /* what the socket has not taken yet */
 };
-
-/* A port is reachable by every user of the host at the least, so it stays on the host. */
-static bool parse_tcp(const char *text, struct sockaddr_in *inet, GError **error)
-{
-	const char *colon = strrchr(text, ':');
-	g_autofree char *host = g_strndup(text, colon ? colon - text : 0);
-	guint64 port;
-
-	*inet = (struct sockaddr_in){.sin_family = AF_INET};
-	if (!colon || !g_ascii_string_to_unsigned(colon + 1, 10, 1, 65535, &port, NULL) ||
-	    !inet_aton(host, &inet->sin_addr)) {
-		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
-			    "'tcp:%s' is not an address; write it like tcp:127.0.0.1:1234", text);
-		return false;
-	}
-	if (ntohl(inet->sin_addr.s_addr) >> 24 != IN_LOOPBACKNET) {
-		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
-			    "%s is not this host's own; whoever connects owns the guest, so only "
-			    "127.0.0.1 is served",
-			    host);
-		return false;
-	}
-	inet->sin_port = htons(port);
-	return true;
-}
-
-static bool parse_address(const char *text, struct address *address, GError **error)
-{
-	*address = (struct address){0};
-	if (g_str_has_prefix(text, "unix:")) {
-		address->path = text + strlen("unix:");
-		return local_socket_check(address->path, error);
-	}
-	if (g_str_has_prefix(text, "tcp:"))
-		return parse_tcp(text + strlen("tcp:"), &address->inet, error);
-	g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
-		    "'%s' is not an address; write unix:PATH or tcp:127.0.0.1:PORT", text);
-	return false;
-}
-
-bool gdb_address_check(const char *address, GError **error)
-{
-	struct address unused;
-
-	return parse_address(address, &unused, error);
-}
-
-static int listen_tcp(const struct sockaddr_in *inet, const char *text, GError **error)
-{
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
-
-	if (fd >= 0) {
-		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-		if (!bind(fd, (const struct sockaddr *)inet, sizeof(*inet)) && !listen(fd, 1))
-			return fd;
-	}
-	g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT, "cannot listen at %s: %s", text,
-		    strerror(errno));
-	if (fd >= 0)
-		close(fd);
-	return -1;
-}
-
-static int listen_at(const struct address *address, const char *text, GError **error)
-{
-	int fd = address->path ? local_socket_listen(address->path, 1, error)
-			       : listen_tcp(&address->inet, text, error);
-
-	if (fd < 0)
-		g_prefix_error(error, "--gdb: ");
-	return fd;
-}
 
 static GSource *watch(struct gdb_server *server, int fd, GIOCondition condition,
 		      GUnixFDSourceFunc callback)
@@ -181,7 +105,7 @@ static gboolean on_connection(gint listen_fd, GIOCondition condition, gpointer o
 		close(fd);
 		return G_SOURCE_CONTINUE;
 	}
-	if (!server->address.path)
+	if (!address_path(server->address))
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	server->fd = fd;
 	server->target->hold(server->target->opaque);
@@ -200,9 +124,10 @@ struct gdb_server *gdb_server_new(const char *address, GMainContext *context,
 	server->fd = -1;
 	server->out = g_byte_array_new();
 	server->listen_fd = -1;
-	if (parse_address(address, &server->address, error))
-		server->listen_fd = listen_at(&server->address, address, error);
+	server->address = address;
+	server->listen_fd = address_listen(address, error);
 	if (server->listen_fd < 0) {
+		g_prefix_error(error, "--gdb: ");
 		gdb_server_free(server);
 		return NULL;
 	}
@@ -216,11 +141,7 @@ void gdb_server_free(struct gdb_server *server)
 		return;
 	disconnect(server);
 	unwatch(&server->listen_source);
-	if (server->listen_fd >= 0) {
-		close(server->listen_fd);
-		if (server->address.path)
-			unlink(server->address.path);
-	}
+	address_close(server->address, server->listen_fd);
 	g_byte_array_unref(server->out);
 	g_free(server);
 }

@@ -13,10 +13,7 @@
 
 struct gdb_server;
 
-/* Whether `address` is unix:PATH or tcp:127.0.0.1:PORT; the error says what to write. */
-bool gdb_address_check(const char *address, GError **error);
-
-/* Listens; the address was checked. It, target and context outlive the server. */
+/* Listens at an address that was checked (vm/address.h). It, target and context outlive the server. */
 struct gdb_server *gdb_server_new(const char *address, GMainContext *context,
 				  const struct gdb_target *target, GError **error);
 void gdb_server_free(struct gdb_server *server);

@@ -28,11 +28,13 @@ const struct rig_row rig_rows[] = {
 	{&i440fx_class},
 	{&i82077aa_class, {.n_drives = 2}, .disk = true, .dma = true},
 	{&piix_ide_class, DISK_AND_CDS(PCI_DEVFN(2, 1)), .on_pci = true, .disk = true},
+	{&ahci_class, DISK_AND_CDS(PCI_DEVFN(2, 0)), .on_pci = true, .disk = true},
 	{&virtio_blk_class, {.devfn = PCI_DEVFN(2, 0)}, .on_pci = true, .disk = true},
 	{&virtio_rng_class, {.devfn = PCI_DEVFN(2, 0)}, .on_pci = true},
 	{&piix3_class, {.devfn = PCI_DEVFN(1, 0)}, .on_pci = true},
 	{&debugcon_class, {.base = 0x402}},
 	{&fw_cfg_class},
+	{&cfi_flash_class, {.base = MEM_HOLE_END}, .disk = true},
 	{&virtio_scsi_class, DISK_AND_CDS(PCI_DEVFN(2, 0)),
 	 .on_pci = true, .disk = true},
 	{&nvme_class, {.devfn = PCI_DEVFN(2, 0)}, .on_pci = true, .disk = true},
@@ -40,6 +42,8 @@ const struct rig_row rig_rows[] = {
 	{&rtl8139_class, {.devfn = PCI_DEVFN(2, 0), .mac = RIG_MAC}, .on_pci = true, .net = true},
 	{&vga_class, {.devfn = PCI_DEVFN(2, 0)}, .on_pci = true, .display = true},
 	{&virtio_gpu_class, {.devfn = PCI_DEVFN(2, 0)}, .on_pci = true, .display = true},
+	{&ne2000_class, {.base = 0x300, .irq = 9, .mac = RIG_MAC}, .net = true},
+	{&rtl8029_class, {.devfn = PCI_DEVFN(2, 0), .mac = RIG_MAC}, .on_pci = true, .net = true},
 	{&virtio_keyboard_class, {.devfn = PCI_DEVFN(2, 0)}, .on_pci = true, .input = true},
 	{&virtio_mouse_class, {.devfn = PCI_DEVFN(2, 0)}, .on_pci = true, .input = true},
 	{&virtio_tablet_class, {.devfn = PCI_DEVFN(2, 0)}, .on_pci = true, .input = true},
@@ -116,6 +120,21 @@ static void connect_net(struct rig *rig)
 	rig->net_end = net_port_new(NULL);
 	net_set_receiver(rig->net_end, &receiver);
 	net_join(rig->net, rig->net_end);
+}
+
+static void on_older_input(void *opaque, const struct input_event *event)
+{
+	g_string_append_printf(((struct rig *)opaque)->log, "older:%u ", event->type);
+}
+
+/* A keyboard and a mouse that the device's, attached later, take over from. */
+static struct input *new_input(struct rig *rig)
+{
+	struct input *input = input_new();
+
+	input_attach(input, &(struct input_sink){INPUT_KEYBOARD, on_older_input, rig}, true);
+	input_attach(input, &(struct input_sink){INPUT_MOUSE, on_older_input, rig}, true);
+	return input;
 }
 
 static void select_config(struct rig *rig, unsigned devfn, unsigned reg)
@@ -195,7 +214,7 @@ struct rig *rig_new_row(const struct rig_row *row)
 	if (row->display)
 		rig->display = display_new();
 	if (row->input)
-		rig->input = input_new();
+		rig->input = new_input(rig);
 	if (row->net)
 		connect_net(rig);
 	config.display = rig->display;
@@ -231,6 +250,8 @@ void rig_free(struct rig *rig)
 	if (rig->block)
 		block_close(rig->block);
 	display_free(rig->display);
+	if (rig->input)
+		input_detach(rig->input, rig);
 	input_free(rig->input);
 	net_port_free(rig->net);
 	net_port_free(rig->net_end);
@@ -628,6 +649,8 @@ void rig_clone(struct rig *rig, struct rig *from)
 		net_set_enabled(rig->net_end, net_link(from->net));
 	}
 	clock_set_ns(rig->env.clock, clock_now_ns(from->env.clock));
+	/* First: what is in flight ends, and writes to RAM. */
+	saved = rig_save(from);
 	copy_ram(rig, from);
 	copy_banks(rig, from);
 	for (unsigned i = 0; i < BUS_LINES; i++)
@@ -635,7 +658,6 @@ void rig_clone(struct rig *rig, struct rig *from)
 	if (from->placed)
 		place(rig, from->x, from->y);
 	set_medium(rig, !from->ejected);
-	saved = rig_save(from);
 	rig_load(rig, saved->data, saved->len, &error);
 	g_assert_no_error(error);
 	stream_host_write(from->stream, input, n);

@@ -59,6 +59,11 @@ static void test_ports(void)
 	/* Nothing there, and past the end of what is. */
 	read_item(rig, 0x1234, buf, 1);
 	g_assert_cmphex(buf[0], ==, 0);
+	/* The architecture's items are others: SeaBIOS counts ACPI tables at 8000h. */
+	read_item(rig, 0x8000, buf, 2);
+	g_assert_cmphex(le16_load(buf), ==, 0);
+	read_item(rig, 0x4000, buf, 4);
+	g_assert_cmpmem(buf, 4, "QEMU", 4);
 	read_item(rig, FW_CFG_FIRST_FILE, buf, 9);
 	g_assert_cmpmem(buf, 9, "content\0\0", 9);
 	rig_free(rig);

@@ -48,6 +48,7 @@ struct driver {
 	uint16_t next_id;
 	uint32_t result; /* of the last completion */
 	uint16_t completed_id;
+	GMutex gate;	   /* held: the disk works on nothing */
 	GMutex lock;	   /* guards what interrupts change */
 	uint32_t messages; /* a bit a vector that was sent */
 	bool level;
@@ -115,7 +116,7 @@ static void enable_msix(struct driver *d)
 static struct block *open_disk(struct driver *d, bool read_only)
 {
 	g_autofree char *path = NULL;
-	struct block_options options = {.format = "raw", .read_only = read_only};
+	struct block_options options = {.format = "raw", .read_only = read_only, .gate = &d->gate};
 
 	d->image_fd = memfd_create("image", MFD_CLOEXEC);
 	g_assert_cmpint(ftruncate(d->image_fd, DISK_SIZE), ==, 0);
@@ -430,6 +431,14 @@ static void test_prp_lists(void)
 	g_assert_cmpuint(*ram(&d, DATA_AT + 0x203), ==, 0);
 	g_assert_cmpuint(*ram(&d, DATA_AT + 0x204 + LEN), ==, 0);
 
+	/* The last of the data at a list page's end: no page follows it. */
+	le64_store(ram(&d, LIST_AT + PAGE - 16), DATA_AT + PAGE);
+	le64_store(ram(&d, LIST_AT + PAGE - 8), DATA_AT + 2 * PAGE);
+	g_assert_cmphex(run(&d, 1, io(READ, 10, 24, DATA_AT, LIST_AT + PAGE - 16)), ==, 0);
+	assert_filled(&d, DATA_AT, 3 * PAGE, 1);
+	le64_store(ram(&d, LIST_AT + PAGE - 16), DATA_AT + 4 * PAGE);
+	le64_store(ram(&d, LIST_AT + PAGE - 8), LIST_AT + 4 * PAGE);
+
 	/* Not in RAM; not at a page's start; a list that is a loop. */
 	le64_store(ram(&d, LIST_AT + 4 * PAGE + 24), RAM_SIZE);
 	g_assert_cmphex(run(&d, 1, io(READ, 10, LEN / 512, DATA_AT, list)), ==, DNR | 4);
@@ -674,46 +683,110 @@ static void test_pin(void)
 	driver_fini(&d);
 }
 
-/* Queues deleted and the controller reset, with many reads on their way. */
-static void test_in_flight(void)
+static void assert_nothing_posted(struct driver *d)
+{
+	for (unsigned i = 0; i < (IO_QUEUES + 1) * PAGE; i++)
+		g_assert_cmpuint(*ram(d, CQ_AT + i), ==, 0);
+}
+
+static void put_reads(struct driver *d)
+{
+	const struct command read = io(READ, 0, 8, DATA_AT, 0);
+
+	for (unsigned i = 1; i <= IO_QUEUES; i++) {
+		for (unsigned k = 0; k < ENTRIES - 1; k++)
+			put(d, i, &read);
+		ring(d, 2 * i, d->tail[i]);
+	}
+}
+
+/* A queue is gone once its commands have completed. */
+static void test_deletion(void)
+{
+	struct command delete = {.opcode = 0, .dw10 = 1};
+	struct driver d;
+
+	driver_init(&d, false);
+	start(&d, true);
+	g_mutex_lock(&d.gate);
+	put_reads(&d);
+	put(&d, 0, &delete);
+	put(&d, 0, &delete); /* once more */
+	ring(&d, 0, d.tail[0]);
+	g_assert_cmphex(reap(&d, 0), ==, DNR | 0x101);
+	g_assert_false(has_completed(&d, 0));
+	g_mutex_unlock(&d.gate);
+	g_assert_cmphex(reap(&d, 0), ==, 0);
+	ring(&d, 1, d.head[0]);
+	for (unsigned k = 0; k < ENTRIES - 1; k++)
+		g_assert_cmphex(reap(&d, 1), ==, 0);
+	ring(&d, 2, 1);
+	g_assert_false(has_completed(&d, 1));
+	g_assert_cmphex(run(&d, 0, (struct command){.opcode = 4, .dw10 = 1}), ==, 0);
+	driver_fini(&d);
+}
+
+/* A reset waits for the disk, and posts nothing more; the last word of several counts. */
+static void test_reset(void)
 {
 	struct driver d;
 
 	driver_init(&d, false);
 	enable_msix(&d);
-	for (unsigned round = 0; round < 50; round++) {
-		struct command read = io(READ, round, 8, DATA_AT, 0);
-		unsigned n = 0;
-
+	for (unsigned round = 0; round < 4; round++) {
 		start(&d, false);
-		for (unsigned i = 1; i <= IO_QUEUES; i++) {
-			for (unsigned k = 0; k < ENTRIES - 1; k++)
-				put(&d, i, &read);
-			ring(&d, 2 * i, d.tail[i]);
-		}
-		g_assert_cmphex(run(&d, 0, (struct command){.opcode = 0, .dw10 = 1}), ==, 0);
-		/* What was taken has completed; the rest never will. */
-		while (has_completed(&d, 1)) {
-			g_assert_cmphex(reap(&d, 1), ==, 0);
-			n++;
-		}
-		g_assert_cmpuint(n, <, ENTRIES);
-		g_assert_cmphex(run(&d, 0, (struct command){.opcode = 4, .dw10 = 1}), ==, 0);
+		g_mutex_lock(&d.gate);
+		put_reads(&d);
+		reg_write(&d, CC, CC_ENABLE & ~1, 4);
+		g_assert_cmphex(reg_read(&d, CSTS, 4), ==, RDY);
 		if (round % 2) {
-			disable(&d);
-		} else {
-			reg_write(&d, CC, CC_ENABLE & ~1, 4);
 			reg_write(&d, CC, CC_ENABLE, 4);
-			reg_write(&d, CC, CC_ENABLE & ~1, 4);
-			while (reg_read(&d, CSTS, 4) & RDY)
-				g_thread_yield();
+			ring(&d, 0, 5);
 		}
-		/* Nothing of the old queues is written any more. */
+		if (round == 3)
+			reg_write(&d, CC, CC_ENABLE & ~1, 4);
 		memset(ram(&d, CQ_AT), 0, (IO_QUEUES + 1) * PAGE);
+		g_mutex_unlock(&d.gate);
 		block_drain(d.block);
-		for (unsigned i = 0; i < (IO_QUEUES + 1) * PAGE; i++)
-			g_assert_cmpuint(*ram(&d, CQ_AT + i), ==, 0);
+		g_assert_cmphex(reg_read(&d, CSTS, 4), ==, round == 1 ? RDY : 0);
+		assert_nothing_posted(&d);
+		if (round == 1)
+			disable(&d);
 	}
+	driver_fini(&d);
+}
+
+/* More commands than there are requests, and a shutdown behind them. */
+static void test_many(void)
+{
+	struct driver d;
+
+	driver_init(&d, false);
+	enable_msix(&d);
+	enable(&d);
+	for (unsigned i = 1; i <= IO_QUEUES; i++) {
+		g_assert_cmphex(create_cq(&d, i, 64, i), ==, 0);
+		g_assert_cmphex(create_sq(&d, i, 64, i), ==, 0);
+	}
+	g_mutex_lock(&d.gate);
+	for (unsigned i = 1; i <= IO_QUEUES; i++) {
+		struct command read = io(READ, i, 1, DATA_AT, 0);
+
+		for (unsigned k = 0; k < 63; k++)
+			put(&d, i, &read);
+		ring(&d, 2 * i, d.tail[i]);
+	}
+	/* The admin queue needs none. */
+	g_assert_cmphex(run(&d, 0, (struct command){.opcode = 8}), ==, 0);
+	reg_write(&d, CC, CC_ENABLE | CC_SHUTDOWN, 4);
+	g_assert_cmphex(reg_read(&d, CSTS, 4), ==, RDY | 4);
+	g_mutex_unlock(&d.gate);
+	for (unsigned i = 1; i <= IO_QUEUES; i++) {
+		for (unsigned k = 0; k < 63; k++)
+			g_assert_cmphex(reap(&d, i), ==, 0);
+	}
+	block_drain(d.block);
+	g_assert_cmphex(reg_read(&d, CSTS, 4), ==, RDY | SHST_DONE);
 	driver_fini(&d);
 }
 
@@ -773,7 +846,9 @@ int main(int argc, char **argv)
 	g_test_add_func("/nvme/full-completion-queue", test_full_completion_queue);
 	g_test_add_func("/nvme/events", test_events);
 	g_test_add_func("/nvme/pin", test_pin);
-	g_test_add_func("/nvme/in-flight", test_in_flight);
+	g_test_add_func("/nvme/deletion", test_deletion);
+	g_test_add_func("/nvme/reset", test_reset);
+	g_test_add_func("/nvme/many", test_many);
 	g_test_add_func("/nvme/fatal", test_fatal);
 	g_test_add_func("/nvme/saved", test_saved);
 	return g_test_run();

@@ -20,10 +20,9 @@ static struct rig *setup(uint8_t ctr)
 	return rig;
 }
 
-/* A byte's time and, where the controller swallows the release prefix, another's. */
 static void step(struct rig *rig)
 {
-	clock_step(rig->env.clock, 2 * MS);
+	clock_step(rig->env.clock, MS);
 }
 
 /* All that arrives; those of the mouse are told by a quote. */
@@ -149,6 +148,10 @@ static void test_translation(void)
 	key(rig, KEY_LEFTMETA, "e0 5b", "e0 db");
 	key(rig, KEY_PAUSE, "e1 1d 45 e1 9d c5", "");
 	key(rig, KEY_SYSRQ, "e0 2a e0 37", "e0 b7 e0 aa");
+	/* A command that comes as the release is under way. */
+	input_key(rig->input, KEY_A, false);
+	step(rig);
+	kbd(rig, 0xed, "9e fa");
 	rig_free(rig);
 }
 

@@ -109,13 +109,15 @@ static void test_config(void)
 	g_assert_cmphex(in(&d, CD, 36, CDB(0x12, 0, 0, 0, 36)), ==, GOOD);
 	g_assert_cmphex(be16_load(ram(&d, DATA_AT)), ==, 0x0580);
 	g_assert_cmphex(in(&d, DISK, 35, CDB(0x12, 0, 0, 0, 36)), ==, S_OVERRUN);
-	/* Not logical unit 0. */
-	put_header(&d, DISK, CDB(0x12, 0, 0, 0, 36));
-	*ram(&d, HEADER_AT + 3) = 1;
-	offer(&d, 0);
-	kick(&d);
-	wait_used(&d, &moved);
-	g_assert_cmphex(ending(&d), ==, S_BAD_TARGET);
+	/* Not logical unit 0, of three kinds of address. */
+	for (unsigned i = 2; i < 5; i++) {
+		put_header(&d, DISK, CDB(0x12, 0, 0, 0, 36));
+		*ram(&d, HEADER_AT + i) |= 1;
+		offer(&d, 0);
+		kick(&d);
+		wait_used(&d, &moved);
+		g_assert_cmphex(ending(&d), ==, S_BAD_TARGET);
+	}
 	driver_fini(&d);
 }
 
@@ -208,6 +210,7 @@ static void test_read_write(void)
 	g_assert_cmphex(out(&d, DISK, 8192, CDB(0x2a, 0, 0, 0, 0, 16, 0, 0, 16)), ==, GOOD);
 	g_assert_cmphex(out(&d, DISK, 0, CDB(0x35)), ==, GOOD);
 	memset(ram(&d, DATA_AT), 0, 8192);
+	*ram(&d, DATA_AT + 8192) = 0x77;
 	/* By each size of command; and into more room than is needed. */
 	g_assert_cmphex(in(&d, DISK, 8192, CDB(0x08, 0, 0, 16, 16)), ==, GOOD);
 	assert_filled(&d, 8192, 1);
@@ -218,7 +221,7 @@ static void test_read_write(void)
 	g_assert_cmphex(command_len(&d, DISK, CDB(0x88, [9] = 16, [13] = 16), 9000, true, &moved),
 			==, GOOD);
 	g_assert_cmpuint(moved, ==, 8192);
-	g_assert_cmpuint(*ram(&d, DATA_AT + 8192), ==, 0);
+	g_assert_cmpuint(*ram(&d, DATA_AT + 8192), ==, 0x77);
 	assert_filled(&d, 8192, 1);
 	fill(&d, 1024, 9);
 	g_assert_cmphex(out(&d, DISK, 1024, CDB(0x0a, 0, 0, 1, 2)), ==, GOOD);
@@ -339,6 +342,16 @@ static void test_cd(void)
 	g_assert_cmphex(in(&d, CD, 8, CDB(0x46, 0, [8] = 8)), ==, GOOD);
 	g_assert_cmphex(be16_load(data + 6), ==, 8);
 	g_assert_cmphex(in(&d, CD, 34, CDB(0x51, [8] = 34)), ==, GOOD);
+	memset(data, 0, 2048);
+	g_assert_cmphex(in(&d, CD, 2048, CDB(0xbe, 0, [5] = 5, [8] = 1, 0x10)), ==, GOOD);
+	g_assert_cmpstr((char *)data, ==, "CD001");
+	g_assert_cmphex(in(&d, CD, 2352, CDB(0xbe, 0, [5] = 5, [8] = 1, 0xf8)), ==,
+			SENSE(5, 0x2400));
+	g_assert_cmphex(in(&d, CD, 2048, CDB(0xbe, 0, [4] = 4, [8] = 1, 0x10)), ==,
+			SENSE(5, 0x2100));
+	g_assert_cmphex(in(&d, CD, 8, CDB(0xbd, [9] = 8)), ==, GOOD);
+	g_assert_cmphex(in(&d, CD, 12, CDB(0x43, 0, [8] = 12, 0x40)), ==, GOOD); /* sessions */
+	g_assert_cmphex(be32_load(data), ==, 0x000a0101);
 	g_assert_cmphex(in(&d, CD, 28, CDB(0x5a, 0, 0x2a, [8] = 28)), ==, GOOD);
 	/* Locked, unlocked, opened and closed. */
 	g_assert_cmphex(in(&d, CD, 0, CDB(0x1e, [4] = 1)), ==, GOOD);
@@ -425,35 +438,34 @@ static void test_control(void)
 	driver_fini(&d);
 }
 
-/* Each round has reads in flight that a function waits for, and then a reset does. */
+/* A function waits for what is in flight and holds up the rest; a reset waits for both. */
 static void test_in_flight(void)
 {
 	struct driver d;
 
 	scsi_init(&d, false);
-	for (unsigned round = 0; round < 100; round++) {
+	for (unsigned round = 0; round < 4; round++) {
 		set_up_control(&d);
 		put_header(&d, DISK, CDB(0x28, [8] = 64));
 		put_chain(&d, 64 * 512, true);
+		g_mutex_lock(&d.gate);
 		for (unsigned i = 0; i < 8; i++)
 			offer(&d, 0);
 		kick(&d);
 		put_function(&d, 0, DISK);
 		kick_control(&d, 0, 24, 1);
-		if (round % 2) {
-			while (!functions_done(&d))
-				g_thread_yield();
-			g_assert_cmpuint(*ram(&d, TMF_AT + 0x100), ==, 0);
-			/* All that were taken before it have come back, and the rest goes on. */
-			while (used_index(&d) != 8)
-				g_thread_yield();
-		}
-		reset(&d);
-		memset(ram(&d, TMF_AT + 0x100), 0x55, 1);
-		memset(ram(&d, STATUS_AT), 0x55, RESPONSE_SIZE);
+		put_header(&d, DISK, CDB(0x00));
+		offer(&d, 0);
+		kick(&d);
+		g_assert_cmpuint(functions_done(&d), ==, 0);
+		g_assert_cmpuint(used_index(&d), ==, 0);
+		if (round % 2)
+			common_write(&d, 0x14, 0, 1);
+		g_mutex_unlock(&d.gate);
 		block_drain(d.block);
-		g_assert_cmphex(*ram(&d, TMF_AT + 0x100), ==, 0x55);
-		g_assert_cmphex(*ram(&d, STATUS_AT), ==, 0x55);
+		g_assert_cmpuint(functions_done(&d), ==, round % 2 ? 0 : 1);
+		g_assert_cmpuint(used_index(&d), ==, round % 2 ? 0 : 9);
+		g_assert_cmpuint(*ram(&d, TMF_AT + 0x100), ==, 0);
 		start(&d, 0);
 	}
 	driver_fini(&d);

@@ -14,6 +14,7 @@
 #include "block/block.h"
 #include "dev/pci/pci.h"
 #include "dev/table.h"
+#include "display/display.h"
 #include "display/input.h"
 
 #define RAM_SIZE (16u << 20)
@@ -38,6 +39,7 @@ struct driver {
 	struct device_env env;
 	struct device *host, *device;
 	struct block *block;
+	struct display *display;
 	struct input *input;
 	unsigned n_ps2; /* events that went to an older keyboard */
 	int image_fd;
@@ -46,6 +48,7 @@ struct driver {
 	unsigned queue; /* which one; 0 unless the test says so */
 	unsigned queue_size;
 	uint16_t avail_idx, used_idx;
+	GMutex gate; /* held: the disk works on nothing */
 	GMutex lock; /* guards what interrupts change */
 	GCond interrupted;
 	unsigned n_msi;
@@ -181,7 +184,8 @@ static inline void driver_init(struct driver *d, const struct device_class *clas
 	bus_line_attach(d->env.bus, pci_gsi(SLOT, 0), on_line, d, 0);
 	if (size) {
 		g_autofree char *path = NULL;
-		struct block_options options = {.format = "raw", .read_only = read_only};
+		struct block_options options = {
+			.format = "raw", .read_only = read_only, .gate = &d->gate};
 
 		d->image_fd = memfd_create("image", MFD_CLOEXEC);
 		g_assert_cmpint(ftruncate(d->image_fd, size), ==, 0);
@@ -189,6 +193,7 @@ static inline void driver_init(struct driver *d, const struct device_class *clas
 		d->block = config.block = block_open(&options, NULL);
 		g_assert_nonnull(d->block);
 	}
+	d->display = config.display = display_new();
 	/* Of controllers with several drives. */
 	config.drives[0].block = d->block;
 	config.drives[1].cdrom = true;
@@ -205,6 +210,7 @@ static inline void driver_fini(struct driver *d)
 	device_free(d->device);
 	device_free(d->host);
 	block_close(d->block);
+	display_free(d->display);
 	input_detach(d->input, d);
 	input_free(d->input);
 	if (d->image_fd >= 0)
