@@ -4,7 +4,7 @@
  * There is one interrupter, which does not moderate; contexts have 32 bytes; isochronous endpoints, streams
  * and hubs there are none.
  */
-#include "dev/usb/xhci_int.h"
+#include "dev/xhci/xhci_int.h"
 
 #include <string.h>
 

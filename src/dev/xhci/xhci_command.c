@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/le.h"
-#include "dev/usb/xhci_int.h"
+#include "dev/xhci/xhci_int.h"
 
 /* Input control context, section 6.2.5.1: the contexts to drop and to add. */
 enum { INPUT_DROP = 0, INPUT_ADD = 1 };
@@ -416,6 +416,7 @@ void xhci_run_commands(struct xhci *xhci)
 		xhci->command_gpa = ring.gpa;
 		xhci->command_cycle = ring.cycle;
 		code = run_command(&c);
+		trace_xhci_command(xhci->pci.device.env->trace, TRACE_NO_VCPU, trb_type(&c.trb), c.slot, code);
 		post(xhci, c.trb.gpa, code, c.slot);
 	}
 }

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/le.h"
-#include "dev/usb/xhci_int.h"
+#include "dev/xhci/xhci_int.h"
 
 #define MAX_TRBS 64 /* of a TD */
 
@@ -257,6 +257,7 @@ static enum td_result run_td(struct xhci *xhci, struct td *td, uint64_t gpa, str
 	}
 	if (moved == USB_NAK)
 		return TD_WAITS;
+	trace_xhci_transfer(xhci->pci.device.env->trace, TRACE_NO_VCPU, td->slot, td->endpoint, moved);
 	if (moved < 0) {
 		report_error(xhci, td, moved == USB_STALL ? CC_STALL_ERROR : CC_TRB_ERROR);
 		xhci_set_endpoint_state(xhci, gpa, endpoint, moved == USB_STALL ? EP_HALTED : EP_ERROR);

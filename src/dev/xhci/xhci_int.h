@@ -13,8 +13,8 @@
  * until the guest moves the ring's dequeue pointer. Work is bounded by a budget; what is left goes on a
  * moment later.
  */
-#ifndef VIV_DEV_USB_XHCI_INT_H
-#define VIV_DEV_USB_XHCI_INT_H
+#ifndef VIV_DEV_XHCI_XHCI_INT_H
+#define VIV_DEV_XHCI_XHCI_INT_H
 
 #include "dev/pci/pci.h"
 #include "dev/usb/usb.h"

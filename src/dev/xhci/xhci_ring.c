@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Rings, section 4.9; interrupts, section 4.17. */
 #include "base/le.h"
-#include "dev/usb/xhci_int.h"
+#include "dev/xhci/xhci_int.h"
 
 #define MAX_LINKS 16 /* in a row: a longer walk is a loop */
 
