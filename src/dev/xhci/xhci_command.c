@@ -416,7 +416,8 @@ void xhci_run_commands(struct xhci *xhci)
 		xhci->command_gpa = ring.gpa;
 		xhci->command_cycle = ring.cycle;
 		code = run_command(&c);
-		trace_xhci_command(xhci->pci.device.env->trace, TRACE_NO_VCPU, trb_type(&c.trb), c.slot, code);
+		trace_xhci_command(xhci->pci.device.env->trace, TRACE_NO_VCPU, trb_type(&c.trb), c.slot,
+				   code);
 		post(xhci, c.trb.gpa, code, c.slot);
 	}
 }

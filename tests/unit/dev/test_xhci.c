@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* An xHCI driver with a keyboard and a tablet to drive: registers, rings and contexts as xHCI 1.2 has them. */
+/* An xHCI driver with a keyboard and a tablet to drive: registers, rings and contexts as xHCI 1.2 has them.
+ */
 #include "base/le.h"
 #include "dev/pci/pci.h"
 #include "dev/table.h"
@@ -176,7 +177,8 @@ static unsigned code_of(struct event event)
 }
 
 /* Carries a command out; its code, and the slot in it. */
-static unsigned command_slot(struct driver *d, unsigned type, uint64_t parameter, uint32_t flags, unsigned *slot)
+static unsigned command_slot(struct driver *d, unsigned type, uint64_t parameter, uint32_t flags,
+			     unsigned *slot)
 {
 	uint64_t at = add_trb(d, &d->commands, COMMANDS_AT, type, parameter, 0, flags);
 	struct event event;
@@ -200,11 +202,11 @@ static uint64_t endpoint_ring(unsigned slot, unsigned endpoint)
 	return RINGS_AT + (slot * 32 + endpoint) * 0x400;
 }
 
-static uint64_t endpoint_add(struct driver *d, unsigned slot, unsigned endpoint, unsigned type, uint64_t parameter,
-			     uint32_t status, uint32_t flags)
+static uint64_t endpoint_add(struct driver *d, unsigned slot, unsigned endpoint, unsigned type,
+			     uint64_t parameter, uint32_t status, uint32_t flags)
 {
-	return add_trb(d, &d->endpoints[slot][endpoint], endpoint_ring(slot, endpoint), type, parameter, status,
-		       flags);
+	return add_trb(d, &d->endpoints[slot][endpoint], endpoint_ring(slot, endpoint), type, parameter,
+		       status, flags);
 }
 
 static uint64_t context(unsigned slot, unsigned index)
@@ -278,7 +280,8 @@ static void put_input(struct driver *d, uint32_t drop, uint32_t add, unsigned en
 	le32_store(ram(d, INPUT_AT + 36), port << 16);
 }
 
-static void put_input_endpoint(struct driver *d, unsigned slot, unsigned endpoint, unsigned type, unsigned max_packet)
+static void put_input_endpoint(struct driver *d, unsigned slot, unsigned endpoint, unsigned type,
+			       unsigned max_packet)
 {
 	uint8_t *input = ram(d, INPUT_AT + 32 * (endpoint + 1));
 
@@ -334,8 +337,9 @@ static unsigned control_left(struct driver *d, unsigned slot, uint64_t setup, un
 	return code_of(event);
 }
 
-#define SETUP_PACKET(type, request, value, index, length) \
-	((type) | (request) << 8 | (uint64_t)(value) << 16 | (uint64_t)(index) << 32 | (uint64_t)(length) << 48)
+#define SETUP_PACKET(type, request, value, index, length)                              \
+	((type) | (request) << 8 | (uint64_t)(value) << 16 | (uint64_t)(index) << 32 | \
+	 (uint64_t)(length) << 48)
 
 static unsigned control(struct driver *d, unsigned slot, uint64_t setup)
 {
@@ -392,7 +396,8 @@ static void test_capabilities(void)
 	g_assert_cmphex(in32(&d, 0x18), ==, IMAN - 0x20);
 	g_assert_cmphex(in32(&d, 0x28), ==, 1);
 	/* Each port has a protocol. */
-	for (at = in32(&d, 0x10) >> 16 << 2; at; at = in32(&d, at) >> 8 & 0xff ? at + (in32(&d, at) >> 8 & 0xff) * 4 : 0) {
+	for (at = in32(&d, 0x10) >> 16 << 2; at;
+	     at = in32(&d, at) >> 8 & 0xff ? at + (in32(&d, at) >> 8 & 0xff) * 4 : 0) {
 		g_assert_cmphex(in32(&d, at) & 0xff, ==, 2);
 		g_assert_cmphex(in32(&d, at + 4), ==, 0x20425355);
 		g_assert_cmpuint(in32(&d, at + 8) & 0xff, ==, ports + 1);
@@ -531,11 +536,11 @@ static void test_stall(void)
 	g_assert_cmpuint(command(&d, SET_DEQUEUE, 0, slot << 24 | 1 << 16), ==, CONTEXT_STATE_ERROR);
 	g_assert_cmpuint(command(&d, RESET_ENDPOINT, 0, slot << 24 | 1 << 16), ==, SUCCESS);
 	g_assert_cmpuint(endpoint_state(&d, slot, 1), ==, 3);
-	g_assert_cmpuint(command(&d, SET_DEQUEUE,
-				 (endpoint_ring(slot, 1) + 16 * d.endpoints[slot][1].at) |
-					 d.endpoints[slot][1].cycle,
-				 slot << 24 | 1 << 16),
-			 ==, SUCCESS);
+	g_assert_cmpuint(
+		command(&d, SET_DEQUEUE,
+			(endpoint_ring(slot, 1) + 16 * d.endpoints[slot][1].at) | d.endpoints[slot][1].cycle,
+			slot << 24 | 1 << 16),
+		==, SUCCESS);
 	g_assert_cmpuint(control(&d, slot, SETUP_PACKET(0x80, 6, 0x100, 0, 18)), ==, SUCCESS);
 	/* Many: over the ring's end, too. */
 	for (unsigned i = 0; i < 20; i++)
@@ -652,6 +657,13 @@ static void test_tablet(void)
 	ASSERT_REPORT(&d, slot, 0, 0, 0, 0xff, 0x7f, 0);
 	ask_report(&d, slot);
 	g_assert_false(has_event(&d));
+	/* Repeated, the wheel's turn would be another one. */
+	input_wheel(d.rig->input, 1);
+	ASSERT_REPORT(&d, slot, 0, 0, 0, 0xff, 0x7f, 1);
+	g_assert_cmpuint(control(&d, slot, SETUP_PACKET(0x21, 10, 1 << 8, 0, 0)), ==, SUCCESS);
+	ask_report(&d, slot);
+	clock_step(d.rig->env.clock, 4 * MS);
+	ASSERT_REPORT(&d, slot, 0, 0, 0, 0xff, 0x7f, 0);
 	driver_fini(&d);
 }
 
@@ -711,30 +723,43 @@ static void test_stop(void)
 	driver_fini(&d);
 }
 
-/* A TD of several TRBs with an Event Data TRB at its end, as Windows has them. */
-static void test_event_data(void)
+/* TDs of several TRBs; with an Event Data TRB at its end, as Windows has them. */
+static void test_chains(void)
 {
 	struct event event;
 	struct driver d;
 	unsigned slot;
+	uint64_t at;
 
 	driver_init(&d);
 	slot = configure(&d, KEYBOARD_PORT);
 	endpoint_add(&d, slot, REPORTS, NORMAL, DATA_AT + 0x100, 3, CHAIN);
 	endpoint_add(&d, slot, REPORTS, NORMAL, DATA_AT + 0x200, 2, CHAIN);
 	out32(&d, DOORBELL + 4 * slot, REPORTS);
-	input_key(d.rig->input, KEY_LEFTCTRL, true);
-	g_assert_false(has_event(&d)); /* not all of it is there */
+	/* Not all of it is there. */
+	g_assert_false(has_event(&d));
 	endpoint_add(&d, slot, REPORTS, NORMAL, DATA_AT + 0x300, 100, CHAIN);
 	endpoint_add(&d, slot, REPORTS, EVENT_DATA, 0x123456789abcdef0, 0, IOC);
 	out32(&d, DOORBELL + 4 * slot, REPORTS);
 	ask_report(&d, slot);
+	input_key(d.rig->input, KEY_LEFTCTRL, true);
 	input_key(d.rig->input, KEY_A, true);
 	event = next_event(&d, TRANSFER_EVENT);
 	g_assert_cmphex(event.parameter, ==, 0x123456789abcdef0);
 	g_assert_cmpuint(code_of(event), ==, SHORT_PACKET);
 	g_assert_cmpuint(event.status & 0xffffff, ==, 8);
 	g_assert_cmphex(event.control & 4, ==, 4);
+	ASSERT_REPORT(&d, slot, 1, 0, 4, 0, 0, 0, 0, 0);
+	/* What is short is told of once, where it ended. */
+	endpoint_add(&d, slot, REPORTS, NORMAL, DATA_AT + 0x100, 6, CHAIN | ISP);
+	at = endpoint_add(&d, slot, REPORTS, NORMAL, DATA_AT + 0x200, 100, CHAIN | ISP);
+	endpoint_add(&d, slot, REPORTS, NORMAL, DATA_AT + 0x300, 100, ISP | IOC);
+	out32(&d, DOORBELL + 4 * slot, REPORTS);
+	input_key(d.rig->input, KEY_A, false);
+	event = next_event(&d, TRANSFER_EVENT);
+	g_assert_cmphex(event.parameter, ==, at);
+	g_assert_cmpuint(event.status & 0xffffff, ==, 98);
+	g_assert_false(has_event(&d));
 	driver_fini(&d);
 }
 
@@ -742,8 +767,8 @@ static void test_event_data(void)
 static void test_full_event_ring(void)
 {
 	enum { COMMANDS = 24 };
+	unsigned seen = 0, slot;
 	struct driver d;
-	unsigned seen = 0;
 
 	driver_init(&d);
 	for (unsigned i = 0; i < RING_TRBS - 2; i++)
@@ -764,6 +789,16 @@ static void test_full_event_ring(void)
 		seen++;
 	}
 	g_assert_cmpuint(seen, ==, COMMANDS);
+	/* The same with transfers. */
+	slot = address(&d, KEYBOARD_PORT);
+	for (unsigned i = 0; i < 2; i++) {
+		for (unsigned k = 0; k < RING_TRBS - 4; k++)
+			endpoint_add(&d, slot, 1, NO_OP, 0, 0, IOC);
+		out32(&d, DOORBELL + 4 * slot, 1);
+	}
+	for (seen = 0; has_event(&d); seen++)
+		next_event(&d, TRANSFER_EVENT);
+	g_assert_cmpuint(seen, ==, 2 * (RING_TRBS - 4));
 	driver_fini(&d);
 }
 
@@ -815,19 +850,28 @@ static void test_endless_rings(void)
 	g_assert_cmpuint(code_of(next_event(&d, TRANSFER_EVENT)), ==, TRB_ERROR);
 	g_assert_cmpuint(endpoint_state(&d, slot, REPORTS), ==, 4);
 	/* A TD that never ends. */
-	g_assert_cmpuint(command(&d, SET_DEQUEUE, endpoint_ring(slot, REPORTS) | 1, slot << 24 | REPORTS << 16), ==,
-			 SUCCESS);
+	g_assert_cmpuint(
+		command(&d, SET_DEQUEUE, endpoint_ring(slot, REPORTS) | 1, slot << 24 | REPORTS << 16), ==,
+		SUCCESS);
 	put_trb(&d, endpoint_ring(slot, REPORTS), 0, 0, NORMAL << 10 | CHAIN | 1);
 	put_trb(&d, endpoint_ring(slot, REPORTS) + 16, endpoint_ring(slot, REPORTS), 0, LINK << 10 | 1);
 	out32(&d, DOORBELL + 4 * slot, REPORTS);
 	g_assert_cmpuint(code_of(next_event(&d, TRANSFER_EVENT)), ==, TRB_ERROR);
 	/* TDs without number, of nothing and without events; others' go on. */
-	g_assert_cmpuint(command(&d, SET_DEQUEUE, endpoint_ring(slot, REPORTS) | 1, slot << 24 | REPORTS << 16), ==,
-			 SUCCESS);
+	g_assert_cmpuint(
+		command(&d, SET_DEQUEUE, endpoint_ring(slot, REPORTS) | 1, slot << 24 | REPORTS << 16), ==,
+		SUCCESS);
 	put_trb(&d, endpoint_ring(slot, REPORTS), 0, 0, NO_OP << 10 | 1);
 	out32(&d, DOORBELL + 4 * slot, REPORTS);
 	clock_step(d.rig->env.clock, 10 * MS);
 	g_assert_cmpuint(control(&d, slot, SETUP_PACKET(0x80, 0, 0, 0, 2)), ==, SUCCESS);
+	g_assert_false(has_event(&d));
+	/* It ends after all. */
+	put_trb(&d, endpoint_ring(slot, REPORTS) + 32, 0, 0, 0);
+	put_trb(&d, endpoint_ring(slot, REPORTS) + 16, 0, 0, NO_OP << 10 | IOC | 1);
+	clock_step(d.rig->env.clock, 1 * MS);
+	g_assert_cmpuint(code_of(next_event(&d, TRANSFER_EVENT)), ==, SUCCESS);
+	g_assert_false(has_event(&d));
 	g_assert_cmpuint(command(&d, STOP_ENDPOINT, 0, slot << 24 | REPORTS << 16), ==, SUCCESS);
 	driver_fini(&d);
 }
@@ -893,7 +937,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/xhci/tablet", test_tablet);
 	g_test_add_func("/xhci/listening", test_listening);
 	g_test_add_func("/xhci/stop", test_stop);
-	g_test_add_func("/xhci/event-data", test_event_data);
+	g_test_add_func("/xhci/chains", test_chains);
 	g_test_add_func("/xhci/full-event-ring", test_full_event_ring);
 	g_test_add_func("/xhci/interrupts", test_interrupts);
 	g_test_add_func("/xhci/endless-rings", test_endless_rings);
