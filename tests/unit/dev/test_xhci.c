@@ -460,7 +460,12 @@ static void test_slots(void)
 	g_assert_cmpuint(command(&d, ADDRESS_DEVICE, INPUT_AT, slot << 24), ==, PARAMETER_ERROR);
 	le64_store(ram(&d, DCBAA_AT + 8 * slot), BASE);
 	g_assert_cmpuint(command(&d, ADDRESS_DEVICE, INPUT_AT, slot << 24), ==, PARAMETER_ERROR);
+	/* A driver that has cleared its context's place before: that is not address 0. */
+	le64_store(ram(&d, DCBAA_AT + 8 * slot), 0);
+	memset(ram(&d, 0), 0xff, 64);
+	g_assert_cmpuint(command(&d, RESET_DEVICE, 0, slot << 24), ==, PARAMETER_ERROR);
 	g_assert_cmpuint(command(&d, DISABLE_SLOT, 0, slot << 24), ==, SUCCESS);
+	g_assert_cmphex(le64_load(ram(&d, 12)), ==, UINT64_MAX);
 	driver_fini(&d);
 }
 
@@ -546,6 +551,10 @@ static void test_stall(void)
 	for (unsigned i = 0; i < 20; i++)
 		g_assert_cmpuint(control(&d, slot, SETUP_PACKET(0x80, 0, 0, 0, 2)), ==, SUCCESS);
 	g_assert_cmpuint(control(&d, slot, SETUP_PACKET(0x40, 1, 2, 3, 0)), ==, STALL);
+	/* A port that is off. */
+	slot = address(&d, TABLET_PORT);
+	out32(&d, portsc(TABLET_PORT), 2);
+	g_assert_cmpuint(control(&d, slot, SETUP_PACKET(0x80, 0, 0, 0, 2)), ==, TRANSACTION_ERROR);
 	driver_fini(&d);
 }
 
