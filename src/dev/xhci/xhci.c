@@ -154,7 +154,7 @@ static void write_usbcmd(struct xhci *xhci, uint32_t value)
 		xhci->usbsts |= STS_HALTED;
 		xhci->command_running = xhci->command_rung = false;
 	}
-	/* Nothing was saved, section 4.23.2. */
+	/* Nothing was saved, section 4.23. */
 	if (value & CMD_RESTORE)
 		xhci->usbsts |= STS_SRE;
 	xhci_update_interrupt(xhci);

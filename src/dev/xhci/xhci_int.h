@@ -182,7 +182,7 @@ static inline bool xhci_is_running(const struct xhci *xhci)
 /* xhci.c */
 /* Does what there is to do, within the budget. */
 void xhci_work(struct xhci *xhci);
-/* The guest's structures are not in its RAM (section 4.24.1 has it as a host system error). */
+/* The guest's structures are not in its RAM: a host system error. */
 void xhci_fail(struct xhci *xhci);
 
 /* xhci_port.c; ports from 0 on */

@@ -25,10 +25,10 @@ bool xhci_port_is_enabled(const struct xhci *xhci, unsigned port)
 	return xhci->portsc[port] & PORT_PED;
 }
 
-/* A change that the port did not have yet is told of, section 4.19.2. */
+/* Section 4.19.2: a change is told of where there was none, and no more until the guest has cleared all. */
 static void port_changed(struct xhci *xhci, unsigned port, uint32_t change)
 {
-	if (!(xhci->portsc[port] & change))
+	if (!(xhci->portsc[port] & PORT_CHANGES))
 		xhci->port_events |= 1u << port;
 	xhci->portsc[port] |= change;
 }

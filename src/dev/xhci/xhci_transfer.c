@@ -96,7 +96,7 @@ static void post(struct xhci *xhci, const struct td *td, uint64_t parameter, enu
 			TRB_TRANSFER_EVENT << 10 | td->slot << 24 | td->endpoint << 16 | flags);
 }
 
-/* Section 4.11.3.1, 4.11.5.2: `moved` bytes went well. */
+/* Sections 4.10.1 and 4.11.5.2: `moved` bytes went well. */
 static void report_success(struct xhci *xhci, const struct td *td, uint32_t moved)
 {
 	uint32_t sum = 0; /* EDTLA */

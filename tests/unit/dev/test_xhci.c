@@ -416,6 +416,10 @@ static void test_ports(void)
 	driver_init(&d);
 	g_assert_cmphex(in32(&d, portsc(1)), ==, 1 << 17 | 1 << 10 | 1 << 9 | 7 << 5 | 1);
 	reset_port(&d, 1);
+	/* A change upon another, which has not been seen to, is not told of. */
+	out32(&d, portsc(2), 1 << 9 | 1 << 4);
+	g_assert_cmphex(in32(&d, portsc(2)) >> 17, ==, 1 | 1 << 4);
+	g_assert_false(has_event(&d));
 	/* Suspend and resume. */
 	out32(&d, portsc(1), 1 << 16 | 3 << 5);
 	g_assert_cmphex(in32(&d, portsc(1)) >> 5 & 15, ==, 3);
