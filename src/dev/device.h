@@ -44,6 +44,7 @@ struct device_config {
 	uint64_t base;	       /* port or address, where the device has a fixed one */
 	unsigned irq;	       /* bus line */
 	unsigned devfn;	       /* PCI slot << 3 | function */
+	unsigned bridge;       /* devfn of the PCI-PCI bridge that it is behind; 0: none */
 	struct block *block;   /* storage behind it; not owned */
 	struct device_drive drives[DEVICE_MAX_DRIVES];
 	unsigned n_drives;
@@ -57,7 +58,6 @@ struct device_config {
 	const struct fw_cfg_file *files; /* of fw_cfg; not owned, as their bytes */
 	unsigned n_files;
 	/* What CMOS tells the firmware. */
-	uint64_t ram_size;
 	uint8_t floppies[2]; /* types of drives A and B (floppy_drive_type()); 0: none */
 	uint16_t boot_order; /* a digit a try, the first one lowest: 1 floppy, 2 disk, 3 CD, 4 network */
 };

@@ -23,6 +23,9 @@
 	X(i82093aa)      \
 	X(ns16550)       \
 	X(i440fx)        \
+	X(q35_mch)       \
+	X(ich9_lpc)      \
+	X(ich9_root_port) \
 	X(i82077aa)      \
 	X(piix_ide)      \
 	X(ahci)          \

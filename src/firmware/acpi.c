@@ -215,7 +215,8 @@ static uint32_t add_fadt(struct acpi_tables *t, const struct acpi_config *config
 	put_block(fadt, FADT_PM1A_CNT_BLK, FADT_PM1_CNT_LEN, FADT_X_PM1A_CNT_BLK, config->pm1a_cnt,
 		  2);
 	put_block(fadt, FADT_PM_TMR_BLK, FADT_PM_TMR_LEN, FADT_X_PM_TMR_BLK, config->pm_tmr, 4);
-	put_block(fadt, FADT_GPE0_BLK, FADT_GPE0_BLK_LEN, FADT_X_GPE0_BLK, config->gpe0, 4);
+	put_block(fadt, FADT_GPE0_BLK, FADT_GPE0_BLK_LEN, FADT_X_GPE0_BLK, config->gpe0,
+		  config->gpe0_len);
 	le16_store(fadt + FADT_P_LVL2_LAT, NO_C2_LATENCY);
 	le16_store(fadt + FADT_P_LVL3_LAT, NO_C3_LATENCY);
 	fadt[FADT_CENTURY] = config->cmos_century;
@@ -305,16 +306,30 @@ static uint32_t add_madt(struct acpi_tables *t, const struct acpi_config *config
 	return sdt_add(t, madt);
 }
 
-static uint32_t add_xsdt(struct acpi_tables *t, uint32_t fadt, uint32_t madt)
+/* PCI Firmware Specification 3.2, table 4-2: segment 0, from bus 0 on. */
+static uint32_t add_mcfg(struct acpi_tables *t, const struct acpi_config *config)
+{
+	GByteArray *mcfg = sdt_new("MCFG", 1);
+
+	put(mcfg, 0, 8);
+	put(mcfg, config->pci_config_base, 8);
+	put(mcfg, 0, 2);
+	put(mcfg, 0, 1);
+	put(mcfg, config->pci_last_bus, 1);
+	put(mcfg, 0, 4);
+	return sdt_add(t, mcfg);
+}
+
+static uint32_t add_xsdt(struct acpi_tables *t, const uint32_t *tables, unsigned n)
 {
 	GByteArray *xsdt = sdt_new("XSDT", 1);
 	uint32_t at;
 
-	put(xsdt, fadt, 8);
-	put(xsdt, madt, 8);
+	for (unsigned i = 0; i < n; i++)
+		put(xsdt, tables[i], 8);
 	at = sdt_add(t, xsdt);
-	add_pointer(t, false, at + SDT_SIZE, 8);
-	add_pointer(t, false, at + SDT_SIZE + 8, 8);
+	for (unsigned i = 0; i < n; i++)
+		add_pointer(t, false, at + SDT_SIZE + 8 * i, 8);
 	return at;
 }
 
@@ -336,7 +351,8 @@ static void set_rsdp(struct acpi_tables *t, uint32_t xsdt)
 
 void acpi_tables_init(struct acpi_tables *t, const struct acpi_config *config)
 {
-	uint32_t facs, dsdt, fadt, madt;
+	uint32_t facs, dsdt, tables[3];
+	unsigned n = 0;
 
 	*t = (struct acpi_tables){
 		.tables = g_byte_array_new(),
@@ -345,9 +361,11 @@ void acpi_tables_init(struct acpi_tables *t, const struct acpi_config *config)
 	};
 	facs = add_facs(t);
 	dsdt = add_dsdt(t, config);
-	fadt = add_fadt(t, config, facs, dsdt);
-	madt = add_madt(t, config);
-	set_rsdp(t, add_xsdt(t, fadt, madt));
+	tables[n++] = add_fadt(t, config, facs, dsdt);
+	tables[n++] = add_madt(t, config);
+	if (config->pci_config_base)
+		tables[n++] = add_mcfg(t, config);
+	set_rsdp(t, add_xsdt(t, tables, n));
 }
 
 void acpi_tables_fini(struct acpi_tables *t)

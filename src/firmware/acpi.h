@@ -29,9 +29,10 @@ struct acpi_config {
 	uint64_t lapic_base, ioapic_base;
 	uint8_t ioapic_id;
 
-	/* Fixed hardware: blocks of 4, 2, 4 and 4 bytes */
+	/* Fixed hardware: blocks of 4, 2, 4 and gpe0_len bytes */
 	uint8_t sci_irq;
 	uint16_t pm1a_evt, pm1a_cnt, pm_tmr, gpe0;
+	uint8_t gpe0_len;
 	uint8_t slp_typ_s5; /* the sleep type in PM1_CNT that means soft off */
 	uint16_t reset_port;
 	uint8_t reset_value;
@@ -43,10 +44,18 @@ struct acpi_config {
 	/* What the host bridge passes on, besides the ports below 0xcf8 */
 	uint8_t pci_last_bus;
 	uint16_t pci_io_first, pci_io_last;
-	uint32_t pci_mem_first, pci_mem_last;
+	uint32_t pci_mem_first, pci_mem_last; /* but for the configuration window, which may lie there */
 	uint64_t pci_mem64_first, pci_mem64_last; /* both 0: none */
-	/* Pin p of slot s is line pci_first_gsi + (s + p - 1) % 4. */
+	/* PCI Express: where each function has 4 KiB of configuration space, on pci_last_bus + 1 buses; 0: none */
+	uint32_t pci_config_base;
+	/* The line of a slot's pin, INTA being 0: pci_first_gsi or one of those after it. */
+	unsigned (*pci_gsi)(unsigned slot, unsigned pin);
 	uint8_t pci_first_gsi;
+	/* Where the bridge to ISA, at pirq_devfn, routes each of these to ISA lines: registers of configuration space,
+	 * ascending */
+	uint8_t pirq_devfn;
+	uint8_t n_pirqs;
+	uint8_t pirq_regs[8];
 
 	const struct acpi_serial *serials; /* COM1 on; port 0 where there is none */
 	unsigned n_serials;

@@ -17,8 +17,14 @@ enum {
 	SCOPE_OP = 0x10,
 	BUFFER_OP = 0x11,
 	PACKAGE_OP = 0x12,
+	METHOD_OP = 0x14,
+	DUAL_NAME_PREFIX = 0x2e,
 	EXT_OP_PREFIX = 0x5b,
+	REGION_OP = 0x80,
+	FIELD_OP = 0x81,
 	DEVICE_OP = 0x82,
+	IF_OP = 0xa0,
+	ELSE_OP = 0xa1,
 };
 
 /* Section 6.4: a small item's tag holds its length in the low three bits. */
@@ -27,8 +33,10 @@ enum {
 	SMALL_DMA = 0x2a,
 	SMALL_IO = 0x47,
 	SMALL_END = 0x79,
+	LARGE_MEMORY32_FIXED = 0x86,
 	LARGE_DWORD_ADDRESS = 0x87,
 	LARGE_WORD_ADDRESS = 0x88,
+	LARGE_INTERRUPT = 0x89,
 	LARGE_QWORD_ADDRESS = 0x8a,
 };
 
@@ -86,16 +94,29 @@ void aml_close(struct aml *aml)
 	insert(aml, body, encoded, n);
 }
 
-/* One segment, with a root prefix or without. */
+static void put_segment(struct aml *aml, const char *name, size_t len)
+{
+	g_assert(len >= 1 && len <= 4);
+	for (unsigned i = 0; i < 4; i++)
+		put(aml, i < len ? name[i] : '_', 1);
+}
+
+/* One segment or two, with a root prefix or without. */
 static void put_path(struct aml *aml, const char *name)
 {
+	const char *dot;
+
 	if (*name == '\\') {
 		put(aml, '\\', 1);
 		name++;
 	}
-	g_assert(strlen(name) >= 1 && strlen(name) <= 4);
-	for (unsigned i = 0; i < 4; i++)
-		put(aml, *name ? *name++ : '_', 1);
+	dot = strchr(name, '.');
+	if (dot) {
+		put(aml, DUAL_NAME_PREFIX, 1);
+		put_segment(aml, name, dot - name);
+		name = dot + 1;
+	}
+	put_segment(aml, name, strlen(name));
 }
 
 void aml_open_scope(struct aml *aml, const char *name)
@@ -118,6 +139,87 @@ void aml_open_package(struct aml *aml, uint8_t n)
 	put(aml, PACKAGE_OP, 1);
 	open_body(aml);
 	put(aml, n, 1);
+}
+
+/* Serialized, since methods may name objects of their own. */
+void aml_open_method(struct aml *aml, const char *name, uint8_t n_args)
+{
+	const uint8_t serialized = 0x08;
+
+	put(aml, METHOD_OP, 1);
+	open_body(aml);
+	put_path(aml, name);
+	put(aml, n_args | serialized, 1);
+}
+
+void aml_open_if(struct aml *aml)
+{
+	put(aml, IF_OP, 1);
+	open_body(aml);
+}
+
+void aml_open_else(struct aml *aml)
+{
+	put(aml, ELSE_OP, 1);
+	open_body(aml);
+}
+
+void aml_config_region(struct aml *aml, const char *name, uint8_t offset, uint8_t len)
+{
+	const uint8_t pci_config = 2;
+
+	put(aml, EXT_OP_PREFIX, 1);
+	put(aml, REGION_OP, 1);
+	put_path(aml, name);
+	put(aml, pci_config, 1);
+	aml_integer(aml, offset);
+	aml_integer(aml, len);
+}
+
+void aml_open_field(struct aml *aml, const char *region)
+{
+	const uint8_t byte_access = 1; /* no lock; other bits are preserved */
+
+	put(aml, EXT_OP_PREFIX, 1);
+	put(aml, FIELD_OP, 1);
+	open_body(aml);
+	put_path(aml, region);
+	put(aml, byte_access, 1);
+}
+
+void aml_field_unit(struct aml *aml, const char *name)
+{
+	put_path(aml, name);
+	put(aml, 8, 1);
+}
+
+/* The number of bits has the form of a package length, here of one byte. */
+void aml_field_skip(struct aml *aml, unsigned n_bytes)
+{
+	g_assert(n_bytes * 8 < 1 << 6);
+	if (!n_bytes)
+		return;
+	put(aml, 0, 1);
+	put(aml, n_bytes * 8, 1);
+}
+
+void aml_path(struct aml *aml, const char *name)
+{
+	put_path(aml, name);
+}
+
+void aml_op(struct aml *aml, enum aml_op op)
+{
+	put(aml, op, 1);
+}
+
+void aml_buffer(struct aml *aml, const uint8_t *bytes, uint8_t len)
+{
+	put(aml, BUFFER_OP, 1);
+	open_body(aml);
+	aml_integer(aml, len);
+	g_byte_array_append(aml->code, bytes, len);
+	aml_close(aml);
 }
 
 void aml_name(struct aml *aml, const char *name)
@@ -209,6 +311,31 @@ void aml_dma(struct aml *aml, unsigned channel)
 	put(aml, SMALL_DMA, 1);
 	put(aml, 1u << channel, 1);
 	put(aml, 0, 1); /* compatible speed, no bus master, bytes only */
+}
+
+/* Section 6.4.3.6 */
+void aml_interrupt(struct aml *aml, const uint8_t *lines, uint8_t n)
+{
+	const uint8_t consumer = 0x01, active_low = 0x04, shared = 0x08;
+
+	put(aml, LARGE_INTERRUPT, 1);
+	put(aml, 2 + 4 * n, 2);
+	put(aml, consumer | active_low | shared, 1);
+	put(aml, n, 1);
+	for (unsigned i = 0; i < n; i++)
+		put(aml, lines[i], 4);
+}
+
+/* Section 6.4.3.4 */
+void aml_memory(struct aml *aml, uint32_t base, uint32_t len)
+{
+	const uint8_t read_write = 1;
+
+	put(aml, LARGE_MEMORY32_FIXED, 1);
+	put(aml, 9, 2);
+	put(aml, read_write, 1);
+	put(aml, base, 4);
+	put(aml, len, 4);
 }
 
 /* Section 6.4.3.5. Both ends are fixed, decoding is positive. */

@@ -1,68 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "firmware/dsdt.h"
 
-#define PCI_CONFIG_PORT 0xcf8
-#define PCI_CONFIG_LEN	8
-#define PCI_SLOTS	32
-#define PCI_PINS	4
-#define VGA_MEM_START	0xa0000
-#define VGA_MEM_LAST	0xbffff
-
-static void write_hid(struct aml *aml, const char *id)
+void dsdt_write_id(struct aml *aml, const char *name, const char *id)
 {
-	aml_name(aml, "_HID");
+	aml_name(aml, name);
 	aml_eisa_id(aml, id);
 }
 
-static void write_uid(struct aml *aml, unsigned uid)
+void dsdt_write_integer(struct aml *aml, const char *name, uint64_t value)
 {
-	aml_name(aml, "_UID");
-	aml_integer(aml, uid);
-}
-
-static void write_host_windows(struct aml *aml, const struct acpi_config *config)
-{
-	aml_name(aml, "_CRS");
-	aml_open_resources(aml);
-	aml_window16(aml, AML_SPACE_BUS, 0, config->pci_last_bus);
-	aml_io(aml, PCI_CONFIG_PORT, PCI_CONFIG_LEN);
-	aml_window16(aml, AML_SPACE_IO, 0, PCI_CONFIG_PORT - 1);
-	aml_window16(aml, AML_SPACE_IO, config->pci_io_first, config->pci_io_last);
-	if (config->has_vga)
-		aml_window32(aml, AML_SPACE_MEMORY, VGA_MEM_START, VGA_MEM_LAST);
-	aml_window32(aml, AML_SPACE_MEMORY, config->pci_mem_first, config->pci_mem_last);
-	if (config->pci_mem64_last)
-		aml_window64(aml, AML_SPACE_MEMORY, config->pci_mem64_first,
-			     config->pci_mem64_last);
-	aml_close_resources(aml);
-}
-
-/* Section 6.2.13: an entry is address, pin, source (0: a GSI) and source index. */
-static void write_pci_routing(struct aml *aml, const struct acpi_config *config)
-{
-	aml_name(aml, "_PRT");
-	aml_open_package(aml, PCI_SLOTS * PCI_PINS);
-	for (unsigned slot = 0; slot < PCI_SLOTS; slot++) {
-		for (unsigned pin = 0; pin < PCI_PINS; pin++) {
-			aml_open_package(aml, 4);
-			aml_integer(aml, slot << 16 | 0xffff);
-			aml_integer(aml, pin);
-			aml_integer(aml, 0);
-			aml_integer(aml, config->pci_first_gsi + (slot + pin + 3) % 4);
-			aml_close(aml);
-		}
-	}
-	aml_close(aml);
-}
-
-static void write_host_bridge(struct aml *aml, const struct acpi_config *config)
-{
-	aml_open_device(aml, "PCI0");
-	write_hid(aml, "PNP0A03");
-	write_uid(aml, 0);
-	write_host_windows(aml, config);
-	write_pci_routing(aml, config);
-	aml_close(aml);
+	aml_name(aml, name);
+	aml_integer(aml, value);
 }
 
 #define NO_DMA 0
@@ -83,7 +31,7 @@ static const struct isa_device {
 static void write_isa_device(struct aml *aml, const struct isa_device *device)
 {
 	aml_open_device(aml, device->name);
-	write_hid(aml, device->hid);
+	dsdt_write_id(aml, "_HID", device->hid);
 	aml_name(aml, "_CRS");
 	aml_open_resources(aml);
 	for (unsigned i = 0; i < G_N_ELEMENTS(device->io); i++) {
@@ -102,8 +50,8 @@ static void write_serial(struct aml *aml, unsigned number, const struct acpi_ser
 	const char name[] = {'C', 'O', 'M', '0' + number, '\0'};
 
 	aml_open_device(aml, name);
-	write_hid(aml, "PNP0501");
-	write_uid(aml, number);
+	dsdt_write_id(aml, "_HID", "PNP0501");
+	dsdt_write_integer(aml, "_UID", number);
 	aml_name(aml, "_CRS");
 	aml_open_resources(aml);
 	aml_io(aml, serial->port, 8);
@@ -126,8 +74,9 @@ static void write_soft_off(struct aml *aml, uint8_t slp_typ)
 
 void dsdt_write(struct aml *aml, const struct acpi_config *config)
 {
+	dsdt_write_pic_method(aml);
 	aml_open_scope(aml, "\\_SB");
-	write_host_bridge(aml, config);
+	dsdt_write_pci(aml, config);
 	write_isa_device(aml, &rtc);
 	if (config->has_ps2) {
 		write_isa_device(aml, &keyboard);

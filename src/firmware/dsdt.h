@@ -8,4 +8,12 @@
 
 void dsdt_write(struct aml *aml, const struct acpi_config *config);
 
+/* Its part about PCI, in \_SB but for the first object. */
+void dsdt_write_pic_method(struct aml *aml);
+void dsdt_write_pci(struct aml *aml, const struct acpi_config *config);
+
+/* For both: names of an identifier and of a number. */
+void dsdt_write_id(struct aml *aml, const char *name, const char *id);
+void dsdt_write_integer(struct aml *aml, const char *name, uint64_t value);
+
 #endif

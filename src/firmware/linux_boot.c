@@ -177,7 +177,7 @@ static bool open_kernel(const struct mem *mem, const struct bzimage *image, cons
 	const uint8_t *data;
 	size_t len;
 
-	if (image->init_end > mem->low_size && image->init_end <= MEM_HOLE_START)
+	if (image->init_end > mem->low_size && image->init_end <= mem->hole_start)
 		return fail_memory(image->init_end, "", error);
 	*elf_data = unpack_kernel(image, cache, error);
 	if (!*elf_data)
@@ -185,8 +185,8 @@ static bool open_kernel(const struct mem *mem, const struct bzimage *image, cons
 	data = g_bytes_get_data(*elf_data, &len);
 	if (!elf_parse(data, len, elf, error))
 		return false;
-	if (elf->start < BIOS_END || elf->end > MEM_HOLE_START ||
-	    image->init_end > MEM_HOLE_START) {
+	if (elf->start < BIOS_END || elf->end > mem->hole_start ||
+	    image->init_end > mem->hole_start) {
 		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
 			    "asks to be loaded where no PC has memory for it: not a Linux kernel, "
 			    "or a damaged one; give a vmlinuz (bzImage) or a vmlinux");
@@ -204,7 +204,7 @@ static bool place_initrd(const struct mem *mem, const struct bzimage *image, uin
 	const uint64_t page_mask = ~(MEM_PAGE_SIZE - 1);
 	uint64_t floor = (kernel_end + MEM_PAGE_SIZE - 1) & page_mask;
 	uint64_t ceiling = MIN(mem->low_size, image->initrd_addr_max + 1);
-	uint64_t highest = MIN(MEM_HOLE_START, image->initrd_addr_max + 1);
+	uint64_t highest = MIN(mem->hole_start, image->initrd_addr_max + 1);
 	uint64_t size = (initrd->len + MEM_PAGE_SIZE - 1) & page_mask;
 
 	ceiling &= page_mask;
@@ -219,7 +219,7 @@ static bool place_initrd(const struct mem *mem, const struct bzimage *image, uin
 	if (size <= highest && floor <= highest - size)
 		return fail_memory(floor + size, " with this initrd", error);
 	if (image->initrd_above_4g)
-		return fail_memory(MEM_HOLE_START + size, " with this initrd", error);
+		return fail_memory(mem->hole_start + size, " with this initrd", error);
 	g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
 		    "takes an initrd of at most %" G_GUINT64_FORMAT
 		    " MiB; '%s' has %" G_GUINT64_FORMAT,

@@ -29,8 +29,10 @@ enum board_backing {
 	BOARD_N_BACKINGS,
 };
 
-/* The device takes the next free slot of the PCI bus, from BOARD_FIRST_SLOT on. */
+/* The device takes the next free slot of the PCI bus, from BOARD_FIRST_SLOT to the board's last_slot; or, while there
+ * are such, the next free root port, as the only function behind it. */
 #define BOARD_ANY_SLOT	 0x100u
+#define BOARD_ANY_PORT	 0x200u
 #define BOARD_FIRST_SLOT 3
 
 struct board_row {
@@ -52,14 +54,20 @@ struct board_setting {
 
 struct board {
 	const char *name;
+	uint64_t hole_start;	      /* where RAM below 4 GiB ends at the latest: a power of two below 4 GiB */
 	const struct board_row *rows; /* in the order of creation, reset and saving */
 	size_t n_rows;
 	const struct board_setting *settings;
 	size_t n_settings;
+	uint8_t last_slot;	     /* for BOARD_ANY_SLOT */
+	uint8_t first_port, n_ports; /* root ports, whose devfns are in a row */
+	enum machine_disk_bus cd_bus; /* where CD-ROM drives are, unless somebody wants them elsewhere */
 	const struct acpi_config *acpi; /* without what the configuration says */
 };
 
 /* 440FX with PIIX3 and the power management of a PIIX4. */
 extern const struct board board_pc;
+/* Q35 with ICH9. */
+extern const struct board board_q35;
 
 #endif

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "dev/pci/pci.h"
+#include "machine/board.h"
 
 #define KINDS(kind) (1u << MACHINE_BOOT_##kind)
 
@@ -59,12 +60,29 @@ static unsigned unit_to_try(const struct bus_row *bus, enum machine_boot kind, u
 	return kind == MACHINE_BOOT_CD && bus->cd_order[0] ? bus->cd_order[n] : n;
 }
 
+static bool board_has(const struct board *board, enum machine_disk_bus bus)
+{
+	for (size_t i = 0; i < board->n_rows; i++) {
+		enum board_backing backing = board->rows[i].backing;
+
+		if ((backing == BOARD_EACH_DISK || backing == BOARD_ALL_DISKS) && board->rows[i].bus == bus)
+			return true;
+	}
+	return false;
+}
+
 static bool place(struct machine *machine, const struct machine_config *config, unsigned index,
 		  GError **error)
 {
 	const struct machine_disk *disk = &config->disks[index];
 	const struct bus_row *bus = &buses[disk->bus];
 
+	if (!board_has(machine->board, disk->bus)) {
+		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
+			    "board '%s' has no bus '%s'; choose another with bus=, or another board",
+			    machine->board->name, bus->name);
+		return false;
+	}
 	if (!(bus->kinds >> disk->kind & 1)) {
 		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
 			    "bus '%s' takes no drive of that kind; choose another with bus=", bus->name);
@@ -109,21 +127,29 @@ void disks_wire(const struct machine *machine, const struct machine_config *conf
 	}
 }
 
-static void append_controller(GString *path, const char *node, unsigned devfn)
+static void append_function(GString *path, const char *node, unsigned devfn)
 {
-	g_string_append_printf(path, "/pci@i0cf8/%s@%x", node, pci_slot(devfn));
+	g_string_append_printf(path, "/%s@%x", node, pci_slot(devfn));
 	if (devfn % 8)
 		g_string_append_printf(path, ",%x", devfn % 8);
 }
 
+void disks_append_node(GString *path, const char *node, const struct device_config *place)
+{
+	g_string_append(path, "/pci@i0cf8");
+	if (place->bridge)
+		append_function(path, "pci-bridge", place->bridge);
+	append_function(path, node, place->devfn);
+}
+
 static void add_boot_path(struct machine *machine, enum machine_boot kind, const struct bus_row *bus,
-			  unsigned unit, unsigned devfn)
+			  unsigned unit, const struct device_config *place)
 {
 	GString *path = g_string_new(NULL);
 	unsigned divisor = bus->divisor;
 
 	if (bus->controller)
-		append_controller(path, bus->controller, devfn);
+		disks_append_node(path, bus->controller, place);
 	g_string_append_printf(path, bus->unit, divisor ? unit / divisor : unit,
 			       divisor ? unit % divisor : 0);
 	g_ptr_array_add(machine->boot_paths[kind], g_string_free(path, FALSE));
@@ -141,13 +167,14 @@ static void add_drive(struct machine *machine, const struct machine_disk *disk, 
 }
 
 void disks_added(struct machine *machine, const struct machine_config *config,
-		 enum machine_disk_bus bus, unsigned unit, struct device *device, unsigned devfn)
+		 enum machine_disk_bus bus, unsigned unit, struct device *device,
+		 const struct device_config *place)
 {
 	const struct machine_disk *disk = disks_at(machine, config, bus, unit);
 
 	if (!disk)
 		return;
-	add_boot_path(machine, disk->kind, &buses[bus], unit, devfn);
+	add_boot_path(machine, disk->kind, &buses[bus], unit, place);
 	if (disk->kind != MACHINE_BOOT_DISK)
 		add_drive(machine, disk, device, unit);
 }

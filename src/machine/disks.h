@@ -23,8 +23,11 @@ const struct machine_disk *disks_at(const struct machine *machine, const struct 
 /* What a controller of several drives is told of them. */
 void disks_wire(const struct machine *machine, const struct machine_config *config,
 		enum machine_disk_bus bus, struct device_config *device);
-/* The device with that unit is there: its boot path, and its name if it is removable. `devfn` 0: not on PCI. */
+/* The device with that unit is there, where its configuration says: its boot path, and its name if it is removable. */
 void disks_added(struct machine *machine, const struct machine_config *config,
-		 enum machine_disk_bus bus, unsigned unit, struct device *device, unsigned devfn);
+		 enum machine_disk_bus bus, unsigned unit, struct device *device,
+		 const struct device_config *place);
+/* Firmware's path of a PCI function of that kind. */
+void disks_append_node(GString *path, const char *node, const struct device_config *place);
 
 #endif

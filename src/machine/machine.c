@@ -84,13 +84,14 @@ static unsigned count_nics(const struct machine_config *config, const struct boa
 static void wire_nic(struct wiring *w, unsigned index)
 {
 	const struct machine_nic *nic = nic_at(w->config, w->row, index);
+	GString *path = g_string_new(NULL);
 
 	w->device.net = nic->port;
 	memcpy(w->device.mac, nic->mac, sizeof(nic->mac));
 	w->device.rom = nic->rom;
-	g_ptr_array_add(w->machine->boot_paths[MACHINE_BOOT_NET],
-			g_strdup_printf("/pci@i0cf8/ethernet@%x/ethernet-phy@0",
-					pci_slot(w->device.devfn)));
+	disks_append_node(path, "ethernet", &w->device);
+	g_string_append(path, "/ethernet-phy@0");
+	g_ptr_array_add(w->machine->boot_paths[MACHINE_BOOT_NET], g_string_free(path, FALSE));
 }
 
 static unsigned count_screen(const struct machine_config *config, const struct board_row *row)
@@ -165,9 +166,33 @@ static uint8_t floppy_type(const struct machine *machine, const struct machine_c
 	return disk ? floppy_drive_type(disk->block) : 0;
 }
 
+/* The next free place of each kind. */
+struct places {
+	unsigned slot, port;
+};
+
+static bool place_device(const struct board *board, const struct board_row *row, struct places *next,
+			 struct device_config *device, GError **error)
+{
+	device->devfn = row->devfn;
+	if (row->devfn == BOARD_ANY_PORT && next->port < board->n_ports) {
+		device->bridge = board->first_port + next->port++;
+		device->devfn = 0;
+	} else if (row->devfn >= PCI_FUNCTIONS) {
+		device->devfn = PCI_DEVFN(next->slot++, 0);
+		if (pci_slot(device->devfn) > board->last_slot) {
+			g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
+				    "no PCI slot is left for '%s'; attach fewer devices",
+				    row->class->name);
+			return false;
+		}
+	}
+	return true;
+}
+
 static bool add_device(struct machine *machine, const struct board_row *row,
 		       const struct machine_config *machine_config, unsigned index,
-		       unsigned *next_slot, GError **error)
+		       struct places *next, GError **error)
 {
 	struct wiring w = {
 		.machine = machine,
@@ -175,30 +200,23 @@ static bool add_device(struct machine *machine, const struct board_row *row,
 		.row = row,
 		.device = {.base = row->base,
 			   .irq = row->irq,
-			   .devfn = row->devfn,
 			   .bios = machine->bios,
-			   .ram_size = machine_config->ram_size,
 			   .floppies = {floppy_type(machine, machine_config, 0),
 					floppy_type(machine, machine_config, 1)}},
 	};
 	struct device *device;
 
-	if (row->devfn == BOARD_ANY_SLOT)
-		w.device.devfn = PCI_DEVFN((*next_slot)++, 0);
-	if (w.device.devfn >= PCI_FUNCTIONS) {
-		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
-			    "no PCI slot is left for '%s'; attach fewer devices", row->class->name);
+	if (!place_device(machine->board, row, next, &w.device, error))
 		return false;
-	}
 	backings[row->backing].wire(&w, index);
 	device = device_new(row->class, &machine->env, &w.device, error);
 	if (!device)
 		return false;
 	g_ptr_array_add(machine->devices, device);
 	if (row->backing == BOARD_EACH_DISK)
-		disks_added(machine, machine_config, row->bus, index, device, w.device.devfn);
+		disks_added(machine, machine_config, row->bus, index, device, &w.device);
 	for (unsigned i = 0; row->backing == BOARD_ALL_DISKS && i < w.device.n_drives; i++)
-		disks_added(machine, machine_config, row->bus, i, device, w.device.devfn);
+		disks_added(machine, machine_config, row->bus, i, device, &w.device);
 	return true;
 }
 
@@ -206,13 +224,13 @@ static bool add_devices(struct machine *machine, const struct machine_config *co
 			GError **error)
 {
 	const struct board *board = machine->board;
-	unsigned next_slot = BOARD_FIRST_SLOT;
+	struct places next = {.slot = BOARD_FIRST_SLOT};
 
 	for (const struct board_row *row = board->rows; row < board->rows + board->n_rows; row++) {
 		unsigned n = backings[row->backing].count(config, row);
 
 		for (unsigned i = 0; i < n; i++) {
-			if (!add_device(machine, row, config, i, &next_slot, error))
+			if (!add_device(machine, row, config, i, &next, error))
 				return false;
 		}
 	}
@@ -279,7 +297,7 @@ struct machine *machine_new(const struct board *board, const struct machine_conf
 	machine->env.trace = config->trace;
 	machine->env.bus = bus_new();
 	machine->lapics = lapic_set_new(machine->env.bus, config->clock, config->n_vcpus);
-	machine->env.mem = mem_new(config->ram_size, error);
+	machine->env.mem = mem_new_with_hole(config->ram_size, board->hole_start, error);
 	if (machine->env.mem && disks_place(machine, config, error) &&
 	    map_bios(machine, config->firmware, error) && add_devices(machine, config, error) &&
 	    set_up_for_boot(machine, error))

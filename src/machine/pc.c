@@ -8,9 +8,10 @@
 #include "cpu/x86/lapic.h"
 #include "dev/chipset/acpi_pm.h"
 #include "dev/chipset/piix4_pm.h"
-#include "dev/pci/pci.h"
+#include "dev/pci/i440fx.h"
 #include "dev/table.h"
 
+#define PIIX3_DEVFN PCI_DEVFN(1, 0)
 #define PM_DEVFN    PCI_DEVFN(1, 3)
 #define PM_BASE	    0x600
 #define SCI_IRQ	    9
@@ -28,7 +29,7 @@ static const struct board_row pc_rows[] = {
 	{&mc146818_class, .backing = BOARD_INPUT},
 	{&ns16550_class, .base = COM1_PORT, .irq = COM1_IRQ, .backing = BOARD_SERIAL},
 	{&i440fx_class, .devfn = PCI_DEVFN(0, 0)},
-	{&piix3_class, .devfn = PCI_DEVFN(1, 0)},
+	{&piix3_class, .devfn = PIIX3_DEVFN},
 	{&piix4_pm_class, .devfn = PM_DEVFN, .irq = SCI_IRQ},
 	{&vga_class, .devfn = PCI_DEVFN(2, 0), .backing = BOARD_SCREEN},
 	{&virtio_rng_class, .devfn = BOARD_ANY_SLOT},
@@ -68,6 +69,7 @@ static const struct acpi_config pc_acpi = {
 	.pm1a_cnt = PM_BASE + ACPI_PM1_CNT,
 	.pm_tmr = PM_BASE + ACPI_PM_TMR,
 	.gpe0 = PM_BASE + PIIX4_GPE0,
+	.gpe0_len = 4,
 	.slp_typ_s5 = ACPI_SLP_TYP_S5,
 	.reset_port = 0xcf9,
 	.reset_value = 0x06,
@@ -76,13 +78,20 @@ static const struct acpi_config pc_acpi = {
 	.pci_io_last = PCI_IO_LAST,
 	.pci_mem_first = PCI_MEM_FIRST,
 	.pci_mem_last = PCI_MEM_LAST,
+	.pci_gsi = i440fx_gsi,
 	.pci_first_gsi = PCI_GSI_BASE,
+	.pirq_devfn = PIIX3_DEVFN,
+	.n_pirqs = 4,
+	.pirq_regs = {0x60, 0x61, 0x62, 0x63},
 	.serials = pc_serials,
 	.n_serials = G_N_ELEMENTS(pc_serials),
 };
 
 const struct board board_pc = {
 	.name = "pc",
+	.hole_start = MEM_HOLE_START,
+	.last_slot = 31,
+	.cd_bus = MACHINE_IDE,
 	.rows = pc_rows,
 	.n_rows = G_N_ELEMENTS(pc_rows),
 	.settings = pc_settings,

@@ -59,6 +59,11 @@ static bool map_all(struct mem *mem)
 
 struct mem *mem_new(uint64_t size, GError **error)
 {
+	return mem_new_with_hole(size, MEM_HOLE_START, error);
+}
+
+struct mem *mem_new_with_hole(uint64_t size, uint64_t hole_start, GError **error)
+{
 	struct mem *mem;
 
 	if (size < MEM_MIN_SIZE || size > MEM_MAX_SIZE || size % MEM_PAGE_SIZE) {
@@ -70,7 +75,8 @@ struct mem *mem_new(uint64_t size, GError **error)
 	}
 	mem = g_new0(struct mem, 1);
 	atomic_store(&mem->a20_mask, ~0ull);
-	mem->low_size = MIN(size, MEM_HOLE_START);
+	mem->hole_start = hole_start;
+	mem->low_size = MIN(size, hole_start);
 	mem->high_size = size - mem->low_size;
 	mem->span = MEM_HOLE_END + mem->high_size;
 	mem->listeners = g_array_new(FALSE, FALSE, sizeof(struct mem_listener));
@@ -225,7 +231,7 @@ bool mem_is_closed(const struct mem *mem, uint64_t gpa, uint64_t len)
 		uint64_t start = atomic_load(&mem->smram[i].gpa);
 		uint64_t size = atomic_load(&mem->smram[i].len);
 
-		if (gpa < start + size && start < gpa + len)
+		if (size && gpa < start + size && start < gpa + len)
 			return true;
 	}
 	return false;

@@ -2,7 +2,7 @@
 /*
  * Guest-physical memory: one memfd, mapped so that hva = base + gpa.
  *
- * RAM starts at gpa 0 and ends at MEM_HOLE_START at the latest; what is left
+ * RAM starts at gpa 0 and ends where the chipset has its devices at the latest; what is left
  * lies from MEM_HOLE_END (4 GiB) up. Between them is device space. Banks are memory besides that:
  * a ROM, a flash, a frame buffer. A chipset shows pieces of them below 4 GiB, in device space or in
  * RAM's place. What is shown says whether it can be read and written as memory; what cannot is the
@@ -27,7 +27,7 @@
 #include <sys/uio.h>
 
 #define MEM_PAGE_SIZE  4096ull
-#define MEM_HOLE_START 0xc0000000ull
+#define MEM_HOLE_START 0xc0000000ull /* where mem_new() has it */
 #define MEM_HOLE_END   0x100000000ull
 #define MEM_MIN_SIZE   (16ull << 20)
 #define MEM_MAX_SIZE   (256ull << 30)
@@ -63,6 +63,7 @@ enum mem_smram { MEM_SMRAM_COMPATIBLE, MEM_SMRAM_TOP, MEM_N_SMRAM };
 
 struct mem {
 	uint8_t *base;
+	uint64_t hole_start; /* where RAM from gpa 0 ends at the latest */
 	uint64_t low_size;  /* bytes of RAM from gpa 0 */
 	uint64_t high_size; /* bytes of RAM from MEM_HOLE_END */
 	uint64_t span;      /* bytes reserved from `base`: 4 GiB, or to the end of RAM */
@@ -85,6 +86,8 @@ struct mem {
 
 /* `size` bytes of zeroed RAM, a multiple of the page size within MEM_MIN_SIZE..MEM_MAX_SIZE. */
 struct mem *mem_new(uint64_t size, GError **error);
+/* The same with device space from another address on, a multiple of the page size. */
+struct mem *mem_new_with_hole(uint64_t size, uint64_t hole_start, GError **error);
 void mem_free(struct mem *mem);
 static inline uint64_t mem_size(const struct mem *mem)
 {

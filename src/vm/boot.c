@@ -17,24 +17,24 @@ static struct x86_segment flat_segment(uint16_t selector, uint16_t attr)
 
 /* Memory types (SDM volume 3, 12.11): RAM write-back, the VGA window and the device hole uncached.
  */
-static void set_memory_types(struct x86_state *state)
+static void set_memory_types(struct x86_state *state, uint64_t hole_start)
 {
 	enum { UNCACHED = 0, WRITE_BACK = 6, ENABLED = 3 << 10, VALID = 1 << 11 };
-	uint64_t hole_size = MEM_HOLE_END - MEM_HOLE_START;
+	uint64_t hole_size = MEM_HOLE_END - hole_start;
 
 	state->mtrr_def_type = ENABLED | WRITE_BACK;
 	for (unsigned i = 0; i < G_N_ELEMENTS(state->mtrr_fix); i++)
 		state->mtrr_fix[i] = 0x0101010101010101 * WRITE_BACK;
 	state->mtrr_fix[2] = 0; /* A0000h to BFFFFh */
-	state->mtrr_var[0] = MEM_HOLE_START | UNCACHED;
+	state->mtrr_var[0] = hole_start | UNCACHED;
 	state->mtrr_var[1] = (((1ull << CPU_PHYS_BITS) - 1) & ~(hole_size - 1)) | VALID;
 }
 
-void boot_park(struct x86_state *state, bool bsp)
+void boot_park(const struct machine *machine, struct x86_state *state, bool bsp)
 {
 	x86_state_reset(state, bsp);
 	state->cr0 &= ~(CR0_CD | CR0_NW);
-	set_memory_types(state);
+	set_memory_types(state, machine->env.mem->hole_start);
 }
 
 static void enable_long_mode(struct x86_state *state, uint64_t cr3)
@@ -46,9 +46,10 @@ static void enable_long_mode(struct x86_state *state, uint64_t cr3)
 }
 
 /* The state of boot.rst's 64-bit or 32-bit boot protocol, which the loader's header spells out. */
-static void enter_kernel(struct x86_state *state, const struct linux_boot_entry *entry)
+static void enter_kernel(const struct machine *machine, struct x86_state *state,
+			 const struct linux_boot_entry *entry)
 {
-	boot_park(state, true);
+	boot_park(machine, state, true);
 	state->cr0 |= CR0_PE;
 	if (entry->is_64)
 		enable_long_mode(state, entry->cr3);
@@ -84,6 +85,6 @@ bool boot_load(struct machine *machine, const struct vm_config *config, struct x
 			    config->cpu.name, config->kernel);
 		return false;
 	}
-	enter_kernel(state, &entry);
+	enter_kernel(machine, state, &entry);
 	return true;
 }

@@ -14,7 +14,7 @@
 #include "vm/config.h"
 
 /* A processor as firmware leaves it: caches on and memory types set, and `bsp` running. */
-void boot_park(struct x86_state *state, bool bsp);
+void boot_park(const struct machine *machine, struct x86_state *state, bool bsp);
 /* Loads kernel and initrd, and gives the state of the processor that enters it. */
 bool boot_load(struct machine *machine, const struct vm_config *config, struct x86_state *state,
 	       GError **error);

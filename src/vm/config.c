@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/local_socket.h"
+#include "machine/board.h"
 #include "mem/mem.h"
 #include "vm/address.h"
 #include "vm/runtime_dir.h"
@@ -22,6 +23,8 @@ static const struct {
 	{"interp", &engine_interp},
 	{"kvm", &engine_kvm},
 };
+
+static const struct board *const boards[] = {&board_pc, &board_q35};
 
 G_GNUC_PRINTF(2, 3)
 static bool refuse(GError **error, const char *format, ...)
@@ -104,6 +107,19 @@ static bool check_size(const char *value, uint64_t size, uint64_t min, uint64_t 
 	if (size % MEM_PAGE_SIZE)
 		return refuse(error, "%s is not a multiple of 4K; write it like 512M or 2G", value);
 	return true;
+}
+
+static bool set_board(void *target, const char *value, GError **error)
+{
+	struct vm_config *config = target;
+
+	for (size_t i = 0; i < G_N_ELEMENTS(boards); i++) {
+		if (strcmp(boards[i]->name, value))
+			continue;
+		config->board = boards[i];
+		return true;
+	}
+	return refuse(error, "'%s' is not a board; use pc or q35", value);
 }
 
 static bool set_memory(void *target, const char *value, GError **error)
@@ -200,7 +216,7 @@ static bool set_disk(void *target, const char *value, GError **error)
 static bool set_cdrom(void *target, const char *value, GError **error)
 {
 	const struct vm_disk like = {
-		.bus = MACHINE_IDE, .kind = MACHINE_BOOT_CD, .read_only = true};
+		.bus = MACHINE_N_DISK_BUSES, .kind = MACHINE_BOOT_CD, .read_only = true};
 
 	return add_disk(target, value, &like, error);
 }
@@ -495,6 +511,7 @@ const struct option_row vm_config_options[] = {
 	{"kernel-cache", 0, "DIR|off",
 	 "where unpacked kernels are kept for the next boot;\nwithout it: viv/kernels in the user's cache",
 	 set_kernel_cache},
+	{"board", 0, "BOARD", "pc (440FX) or q35 (PCI Express, SATA); without it: pc", set_board},
 	{"memory", 'm', "SIZE", "RAM, like 512M or 2G; a bare number is MiB; without it: 1G",
 	 set_memory},
 	{"cpus", 0, "N", "processors; without it: 1", set_cpus},
@@ -507,7 +524,7 @@ const struct option_row vm_config_options[] = {
 	 "read-only; may be\ngiven several times",
 	 set_disk},
 	{"cdrom", 0, "FILE|none[,bus=BUS]",
-	 "a drive with that ISO image, or without, on the bus ide,\nsata or scsi; without one: ide", set_cdrom},
+	 "a drive with that ISO image, or without, on the bus ide,\nsata or scsi; without one: ide, and on q35 sata", set_cdrom},
 	{"floppy", 0, "FILE|none[,ro]", "a floppy drive with that raw image, or without", set_floppy},
 	{"nic", 0, "MODEL[,mac=ADDRESS]",
 	 "a network card, e1000 or rtl8139; it has no cable yet", set_nic},
@@ -557,6 +574,7 @@ void vm_config_init(struct vm_config *config)
 	*config = (struct vm_config){
 		.append = g_strdup("console=ttyS0"),
 		.kernel_cache = g_build_filename(g_get_user_cache_dir(), "viv", "kernels", NULL),
+		.board = boards[0],
 		.ram_size = 1ull << 30,
 		.n_vcpus = 1,
 		.cpu = *x86_model_default(),

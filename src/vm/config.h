@@ -27,7 +27,7 @@ struct vm_nic {
 struct vm_disk {
 	char *path; /* NULL: a drive without a medium */
 	bool read_only;
-	enum machine_disk_bus bus;
+	enum machine_disk_bus bus; /* MACHINE_N_DISK_BUSES: the board's for CD-ROM drives */
 	enum machine_boot kind;
 };
 
@@ -45,6 +45,7 @@ struct vm_serial {
 
 struct vm_config {
 	char *name; /* NULL: none was given */
+	const struct board *board;
 	char *kernel;	     /* NULL: firmware boots */
 	char *firmware;	     /* "none", "bios", "uefi", or an image's path; NULL: as suits the rest */
 	char *vars;	     /* file of UEFI's variables; NULL: they go with the VM */

@@ -10,6 +10,7 @@
 #include "display/display.h"
 #include "display/input.h"
 #include "firmware/rom.h"
+#include "machine/board.h"
 #include "stream/stream.h"
 #include "vm/typist.h"
 
@@ -45,7 +46,7 @@ static bool open_disks(struct hardware *hardware, const struct vm_config *config
 		const struct vm_disk *from = &config->disks[i];
 		struct machine_disk *disk = &hardware->disks[i];
 
-		disk->bus = from->bus;
+		disk->bus = from->bus == MACHINE_N_DISK_BUSES ? config->board->cd_bus : from->bus;
 		disk->kind = from->kind;
 		if (from->path && !(disk->block = hardware_open_disk(hardware, from, error)))
 			return false;

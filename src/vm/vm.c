@@ -212,7 +212,7 @@ static bool build_machine(struct vm *vm, GError **error)
 			   vm->config->lockstep ? &vm->ram_gate : NULL, error))
 		return false;
 	hardware_describe(&vm->hardware, &config);
-	vm->machine = machine_new(&board_pc, &config, error);
+	vm->machine = machine_new(vm->config->board, &config, error);
 	if (!vm->machine)
 		return false;
 	bus_set_request_sink(vm->machine->env.bus, on_request, vm);
@@ -364,7 +364,7 @@ static bool load(struct vm *vm, GError **error)
 		if (vm->machine->has_firmware)
 			x86_state_reset(&state, false);
 		else
-			boot_park(&state, false);
+			boot_park(vm->machine, &state, false);
 		vm->engine->set_state(vcpus_get(vm->vcpus, i), &state);
 	}
 	return true;

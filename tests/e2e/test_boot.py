@@ -254,6 +254,30 @@ def test_twenty_boots(viv):
             assert guest.finish()[0] == 0
 
 
+def test_q35(viv, tmp_path):
+    """PCI Express is used, nothing is complained of, and it goes off by ACPI."""
+    disk = tmp_path / "disk"
+    disk.write_bytes(bytes(1 << 20))
+    with start(viv, "cloud", "--board", "q35", "--cpus", "2", "--disk", f"{disk},bus=nvme") as guest:
+        log = guest.run("dmesg")
+        assert bad_news(log) == []
+        assert "MMCONFIG at [mem 0xb0000000-0xbfffffff] reserved in ACPI motherboard resources" in log
+        assert "pcieport 0000:00:1c.0: PME: Signaling with IRQ" in log
+        assert "OS now controls [PME PCIeCapability]" in log
+        assert last_line(guest.run("cat /sys/bus/pci/devices/0000:01:00.0/class")) == "0x010802"
+        guest.send("poweroff -f\n")
+        assert guest.finish()[0] == 0
+
+
+@pytest.mark.parametrize("board", ["pc", "q35"])
+def test_no_ioapic(viv, board):
+    """Interrupts reach the 8259s by ACPI's link devices."""
+    with start(viv, "cloud", "--board", board, "--append", "console=ttyS0 noapic pci=nomsi") as guest:
+        assert re.search(r"^ *1[01]: +[1-9]\d* +XT-PIC +virtio0", guest.run("cat /proc/interrupts"),
+                         re.MULTILINE)
+        assert bad_news(guest.run("dmesg")) == []
+
+
 def test_power_button(viv):
     with start(viv, "generic", "--name", "button") as guest:
         guest.run("modprobe button && modprobe evdev && mkdir -p /etc/acpi/PWRF && cd /etc/acpi/PWRF &&"

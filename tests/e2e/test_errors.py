@@ -37,6 +37,8 @@ CASES = [
     ("run --kernel {kernel} -m -5", ["--memory", "'-5'", "512M"]),
     ("run --kernel {kernel} -m 2GB", ["--memory", "'2GB'", "2G"]),
     ("run --kernel {kernel} -m 16385K", ["--memory", "16385K", "4K"]),
+    ("run --kernel {kernel} --board pcat", ["--board", "'pcat'", "pc or q35"]),
+    ("run --board q35 --cdrom none,bus=ide", ["'q35'", "'ide'", "bus="]),
     ("run --kernel {kernel} --cpus 0", ["--cpus", "'0'"]),
     ("run --kernel {kernel} --cpus two", ["--cpus", "'two'"]),
     ("run --kernel {kernel} --cpus 100000", ["--cpus", "100000", "at most"]),

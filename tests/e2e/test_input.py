@@ -27,12 +27,13 @@ def recorded(guest, name):
     return [e for e in events if e[0] in (EV_KEY, EV_REL, EV_ABS) and e[:2] != (EV_REL, REL_WHEEL_HI_RES)]
 
 
+@pytest.mark.parametrize("board", ["pc", "q35"])
 @pytest.mark.parametrize("kind", ["usb", "virtio"])
-def test_events(viv, kind):
+def test_events(viv, kind, board):
     brand = f"Vivarium {'USB' if kind == 'usb' else kind}"
-    name = f"input-{kind}"
+    name = f"input-{kind}-{board}"
     with Guest([viv, "run", "--kernel", GUEST / "vmlinuz", "--initrd", GUEST / "initrd.gz", "--name", name,
-                "--display", "vnc", "--input", kind]) as guest:
+                "--board", board, "--display", "vnc", "--input", kind]) as guest:
         guest.expect("/ # ", timeout=600)
         guest.run("modprobe evdev")
         guest.run(f"until grep -q '{brand} tablet' /proc/bus/input/devices; do sleep 0.1; done")

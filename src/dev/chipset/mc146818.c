@@ -397,8 +397,7 @@ static uint8_t equipment(const struct device_config *config)
 /* What firmware and DOS look up. */
 static void fill_cmos(struct mc146818 *rtc, const struct device_config *config)
 {
-	uint64_t ram_size = MAX(config->ram_size, MEM_MIN_SIZE);
-	uint64_t low = MIN(ram_size, MEM_HOLE_START), high = ram_size - low, extended;
+	uint64_t low = rtc->device.env->mem->low_size, high = rtc->device.env->mem->high_size, extended;
 	uint16_t sum = 0;
 
 	rtc->ram[FLOPPIES] = config->floppies[0] << 4 | (config->floppies[1] & 0x0f);

@@ -5,18 +5,12 @@
  */
 #include <string.h>
 
+#include "dev/chipset/pirq.h"
 #include "dev/pci/pci.h"
 
 #define N_PIRQS 4
 
-enum {
-	PIRQRC = 0x60, /* PIRQRCA to PIRQRCD, section 2.2.6 */
-	PIRQRC_OFF = 0x80,
-	PIRQRC_WRITABLE = 0x8f,
-	/* Bit n: the line can be routed to. */
-	PIRQ_LINES = 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 9 | 1 << 10 | 1 << 11 |
-		     1 << 12 | 1 << 14 | 1 << 15,
-};
+enum { PIRQRC = 0x60 }; /* PIRQRCA to PIRQRCD, section 2.2.6 */
 
 /* Registers kept for firmware to read back: IORT, XBCS, TOM, MSTAT, MBIRQ0 and DLC. */
 static const struct {
@@ -28,45 +22,12 @@ static const struct {
 
 struct piix3 {
 	struct pci_device pci;
-	GMutex router_lock; /* of what follows; under a PCI line's lock, so device->lock will not do */
-	struct irq_line lines[N_PIRQS];
-	uint8_t routes[N_PIRQS];
-	bool levels[N_PIRQS];
+	struct pirq_router router;
 };
-
-/* The ISA line must not be told under another one's: a wire's move to another line ends at the old one first. */
-static void drive(struct piix3 *piix, unsigned pirq)
-{
-	struct irq_line *line = &piix->lines[pirq];
-	uint8_t route = piix->routes[pirq];
-	bool routed = !(route & PIRQRC_OFF) && PIRQ_LINES >> (route & 15) & 1;
-
-	if (line->level && (!routed || line->line != (route & 15)))
-		irq_line_set(line, false);
-	if (!routed)
-		return;
-	if (line->line != (route & 15))
-		irq_line_init(line, piix->pci.device.env->bus, route & 15);
-	irq_line_set(line, piix->levels[pirq]);
-}
-
-static void on_pirq(void *opaque, unsigned pirq, bool level)
-{
-	struct piix3 *piix = opaque;
-
-	g_mutex_lock(&piix->router_lock);
-	piix->levels[pirq] = level;
-	drive(piix, pirq);
-	g_mutex_unlock(&piix->router_lock);
-}
 
 static void update_routes(struct piix3 *piix)
 {
-	g_mutex_lock(&piix->router_lock);
-	memcpy(piix->routes, piix->pci.config + PIRQRC, N_PIRQS);
-	for (unsigned i = 0; i < N_PIRQS; i++)
-		drive(piix, i);
-	g_mutex_unlock(&piix->router_lock);
+	pirq_route(&piix->router, 0, piix->pci.config + PIRQRC, N_PIRQS);
 }
 
 static void config_written(struct pci_device *pci, unsigned offset, unsigned size)
@@ -87,7 +48,7 @@ static bool piix3_init(struct device *device, const struct device_config *config
 	struct piix3 *piix = (struct piix3 *)device;
 	struct pci_device *pci = &piix->pci;
 
-	g_mutex_init(&piix->router_lock);
+	pirq_init(&piix->router, device, N_PIRQS);
 	if (!pci_device_init(pci, &ids, &pci_ops, config, error))
 		return false;
 	pci->defaults[PCI_COMMAND] = PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER;
@@ -97,13 +58,8 @@ static bool piix3_init(struct device *device, const struct device_config *config
 		memset(pci->write_mask + registers[i].offset, registers[i].write_mask, registers[i].len);
 		memset(pci->defaults + registers[i].offset, registers[i].reset, registers[i].len);
 	}
-	memset(pci->write_mask + PIRQRC, PIRQRC_WRITABLE, N_PIRQS);
-	memset(pci->defaults + PIRQRC, PIRQRC_OFF, N_PIRQS);
-	memset(piix->routes, PIRQRC_OFF, N_PIRQS);
-	for (unsigned i = 0; i < N_PIRQS; i++) {
-		irq_line_init(&piix->lines[i], device->env->bus, 0);
-		bus_line_attach(device->env->bus, PCI_GSI_BASE + i, on_pirq, piix, i);
-	}
+	memset(pci->write_mask + PIRQRC, PIRQ_WRITABLE, N_PIRQS);
+	memset(pci->defaults + PIRQRC, PIRQ_OFF, N_PIRQS);
 	return true;
 }
 
@@ -128,7 +84,7 @@ static void piix3_fini(struct device *device)
 	struct piix3 *piix = (struct piix3 *)device;
 
 	pci_device_fini(&piix->pci);
-	g_mutex_clear(&piix->router_lock);
+	pirq_fini(&piix->router);
 }
 
 static const struct state_field piix3_fields[] = {

@@ -423,16 +423,16 @@ static const struct pci_ids nvme_ids = {
 static bool nvme_init(struct device *device, const struct device_config *config, GError **error)
 {
 	struct nvme *nvme = (struct nvme *)device;
-
 	g_assert(config->block);
 	nvme->block = config->block;
-	g_snprintf(nvme->serial, sizeof(nvme->serial), "viv-%02x.%x", pci_slot(config->devfn),
-		   config->devfn % 8);
+	nvme->place = config->bridge ? config->bridge : config->devfn;
+	g_snprintf(nvme->serial, sizeof(nvme->serial), "viv-%02x.%x", pci_slot(nvme->place), nvme->place % 8);
 	nvme_add_requests(nvme);
 	if (!pci_device_init(&nvme->pci, &nvme_ids, NULL, config, error))
 		return false;
 	pci_add_bar(&nvme->pci, NVME_BAR, PCI_BAR_MEM64, NVME_BAR_SIZE, &nvme_ops);
 	pci_add_msix(&nvme->pci, MSIX_BAR, NVME_QUEUES);
+	pci_add_express(&nvme->pci, PCI_EXPRESS_ENDPOINT);
 	return true;
 }
 

@@ -158,7 +158,7 @@ static uint16_t identify_controller(const struct nvme *nvme, const struct nvme_c
 	data[525] = 1;				 /* VWC: there is a cache */
 	g_snprintf((char *)data + 768, 256,
 		   "nqn.2014-08.org.nvmexpress:uuid:76697669-7661-4269-b56d-0000000000%02x",
-		   nvme->pci.devfn);
+		   nvme->place);
 	le16_store(data + 2048, 500); /* the one power state: 5 W */
 	return NVME_OK;
 }
@@ -167,7 +167,7 @@ static uint16_t identify_controller(const struct nvme *nvme, const struct nvme_c
 static void put_eui64(const struct nvme *nvme, uint8_t *at)
 {
 	memcpy(at, "\x02viv\0\0\0", 7);
-	at[7] = nvme->pci.devfn;
+	at[7] = nvme->place;
 }
 
 /* Section 5.15.2.1, offsets from figure 249. */

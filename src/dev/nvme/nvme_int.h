@@ -114,6 +114,7 @@ struct nvme_request {
 struct nvme {
 	struct pci_device pci;
 	struct block *block;
+	uint8_t place; /* devfn of the function on the host bridge's bus, the bridge where it is behind one */
 	char serial[21];
 	uint32_t cc, csts, aqa, masked; /* by INTMS and INTMC */
 	uint64_t asq, acq;

@@ -8,25 +8,8 @@
  */
 #include "base/le.h"
 #include "dev/chipset/pam.h"
-#include "dev/pci/pci.h"
-
-/* Ports, section 3.1: CONFADD CF8h, TRC CF9h, CONFDATA CFCh. */
-enum {
-	PORT_BASE = 0xcf8,
-	PORT_COUNT = 8,
-	CONFADD = 0,
-	TRC = 1,
-	CONFDATA = 4,
-};
-
-#define CONFADD_ENABLE 0x80000000u
-#define CONFADD_MASK   0x80fffffcu
-
-enum {
-	TRC_RESET_TYPE = 1 << 1,
-	TRC_RESET_CPU = 1 << 2,
-	TRC_MASK = TRC_RESET_TYPE | TRC_RESET_CPU,
-};
+#include "dev/pci/i440fx.h"
+#include "dev/pci/pci_host.h"
 
 enum { PAM0 = 0x59, SMRAM = 0x72 };
 
@@ -34,8 +17,7 @@ struct i440fx {
 	struct pci_device pci;
 	struct pam pam;
 	uint8_t smram; /* as it was before the last write */
-	uint32_t confadd;
-	uint8_t trc;
+	struct pci_host host; /* CONFADD, CONFDATA and TRC, section 3.1 */
 };
 
 /* Section 3.2: registers past the header, with what may be written and what reset leaves. */
@@ -60,54 +42,6 @@ static const struct {
 	{0x91, 1, 0x00, 0x11, 0x00}, /* ERRSTS */
 };
 
-static unsigned confadd_devfn(const struct i440fx *pmc)
-{
-	return pmc->confadd >> 8 & 0xff;
-}
-
-/* There is one bus, number 0. */
-static bool confadd_selects(const struct i440fx *pmc)
-{
-	return (pmc->confadd & ~0xffffu) == CONFADD_ENABLE;
-}
-
-static uint64_t port_read(void *opaque, uint64_t offset, unsigned size)
-{
-	struct i440fx *pmc = opaque;
-
-	if (offset == CONFADD && size == 4)
-		return pmc->confadd;
-	if (offset == TRC && size == 1)
-		return pmc->trc;
-	if (offset < CONFDATA || !confadd_selects(pmc))
-		return UINT32_MAX;
-	return pci_bus_read(pmc->pci.device.env->pci, confadd_devfn(pmc),
-			    (pmc->confadd & 0xfc) + offset - CONFDATA, size);
-}
-
-/* A reset is the rising edge of TRC_RESET_CPU; hard or soft, the machine starts over. */
-static void trc_write(struct i440fx *pmc, uint8_t value)
-{
-	bool rises = value & ~pmc->trc & TRC_RESET_CPU;
-
-	pmc->trc = value & TRC_MASK;
-	if (rises)
-		bus_request(pmc->pci.device.env->bus, BUS_REQUEST_RESET);
-}
-
-static void port_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
-{
-	struct i440fx *pmc = opaque;
-
-	if (offset == CONFADD && size == 4)
-		pmc->confadd = value & CONFADD_MASK;
-	else if (offset == TRC && size == 1)
-		trc_write(pmc, value);
-	else if (offset >= CONFDATA && confadd_selects(pmc))
-		pci_bus_write(pmc->pci.device.env->pci, confadd_devfn(pmc),
-			      (pmc->confadd & 0xfc) + offset - CONFDATA, value, size);
-}
-
 static void update_memory(struct i440fx *pmc)
 {
 	pam_update(&pmc->pam, pmc->pci.config + PAM0);
@@ -127,8 +61,6 @@ static void config_written(struct pci_device *pci, unsigned offset, unsigned siz
 
 static const struct pci_ops pci_ops = {.config_written = config_written};
 
-static const struct bus_ops port_ops = {port_read, port_write, .min_size = 1, .max_size = 4};
-
 static bool i440fx_init(struct device *device, const struct device_config *config, GError **error)
 {
 	static const struct pci_ids ids = {
@@ -143,7 +75,7 @@ static bool i440fx_init(struct device *device, const struct device_config *confi
 	struct pci_device *pci = &pmc->pci;
 
 	g_assert(!device->env->pci && config->devfn == 0);
-	device->env->pci = pci_bus_new(pci);
+	device->env->pci = pci_bus_new(pci, i440fx_gsi, false);
 	if (!pci_device_init(pci, &ids, &pci_ops, config, error))
 		return false;
 	/* Sections 3.2.3 and 3.2.4: it is always a master, and memory always answers. */
@@ -158,7 +90,7 @@ static bool i440fx_init(struct device *device, const struct device_config *confi
 		memset(pci->defaults + at, registers[i].reset, len);
 	}
 	return pam_init(&pmc->pam, device, config->bios, error) &&
-	       device_map(device, BUS_PIO, PORT_BASE, PORT_COUNT, &port_ops, error);
+	       pci_host_init(&pmc->host, device, PCI_HOST_RESET_TYPE | PCI_HOST_RESET_CPU, error);
 }
 
 static void i440fx_reset(struct device *device)
@@ -167,8 +99,7 @@ static void i440fx_reset(struct device *device)
 
 	pci_device_reset(&pmc->pci);
 	update_memory(pmc);
-	pmc->confadd = 0;
-	pmc->trc = 0;
+	pci_host_reset(&pmc->host);
 }
 
 static void i440fx_post_load(struct device *device)
@@ -188,16 +119,14 @@ static void i440fx_fini(struct device *device)
 
 static const struct state_field i440fx_fields[] = {
 	PCI_DEVICE_FIELDS(struct i440fx, pci),
-	STATE_FIELD(struct i440fx, confadd),
-	STATE_FIELD(struct i440fx, trc),
+	PCI_HOST_FIELDS(struct i440fx, host),
 };
 
 static bool i440fx_check(const void *object)
 {
 	const struct i440fx *pmc = object;
 
-	return pci_device_check(&pmc->pci) && !(pmc->confadd & ~CONFADD_MASK) &&
-	       !(pmc->trc & ~TRC_MASK);
+	return pci_device_check(&pmc->pci) && pci_host_check(&pmc->host);
 }
 
 static const struct state_table i440fx_state = {

@@ -7,11 +7,6 @@
 #include "base/le.h"
 #include "dev/pci/pci_int.h"
 
-struct pci_bus {
-	struct pci_device *host;
-	struct pci_device *functions[PCI_FUNCTIONS];
-};
-
 static bool bar_is_64(const struct pci_bar *bar)
 {
 	return bar->type == PCI_BAR_MEM64 || bar->type == PCI_BAR_MEM64_PREFETCH;
@@ -51,13 +46,26 @@ static void add_rom(struct pci_device *pci, GBytes *rom)
 	le32_store(pci->write_mask + PCI_EXPANSION_ROM, -size | PCI_EXPANSION_ROM_ENABLE);
 }
 
+/* The bus line of a pin, INTA being 0. */
+static unsigned line_of(const struct pci_bus *bus, unsigned slot, unsigned pin)
+{
+	if (!bus->bridge)
+		return bus->gsi(slot, pin);
+	return line_of(bus->bridge->bus, pci_slot(bus->bridge->devfn), (slot + pin) % 4);
+}
+
+static struct pci_bus *bus_for(const struct device_env *env, const struct device_config *config)
+{
+	return config->bridge ? env->pci->functions[config->bridge]->secondary : env->pci;
+}
+
 bool pci_device_init(struct pci_device *pci, const struct pci_ids *ids, const struct pci_ops *ops,
 		     const struct device_config *config, GError **error)
 {
-	struct pci_bus *bus = pci->device.env->pci;
+	struct pci_bus *bus = bus_for(pci->device.env, config);
 	uint8_t *header = pci->defaults;
 
-	g_assert(bus && config->devfn < PCI_FUNCTIONS);
+	g_assert(config->devfn < PCI_FUNCTIONS);
 	if (bus->functions[config->devfn]) {
 		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
 			    "PCI device '%s': slot %02x.%x already holds '%s'; give one of them "
@@ -86,11 +94,11 @@ bool pci_device_init(struct pci_device *pci, const struct pci_ids *ids, const st
 	if (ids->interrupt_pin) {
 		pci->write_mask[PCI_INTERRUPT_LINE] = 0xff;
 		irq_line_init(&pci->line, pci->device.env->bus,
-			      pci_gsi(pci_slot(pci->devfn), ids->interrupt_pin - 1));
+			      line_of(bus, pci_slot(pci->devfn), ids->interrupt_pin - 1));
 	}
 	add_rom(pci, config->rom);
 	bus->functions[pci->devfn] = pci;
-	pci->on_bus = true;
+	pci->bus = bus;
 	return true;
 }
 
@@ -147,6 +155,14 @@ unsigned pci_add_capability(struct pci_device *pci, uint8_t id, unsigned len)
 	return at;
 }
 
+static bool is_passed(const struct pci_device *pci, const struct pci_bar *bar, uint64_t base)
+{
+	const struct pci_device *bridge = pci->bus->bridge;
+
+	return !bridge ||
+	       pci_bridge_passes(bridge, bar->type == PCI_BAR_IO, base, base + bar->size - 1);
+}
+
 /* Where a BAR decodes now; false: nowhere. */
 static bool bar_wanted(const struct pci_device *pci, unsigned index, uint64_t *base)
 {
@@ -159,7 +175,8 @@ static bool bar_wanted(const struct pci_device *pci, unsigned index, uint64_t *b
 		*base |= (uint64_t)le32_load(reg + 4) << 32;
 	/* Zero is what an unassigned BAR holds, and port 0 and RAM are no device's. */
 	return bar->size && *base && pci->config[PCI_COMMAND] & enable &&
-	       (index != PCI_ROM || reg[0] & PCI_EXPANSION_ROM_ENABLE);
+	       (index != PCI_ROM || reg[0] & PCI_EXPANSION_ROM_ENABLE) &&
+	       is_passed(pci, bar, *base);
 }
 
 static enum bus_space bar_space(const struct pci_bar *bar)
@@ -216,19 +233,28 @@ static void map_wanted_bars(struct pci_device *pci)
 	}
 }
 
+static void for_each_function(struct pci_bus *bus, void (*fn)(struct pci_device *pci))
+{
+	for (unsigned i = 0; i < PCI_FUNCTIONS; i++) {
+		struct pci_device *pci = bus->functions[i];
+
+		if (!pci)
+			continue;
+		fn(pci);
+		if (pci->secondary)
+			for_each_function(pci->secondary, fn);
+	}
+}
+
 /*
  * All functions, not just the one written to: a BAR that found its place taken gets it once
  * the other has moved on. Their command and base address registers change only under the
  * host bridge's lock, which the caller holds.
  */
-static void update_mappings(struct pci_bus *bus)
+static void update_mappings(struct pci_bus *root)
 {
-	for (unsigned i = 0; i < PCI_FUNCTIONS; i++)
-		if (bus->functions[i])
-			unmap_moved_bars(bus->functions[i]);
-	for (unsigned i = 0; i < PCI_FUNCTIONS; i++)
-		if (bus->functions[i])
-			map_wanted_bars(bus->functions[i]);
+	for_each_function(root, unmap_moved_bars);
+	for_each_function(root, map_wanted_bars);
 }
 
 static void update_intx(struct pci_device *pci)
@@ -236,7 +262,8 @@ static void update_intx(struct pci_device *pci)
 	bool disabled = le16_load(pci->config + PCI_COMMAND) & PCI_COMMAND_INTX_DISABLE;
 
 	if (pci->config[PCI_INTERRUPT_PIN])
-		irq_line_set(&pci->line, pci->intx && !disabled && !pci_msix_enabled(pci));
+		irq_line_set(&pci->line, pci->intx && !disabled && !pci_msi_enabled(pci) &&
+						 !pci_msix_enabled(pci));
 }
 
 void pci_set_intx(struct pci_device *pci, bool level)
@@ -248,6 +275,7 @@ void pci_set_intx(struct pci_device *pci, bool level)
 void pci_device_reset(struct pci_device *pci)
 {
 	memcpy(pci->config, pci->defaults, sizeof(pci->config));
+	pci_msi_reset(pci);
 	pci_msix_reset(pci);
 	pci_set_intx(pci, false);
 	update_mappings(pci->device.env->pci);
@@ -259,7 +287,7 @@ bool pci_device_check(const struct pci_device *pci)
 		if ((pci->config[i] ^ pci->defaults[i]) &
 		    ~(pci->write_mask[i] | pci->clear_mask[i]))
 			return false;
-	return pci_msix_check(pci);
+	return pci_msi_check(pci) && pci_msix_check(pci);
 }
 
 void pci_device_post_load(struct pci_device *pci)
@@ -270,20 +298,21 @@ void pci_device_post_load(struct pci_device *pci)
 
 void pci_device_fini(struct pci_device *pci)
 {
-	if (!pci->on_bus)
+	if (!pci->bus)
 		return;
+	pci_bus_free(pci->secondary);
 	for (unsigned i = 0; i < PCI_PLACES; i++)
 		if (pci->bars[i].mapped)
 			unmap_bar(pci, &pci->bars[i]);
 	pci_set_intx(pci, false);
-	pci->device.env->pci->functions[pci->devfn] = NULL;
+	pci->bus->functions[pci->devfn] = NULL;
 }
 
-struct pci_bus *pci_bus_new(struct pci_device *host)
+struct pci_bus *pci_bus_new(struct pci_device *host, pci_gsi_fn gsi, bool express)
 {
 	struct pci_bus *bus = g_new0(struct pci_bus, 1);
 
-	bus->host = host;
+	*bus = (struct pci_bus){.host = host, .gsi = gsi, .express = express};
 	return bus;
 }
 
@@ -300,9 +329,12 @@ static uint32_t config_read(struct pci_device *pci, unsigned offset, unsigned si
 {
 	uint8_t bytes[4] = {};
 
+	if (offset >= PCI_CONFIG_SIZE)
+		return pci->express ? 0 : UINT32_MAX;
 	if (pci->ops && pci->ops->config_read)
 		pci->ops->config_read(pci, offset, size);
 	memcpy(bytes, pci->config + offset, size);
+	pci_msi_config_read(pci, offset, size, bytes);
 	/* Not kept, but computed: the interrupt status bit. */
 	if (pci->intx && offset <= PCI_STATUS && offset + size > PCI_STATUS)
 		bytes[PCI_STATUS - offset] |= PCI_STATUS_INTERRUPT;
@@ -316,6 +348,8 @@ static bool overlaps(unsigned offset, unsigned size, unsigned first, unsigned en
 
 static void config_write(struct pci_device *pci, unsigned offset, uint32_t value, unsigned size)
 {
+	if (offset >= PCI_CONFIG_SIZE)
+		return;
 	for (unsigned i = offset; i < offset + size; i++, value >>= 8) {
 		pci->config[i] &= ~(pci->clear_mask[i] & value);
 		pci->config[i] &= ~pci->write_mask[i];
@@ -323,8 +357,9 @@ static void config_write(struct pci_device *pci, unsigned offset, uint32_t value
 	}
 	if (overlaps(offset, size, PCI_COMMAND, PCI_STATUS) ||
 	    overlaps(offset, size, PCI_BAR_0, PCI_BAR_0 + 4 * PCI_BARS) ||
-	    overlaps(offset, size, PCI_EXPANSION_ROM, PCI_EXPANSION_ROM + 4))
+	    overlaps(offset, size, PCI_EXPANSION_ROM, PCI_EXPANSION_ROM + 4) || pci->secondary)
 		update_mappings(pci->device.env->pci);
+	pci_msi_config_written(pci);
 	pci_msix_config_written(pci, offset, size);
 	update_intx(pci);
 	if (pci->ops && pci->ops->config_written)
@@ -344,12 +379,20 @@ static void unlock_function(struct pci_bus *bus, struct pci_device *pci)
 		g_mutex_unlock(&pci->device.lock);
 }
 
-uint32_t pci_bus_read(struct pci_bus *bus, unsigned devfn, unsigned offset, unsigned size)
+static struct pci_device *find_function(struct pci_bus *root, unsigned address)
 {
-	struct pci_device *pci = bus->functions[devfn];
+	unsigned number = address / PCI_FUNCTIONS;
+	struct pci_bus *bus = number ? pci_bridge_find_bus(root, number) : root;
+
+	return bus ? bus->functions[address % PCI_FUNCTIONS] : NULL;
+}
+
+uint32_t pci_bus_read(struct pci_bus *bus, unsigned address, unsigned offset, unsigned size)
+{
+	struct pci_device *pci = find_function(bus, address);
 	uint32_t value;
 
-	g_assert(offset + size <= PCI_CONFIG_SIZE && offset % 4 + size <= 4);
+	g_assert(offset + size <= PCI_EXPRESS_CONFIG_SIZE && offset % 4 + size <= 4);
 	if (!pci)
 		return UINT32_MAX; /* a master abort, section 6.1 */
 	lock_function(bus, pci);
@@ -358,12 +401,12 @@ uint32_t pci_bus_read(struct pci_bus *bus, unsigned devfn, unsigned offset, unsi
 	return value;
 }
 
-void pci_bus_write(struct pci_bus *bus, unsigned devfn, unsigned offset, uint32_t value,
+void pci_bus_write(struct pci_bus *bus, unsigned address, unsigned offset, uint32_t value,
 		   unsigned size)
 {
-	struct pci_device *pci = bus->functions[devfn];
+	struct pci_device *pci = find_function(bus, address);
 
-	g_assert(offset + size <= PCI_CONFIG_SIZE && offset % 4 + size <= 4);
+	g_assert(offset + size <= PCI_EXPRESS_CONFIG_SIZE && offset % 4 + size <= 4);
 	if (!pci)
 		return;
 	lock_function(bus, pci);
@@ -371,9 +414,10 @@ void pci_bus_write(struct pci_bus *bus, unsigned devfn, unsigned offset, uint32_
 	unlock_function(bus, pci);
 }
 
-/* The next free address of each window. */
+/* The next free address of each window, and the last bus number given. */
 struct windows {
 	uint64_t mem, io;
+	unsigned last_bus;
 };
 
 static bool assign_bar(struct pci_device *pci, unsigned index, struct windows *windows)
@@ -403,20 +447,56 @@ static bool assign_function(struct pci_device *pci, struct windows *windows)
 	return true;
 }
 
+static uint64_t align_up(uint64_t value, uint64_t size)
+{
+	return (value + size - 1) & -size;
+}
+
+static struct pci_device *assign_bus(struct pci_bus *bus, struct windows *windows);
+
+/* What the bridge passes on begins and ends at its windows' granularity. */
+static struct pci_device *assign_behind(struct pci_device *bridge, struct windows *windows)
+{
+	struct pci_device *failed;
+	uint64_t mem[2], io[2];
+
+	pci_bridge_set_bus(bridge, ++windows->last_bus);
+	mem[0] = windows->mem = align_up(windows->mem, PCI_BRIDGE_MEM_ALIGN);
+	io[0] = windows->io = align_up(windows->io, PCI_BRIDGE_IO_ALIGN);
+	failed = assign_bus(bridge->secondary, windows);
+	mem[1] = (windows->mem = align_up(windows->mem, PCI_BRIDGE_MEM_ALIGN)) - 1;
+	io[1] = (windows->io = align_up(windows->io, PCI_BRIDGE_IO_ALIGN)) - 1;
+	pci_bridge_set_windows(bridge, mem, io);
+	return failed;
+}
+
+/* NULL, or the first function for which there was no room. */
+static struct pci_device *assign_bus(struct pci_bus *bus, struct windows *windows)
+{
+	struct pci_device *failed = NULL;
+
+	for (unsigned i = 0; i < PCI_FUNCTIONS && !failed; i++) {
+		struct pci_device *pci = bus->functions[i];
+
+		if (pci && !assign_function(pci, windows))
+			failed = pci;
+		else if (pci && pci->secondary)
+			failed = assign_behind(pci, windows);
+	}
+	return failed;
+}
+
 bool pci_assign_bars(struct pci_bus *bus, GError **error)
 {
 	struct windows windows = {PCI_MEM_FIRST, PCI_IO_FIRST};
+	const struct pci_device *failed = assign_bus(bus, &windows);
 
-	for (unsigned i = 0; i < PCI_FUNCTIONS; i++) {
-		struct pci_device *pci = bus->functions[i];
-
-		if (pci && !assign_function(pci, &windows)) {
-			g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
-				    "PCI device '%s' in slot %02x.%x does not fit into the PCI "
-				    "address windows any more; attach fewer devices",
-				    pci->device.class->name, pci_slot(i), i % 8);
-			return false;
-		}
+	if (failed) {
+		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
+			    "PCI device '%s' in slot %02x.%x does not fit into the PCI "
+			    "address windows any more; attach fewer devices",
+			    failed->device.class->name, pci_slot(failed->devfn), failed->devfn % 8);
+		return false;
 	}
 	update_mappings(bus);
 	return true;

@@ -152,10 +152,17 @@ static uint32_t port_is(const struct port *port)
  * cause. */
 static void update_interrupt(struct ahci *ahci)
 {
+	uint32_t before = ahci->pci.intx ? ahci->is : 0;
+	bool level;
+
 	for (unsigned i = 0; i < N_PORTS; i++)
 		if (port_is(&ahci->ports[i]) & ahci->ports[i].ie)
 			ahci->is |= 1u << i;
-	pci_set_intx(&ahci->pci, ahci->is && ahci->ghc & GHC_IE);
+	level = ahci->is && ahci->ghc & GHC_IE;
+	pci_set_intx(&ahci->pci, level);
+	/* Section 10.7.2: a message for each bit that comes. */
+	if (level && ahci->is & ~before)
+		pci_msi_notify(&ahci->pci, 0);
 }
 
 static void stop(struct port *port, uint32_t cause)
@@ -763,6 +770,7 @@ static bool ahci_init(struct device *device, const struct device_config *config,
 	if (!pci_device_init(pci, &ids, NULL, config, error))
 		return false;
 	pci_add_bar(pci, ABAR, PCI_BAR_MEM32, ABAR_LEN, &abar_ops);
+	pci_add_msi(pci, 1, false);
 	pci->defaults[MAP] = MAP_AHCI;
 	pci->write_mask[PCS] = 0x3f;
 	for (unsigned i = 0; i < N_PORTS; i++) {

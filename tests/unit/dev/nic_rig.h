@@ -4,7 +4,7 @@
 #define VIV_TESTS_NIC_RIG_H
 
 #include "base/le.h"
-#include "dev/pci/pci.h"
+#include "dev/pci/i440fx.h"
 #include "dev/table.h"
 #include "net/frame.h"
 #include "rig.h"

@@ -26,6 +26,9 @@ const struct rig_row rig_rows[] = {
 	{&i82093aa_class, {.base = 0xfec00000}},
 	{&ns16550_class, {.base = 0x3f8, .irq = 4}},
 	{&i440fx_class},
+	{&q35_mch_class},
+	{&ich9_lpc_class, {.devfn = PCI_DEVFN(31, 0), .irq = 9}, .on_pci = true, .express = true},
+	{&ich9_root_port_class, {.devfn = PCI_DEVFN(28, 0)}, .on_pci = true, .express = true},
 	{&i82077aa_class, {.n_drives = 2}, .disk = true, .dma = true},
 	{&piix_ide_class, DISK_AND_CDS(PCI_DEVFN(2, 1)), .on_pci = true, .disk = true},
 	{&ahci_class, DISK_AND_CDS(PCI_DEVFN(2, 0)), .on_pci = true, .disk = true},
@@ -206,7 +209,7 @@ struct rig *rig_new_row(const struct rig_row *row)
 	struct device_config config = row->config, none = {0};
 
 	if (row->on_pci)
-		rig->bridge = device_new(&i440fx_class, &rig->env, &none, NULL);
+		rig->bridge = device_new(row->express ? &q35_mch_class : &i440fx_class, &rig->env, &none, NULL);
 	if (row->dma)
 		rig->dma = device_new(&i8237_class, &rig->env, &none, NULL);
 	if (row->disk)
@@ -224,7 +227,6 @@ struct rig *rig_new_row(const struct rig_row *row)
 	config.block = rig->block;
 	for (unsigned i = 0; row->disk && i < MIN(config.n_drives, RIG_EMPTY_DRIVE); i++)
 		config.drives[i].block = rig->block;
-	config.ram_size = MEM_MIN_SIZE;
 	config.files = rig->files;
 	config.n_files = G_N_ELEMENTS(rig->files);
 	rig->device = device_new(row->class, &rig->env, &config, NULL);

@@ -22,6 +22,7 @@ struct rig_row {
 	const struct device_class *class;
 	struct device_config config;
 	bool on_pci; /* behind a host bridge; its BARs are placed */
+	bool express; /* which is one of PCI Express */
 	bool disk;   /* has a raw one, in each of its drives but the third */
 	bool dma;    /* has the DMA controllers */
 	bool display; /* has a screen, which is looked at now and then */

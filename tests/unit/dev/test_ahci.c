@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Speaks to the ports as Linux's ahci driver does: reset, signature, slots, NCQ and its errors. */
-#include "dev/pci/pci.h"
+#include "dev/pci/i440fx.h"
 #include "dev/table.h"
 
 #include "base/le.h"
@@ -184,7 +184,7 @@ static void put_queued(struct hba *hba, unsigned slot, bool write, uint64_t lba,
 /* The port's interrupt, acknowledged as a handler does. */
 static uint32_t take_interrupt(struct hba *hba)
 {
-	unsigned line = pci_gsi(2, 0);
+	unsigned line = i440fx_gsi(2, 0);
 	uint32_t is;
 
 	while (!get(hba, IS))
@@ -200,7 +200,7 @@ static uint32_t take_interrupt(struct hba *hba)
 static void assert_quiet(struct hba *hba)
 {
 	g_assert_cmphex(get(hba, IS), ==, 0);
-	g_assert_false(rig_line(hba->rig, pci_gsi(2, 0)));
+	g_assert_false(rig_line(hba->rig, i440fx_gsi(2, 0)));
 }
 
 static void issue(struct hba *hba, unsigned slot)
@@ -244,13 +244,40 @@ static void test_ports(void)
 	g_assert_cmphex(pget(&hba, PIS), ==, 1 << 6 | 1 << 22);
 	g_assert_cmphex(ram(&hba, FB_AT)[0x40], ==, 0x34);
 	g_assert_cmphex(ram(&hba, FB_AT)[0x42], ==, 0x50);
-	g_assert_true(rig_line(hba.rig, pci_gsi(2, 0)));
+	g_assert_true(rig_line(hba.rig, i440fx_gsi(2, 0)));
 	/* Reset of all. */
 	set(&hba, GHC, 3);
 	g_assert_cmphex(get(&hba, GHC), ==, 1u << 31);
 	assert_quiet(&hba);
 	g_assert_cmphex(pget(&hba, CLB), ==, CLB_AT);
 	g_assert_cmphex(pget(&hba, CMD) & (ST | FRE), ==, 0);
+	hba_fini(&hba);
+}
+
+/* A message for each bit that comes, and none for one that is there. */
+static void test_msi(void)
+{
+	enum { CAP = 0x40 };
+	struct hba hba;
+
+	hba_init(&hba);
+	rig_config_write(hba.rig, PCI_DEVFN(2, 0), CAP + 4, 0xfee00000);
+	rig_config_write(hba.rig, PCI_DEVFN(2, 0), CAP + 12, 0x51);
+	rig_config_write(hba.rig, PCI_DEVFN(2, 0), CAP, 0x10000);
+	pset(&hba, CMD, FRE);
+	pset(&hba, SCTL, 0x301);
+	g_string_truncate(hba.rig->log, 0);
+	pset(&hba, SCTL, 0x300);
+	g_assert_cmphex(get(&hba, IS), ==, 1u << hba.port);
+	rig_assert_log(hba.rig, "msi:fee00000:51 ");
+	set(&hba, GHC, 1u << 31 | 2);
+	rig_assert_log(hba.rig, "");
+	set(&hba, IS, 1u << hba.port); /* the port has its cause still */
+	rig_assert_log(hba.rig, "msi:fee00000:51 ");
+	pset(&hba, PIS, UINT32_MAX);
+	pset(&hba, SERR, UINT32_MAX);
+	set(&hba, IS, 1u << hba.port);
+	rig_assert_log(hba.rig, "");
 	hba_fini(&hba);
 }
 
@@ -553,6 +580,7 @@ int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/ahci/ports", test_ports);
+	g_test_add_func("/ahci/msi", test_msi);
 	g_test_add_func("/ahci/commands", test_commands);
 	g_test_add_func("/ahci/errors", test_errors);
 	g_test_add_func("/ahci/queue", test_queue);

@@ -2,7 +2,7 @@
 #include "nic_rig.h"
 
 #define BAR   PCI_MEM_FIRST
-#define LINE  pci_gsi(2, 0)
+#define LINE  i440fx_gsi(2, 0)
 #define PORTS (PCI_IO_FIRST + 0x200) /* BAR 2 */
 
 /* Guest RAM. */

@@ -226,10 +226,10 @@ static void test_cmos(void)
 
 static void test_big_memory(void)
 {
-	struct device_env env = {.bus = bus_new(), .clock = clock_new_manual()};
+	struct device_env env = {
+		.mem = mem_new(20ull << 30, NULL), .bus = bus_new(), .clock = clock_new_manual()};
 	struct rig rig = {.env = env};
-	struct device *rtc = device_new(&mc146818_class, &env,
-					&(struct device_config){.ram_size = 20ull << 30}, NULL);
+	struct device *rtc = device_new(&mc146818_class, &env, &(struct device_config){}, NULL);
 
 	g_assert_cmphex(get(&rig, 0x17) | get(&rig, 0x18) << 8, ==, 0xffff);
 	g_assert_cmphex(get(&rig, 0x34) | get(&rig, 0x35) << 8, ==, (3072 - 16) * 16);
@@ -238,6 +238,7 @@ static void test_big_memory(void)
 	device_free(rtc);
 	clock_free(env.clock);
 	bus_free(env.bus);
+	mem_free(env.mem);
 }
 
 /* What SeaBIOS reads to find drives, and which of them to start from. */

@@ -5,7 +5,7 @@
 
 #include "base/le.h"
 #include "block/block.h"
-#include "dev/pci/pci.h"
+#include "dev/pci/i440fx.h"
 #include "dev/table.h"
 
 #define RAM_SIZE  (16u << 20)
@@ -132,7 +132,7 @@ static void driver_init(struct driver *d, bool read_only)
 				     .bus = bus_new(),
 				     .clock = clock_new_manual()}};
 	bus_set_msi_sink(d->env.bus, on_msi, d);
-	bus_line_attach(d->env.bus, pci_gsi(SLOT, 0), on_line, d, 0);
+	bus_line_attach(d->env.bus, i440fx_gsi(SLOT, 0), on_line, d, 0);
 	d->block = config.block = open_disk(d, read_only);
 	d->host = device_new(&i440fx_class, &d->env, &(struct device_config){}, NULL);
 	d->device = device_new(&nvme_class, &d->env, &config, NULL);

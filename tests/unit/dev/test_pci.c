@@ -26,6 +26,8 @@ static void toy_write(void *opaque, uint64_t offset, uint64_t value, unsigned si
 	pci_set_intx(pci, value & 1);
 	if (value & 2)
 		pci_msix_notify(pci, value >> 4);
+	if (value & 4)
+		pci_msi_notify(pci, value >> 4);
 }
 
 static const struct bus_ops toy_ops = {toy_read, toy_write, 1, 4};
@@ -49,6 +51,7 @@ static bool toy_init(struct device *device, const struct device_config *config, 
 	pci_add_bar(pci, 2, PCI_BAR_IO, 0x20, &toy_ops);
 	pci_add_bar(pci, 4, PCI_BAR_MEM64_PREFETCH, 0x4000, &toy_ops);
 	pci_add_msix(pci, 1, 3);
+	pci_add_msi(pci, 4, true);
 	return true;
 }
 
@@ -499,6 +502,61 @@ static void test_msix(void)
 	machine_fini(&m);
 }
 
+static void notify_msi(struct machine *m, uint32_t mem, unsigned vector)
+{
+	bus_write(m->env.bus, BUS_MMIO, mem, vector << 4 | 5, 4);
+}
+
+static void test_msi(void)
+{
+	struct machine m;
+	uint32_t mem, cap;
+
+	machine_init(&m);
+	g_assert_true(pci_assign_bars(m.env.pci, NULL));
+	mem = config_read(&m, SLOT, PCI_BAR_0, 4);
+	cap = find_cap(&m, SLOT, PCI_CAP_ID_MSI);
+	g_assert_cmphex(config_read(&m, SLOT, cap + 2, 2), ==, 0x184);
+	config_write(&m, SLOT, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, 2);
+	config_write(&m, SLOT, cap + 4, 0xfee01003, 4);
+	config_write(&m, SLOT, cap + 8, 1, 4);
+	config_write(&m, SLOT, cap + 12, 0x4147, 2);
+	notify_msi(&m, mem, 1);
+	g_assert_cmpuint(m.n_msi, ==, 0); /* not enabled: the pin is */
+	g_assert_true(m.level);
+	/* One message for all, then one for each. */
+	config_write(&m, SLOT, cap + 2, 0x01, 2);
+	g_assert_false(m.level);
+	notify_msi(&m, mem, 3);
+	g_assert_cmpuint(m.n_msi, ==, 1);
+	g_assert_cmphex(m.msi_addr, ==, 0x1fee01000);
+	g_assert_cmphex(m.msi_data, ==, 0x4147);
+	config_write(&m, SLOT, cap + 2, 0x21, 2);
+	notify_msi(&m, mem, 2);
+	g_assert_cmphex(m.msi_data, ==, 0x4146);
+	/* Masked, it waits; there are four masks. */
+	config_write(&m, SLOT, cap + 16, 0xffffffff, 4);
+	g_assert_cmphex(config_read(&m, SLOT, cap + 16, 4), ==, 0xf);
+	notify_msi(&m, mem, 1);
+	notify_msi(&m, mem, 3);
+	g_assert_cmpuint(m.n_msi, ==, 2);
+	g_assert_cmphex(config_read(&m, SLOT, cap + 20, 4), ==, 0xa);
+	g_assert_cmphex(config_read(&m, SLOT, cap + 20, 1), ==, 0xa);
+	config_write(&m, SLOT, cap + 16, 0x8, 1);
+	g_assert_cmpuint(m.n_msi, ==, 3);
+	g_assert_cmphex(m.msi_data, ==, 0x4145);
+	g_assert_cmphex(config_read(&m, SLOT, cap + 20, 4), ==, 0x8);
+	/* More messages than vectors are not there to be had. */
+	config_write(&m, SLOT, cap + 2, 0x71, 2);
+	config_write(&m, SLOT, cap + 16, 0, 4);
+	g_assert_cmphex(m.msi_data, ==, 0x4147);
+	/* A message is a bus master's write. */
+	config_write(&m, SLOT, PCI_COMMAND, PCI_COMMAND_MEMORY, 2);
+	notify_msi(&m, mem, 1);
+	g_assert_cmpuint(m.n_msi, ==, 4);
+	machine_fini(&m);
+}
+
 static void test_state(void)
 {
 	struct machine a, b;
@@ -544,6 +602,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/pci/windows-full", test_windows_full);
 	g_test_add_func("/pci/intx", test_intx);
 	g_test_add_func("/pci/msix", test_msix);
+	g_test_add_func("/pci/msi", test_msi);
 	g_test_add_func("/pci/state", test_state);
 	return g_test_run();
 }

@@ -3,7 +3,7 @@
 
 #define PORTS PCI_IO_FIRST
 #define BAR   (PCI_MEM_FIRST + (1 << 17))
-#define LINE  pci_gsi(2, 0)
+#define LINE  i440fx_gsi(2, 0)
 
 /* Guest RAM. */
 #define RING  0x100000u

@@ -12,7 +12,7 @@
 
 #include "base/le.h"
 #include "block/block.h"
-#include "dev/pci/pci.h"
+#include "dev/pci/i440fx.h"
 #include "dev/table.h"
 #include "display/display.h"
 #include "display/input.h"
@@ -181,7 +181,7 @@ static inline void driver_init(struct driver *d, const struct device_class *clas
 				     .clock = clock_new_manual()},
 			     .image_fd = -1};
 	bus_set_msi_sink(d->env.bus, on_msi, d);
-	bus_line_attach(d->env.bus, pci_gsi(SLOT, 0), on_line, d, 0);
+	bus_line_attach(d->env.bus, i440fx_gsi(SLOT, 0), on_line, d, 0);
 	if (size) {
 		g_autofree char *path = NULL;
 		struct block_options options = {

@@ -9,6 +9,11 @@
 #define RAM_SIZE (16ull << 20)
 
 static const struct acpi_serial serials[] = {{0x3f8, 4}, {0}, {0x3e8, 4}};
+static unsigned gsi(unsigned slot, unsigned pin)
+{
+	return 16 + (slot + pin) % 8;
+}
+
 static const struct acpi_config pc = {
 	.n_cpus = 2,
 	.lapic_base = 0xfee00000,
@@ -18,6 +23,7 @@ static const struct acpi_config pc = {
 	.pm1a_cnt = 0x604,
 	.pm_tmr = 0x608,
 	.gpe0 = 0x620,
+	.gpe0_len = 4,
 	.slp_typ_s5 = 5,
 	.reset_port = 0xcf9,
 	.reset_value = 6,
@@ -31,7 +37,11 @@ static const struct acpi_config pc = {
 	.pci_mem_last = 0xfebfffff,
 	.pci_mem64_first = 0x8000000000,
 	.pci_mem64_last = 0x8fffffffff,
+	.pci_gsi = gsi,
 	.pci_first_gsi = 16,
+	.pirq_devfn = 31 << 3,
+	.n_pirqs = 8,
+	.pirq_regs = {0x60, 0x61, 0x62, 0x63, 0x68, 0x69, 0x6a, 0x6b},
 	.serials = serials,
 	.n_serials = G_N_ELEMENTS(serials),
 };
@@ -59,7 +69,7 @@ static const uint8_t *table_at(struct mem *mem, uint64_t gpa, const char *signat
 
 struct tables {
 	struct mem *mem;
-	const uint8_t *xsdt, *fadt, *madt, *dsdt, *facs;
+	const uint8_t *xsdt, *fadt, *madt, *dsdt, *facs, *mcfg;
 };
 
 static void build(struct tables *t, const struct acpi_config *config)
@@ -77,9 +87,10 @@ static void build(struct tables *t, const struct acpi_config *config)
 	g_assert_cmpuint(sum(rsdp, 20), ==, 0);
 	g_assert_cmpuint(sum(rsdp, 36), ==, 0);
 	t->xsdt = table_at(t->mem, le64_load(rsdp + 24), "XSDT");
-	g_assert_cmpuint(le32_load(t->xsdt + 4), ==, 36 + 2 * 8);
+	g_assert_cmpuint(le32_load(t->xsdt + 4), ==, 36 + (config->pci_config_base ? 3 : 2) * 8);
 	t->fadt = table_at(t->mem, le64_load(t->xsdt + 36), "FACP");
 	t->madt = table_at(t->mem, le64_load(t->xsdt + 44), "APIC");
+	t->mcfg = config->pci_config_base ? table_at(t->mem, le64_load(t->xsdt + 52), "MCFG") : NULL;
 	t->dsdt = table_at(t->mem, le64_load(t->fadt + 140), "DSDT");
 	g_assert_cmphex(le32_load(t->fadt + 36) % 64, ==, 0);
 	t->facs = mem_hva(t->mem, le32_load(t->fadt + 36));
@@ -264,8 +275,14 @@ static void check_dsdt(const char *text)
 		"0x0000,0xC000,0xFFFF,0x0000,0x4000",
 		"0x00000000,0xC0000000,0xFEBFFFFF,0x00000000,0x3EC00000",
 		"0x0000008000000000,0x0000008FFFFFFFFF,0x0000000000000000,0x0000001000000000",
-		"Package(0x04){0x0001FFFF,Zero,Zero,0x10}",
-		"Package(0x04){0x001FFFFF,0x03,Zero,0x11}",
+		"Package(0x04){0x0001FFFF,Zero,Zero,0x11}",
+		"Package(0x04){0x001FFFFF,0x03,Zero,0x12}",
+		"Package(0x04){0x0001FFFF,Zero,ISA.LNKB,Zero}",
+		"Method(_PRT,0,Serialized){If(\\PICF){Return(PRTA)",
+		"Name(_ADR,0x001F0000)OperationRegion(PIRQ,PCI_Config,0x60,0x0C)",
+		"PRQD,8,Offset(0x08),PRQE,8,",
+		"If((PRQH&0x80)){Return(0x09)}Return(0x0B)",
+		"Method(_SRS,1,Serialized){CreateDWordField(Arg0,0x05,LINE)PRQH=LINE",
 		"Device(RTC)",
 		"Device(KBD)",
 		"EisaId(\"PNP0303\")",
@@ -285,6 +302,47 @@ static void check_dsdt(const char *text)
 	}
 	g_assert_null(strstr(text, "Device(COM2)"));
 	g_assert_null(strstr(text, "Buffer(")); /* a resource template it could not read */
+}
+
+static void check_express_dsdt(const char *text)
+{
+	static const char *const expected[] = {
+		"Name(_HID,EisaId(\"PNP0A08\")",
+		"Name(_CID,EisaId(\"PNP0A03\")",
+		"0x00000000,0xC0000000,0xCFFFFFFF,0x00000000,0x10000000",
+		"0x00000000,0xE0000000,0xFEBFFFFF,0x00000000,0x1EC00000",
+		"Memory32Fixed(ReadWrite,0xD0000000,0x10000000,)",
+		"ToUUID(\"33db4d5b-1ff7-401c-9657-7441c03dd766\")",
+		"Local0=(CTRL&0x14)If((CTRL!=Local0)){STAT|=0x10}CTRL=Local0}Else{STAT|=0x04}Return(Arg3)",
+	};
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(expected); i++) {
+		if (!strstr(text, expected[i]))
+			g_error("no '%s' in %s", expected[i], text);
+	}
+}
+
+static void test_express(void)
+{
+	g_autofree char *iasl = g_find_program_in_path("iasl");
+	g_autofree char *dir = g_dir_make_tmp("viv-acpi-XXXXXX", NULL), *dsdt = NULL;
+	struct acpi_config config = pc;
+	struct tables t;
+
+	config.pci_config_base = 0xd0000000;
+	config.gpe0_len = 16;
+	build(&t, &config);
+	g_assert_cmphex(t.fadt[92], ==, 16);
+	g_assert_cmphex(t.fadt[221], ==, 128);
+	g_assert_cmphex(le64_load(t.mcfg + 44), ==, 0xd0000000);
+	g_assert_cmpmem(t.mcfg + 52, 8, "\0\0\0\xff\0\0\0\0", 8);
+	if (iasl) {
+		g_free(disassemble(dir, "mcfg", t.mcfg));
+		dsdt = disassemble(dir, "dsdt", t.dsdt);
+		check_express_dsdt(dsdt);
+	}
+	g_assert_cmpint(g_rmdir(dir), ==, 0);
+	mem_free(t.mem);
 }
 
 static void test_iasl(void)
@@ -319,5 +377,6 @@ int main(int argc, char **argv)
 	g_test_add_func("/acpi/package-length", test_package_length);
 	g_test_add_func("/acpi/terms", test_terms);
 	g_test_add_func("/acpi/iasl", test_iasl);
+	g_test_add_func("/acpi/express", test_express);
 	return g_test_run();
 }

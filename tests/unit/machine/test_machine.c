@@ -15,7 +15,7 @@
 #define N_DISKS	  2
 #define MAX_DISKS 5
 
-static const struct board *const boards[] = {&board_pc};
+static const struct board *const boards[] = {&board_pc, &board_q35};
 
 struct rig {
 	struct machine_config config;
@@ -101,7 +101,7 @@ static void test_drives_have_names(gconstpointer board)
 	struct block *medium;
 
 	rig_prepare(&rig, N_DISKS);
-	rig.disks[0].bus = MACHINE_IDE;
+	rig.disks[0].bus = ((const struct board *)board)->cd_bus;
 	rig.disks[0].kind = MACHINE_BOOT_CD;
 	rig.disks[1].bus = MACHINE_FLOPPY;
 	rig.disks[1].kind = MACHINE_BOOT_FLOPPY;
@@ -127,7 +127,7 @@ static void test_no_room(gconstpointer board)
 	} bad[] = {
 		{MACHINE_VIRTIO, MACHINE_BOOT_CD, "bus 'virtio' takes no drive of that kind"},
 		{MACHINE_FLOPPY, MACHINE_BOOT_DISK, "bus 'floppy' takes no drive of that kind"},
-		{MACHINE_IDE, MACHINE_BOOT_DISK, "bus 'ide' has room for 4 drives"},
+		{MACHINE_FLOPPY, MACHINE_BOOT_FLOPPY, "bus 'floppy' has room for 2 drives"},
 	};
 
 	for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {

@@ -210,6 +210,10 @@ static void test_smram(void)
 	g_assert_true(mem_is_ram(mem, 0xc0000) && mem_hva_smm(mem, 0xa0000) == a0000);
 	g_assert_nonnull(mem_range(mem, 0x90000, 0x10000));
 	g_assert_null(mem_hva_smm(mem, MEM_MIN_SIZE));
+	/* Opened, it closes nothing, wherever it begins. */
+	mem_set_smram(mem, MEM_SMRAM_TOP, MEM_MIN_SIZE - 0x100000, 0);
+	g_assert_nonnull(mem_range(mem, MEM_MIN_SIZE - 0x200000, 0x200000));
+	mem_set_smram(mem, MEM_SMRAM_TOP, MEM_MIN_SIZE - 0x100000, 0x100000);
 	mem_set_smram(mem, MEM_SMRAM_COMPATIBLE, 0, 0);
 	g_assert_true(mem_hva(mem, 0xa0000) == a0000 && !mem_is_ram(mem, MEM_MIN_SIZE - 1));
 	mem_set_smram(mem, MEM_SMRAM_TOP, 0, 0);
