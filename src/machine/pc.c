@@ -76,7 +76,6 @@ static const struct acpi_config pc_acpi = {
 	.cmos_century = 0x32,
 	.pci_io_first = PCI_IO_FIRST,
 	.pci_io_last = PCI_IO_LAST,
-	.pci_mem_first = PCI_MEM_FIRST,
 	.pci_mem_last = PCI_MEM_LAST,
 	.pci_gsi = i440fx_gsi,
 	.pci_first_gsi = PCI_GSI_BASE,

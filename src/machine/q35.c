@@ -83,7 +83,6 @@ static const struct acpi_config q35_acpi = {
 	.pci_last_bus = 255,
 	.pci_io_first = 0xd00,
 	.pci_io_last = PCI_IO_LAST,
-	.pci_mem_first = HOLE_START,
 	.pci_mem_last = PCI_MEM_LAST,
 	.pci_config_base = CONFIG_START,
 	.pci_gsi = q35_gsi,
