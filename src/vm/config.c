@@ -318,6 +318,22 @@ bool vm_config_has_input(const struct vm_config *config)
 	return config->has_vnc || vm_config_has_firmware(config);
 }
 
+static bool set_uuid(void *target, const char *value, GError **error)
+{
+	struct vm_config *config = target;
+	unsigned n = 0;
+
+	if (!g_uuid_string_is_valid(value))
+		return refuse(error, "'%s' is no UUID; write it like 01234567-89ab-4cde-8f01-23456789abcd", value);
+	for (const char *c = value; *c; c++) {
+		if (*c == '-')
+			continue;
+		config->uuid[n++] = g_ascii_xdigit_value(c[0]) << 4 | g_ascii_xdigit_value(c[1]);
+		c++;
+	}
+	return true;
+}
+
 static bool set_firmware(void *target, const char *value, GError **error)
 {
 	return set_once(&((struct vm_config *)target)->firmware, value, error);
@@ -544,6 +560,7 @@ const struct option_row vm_config_options[] = {
 	 "without it: stdio",
 	 set_serial},
 	{"name", 0, "NAME", "what `viv ls` and others call it; without it: vm-PID", set_name},
+	{"uuid", 0, "UUID", "what firmware calls the machine, by SMBIOS; without it: none", set_uuid},
 	{"display", 0, "none|vnc[:ADDRESS]",
 	 "serve the screen to VNC viewers, at unix:PATH or\ntcp:127.0.0.1:PORT; without one: a socket that\n"
 	 "`viv screen` finds", set_display},

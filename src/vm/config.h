@@ -57,6 +57,7 @@ struct vm_config {
 	char *append;
 	char *kernel_cache; /* folder of unpacked kernels, or NULL */
 	uint64_t ram_size;
+	uint8_t uuid[16]; /* all zero: none */
 	unsigned n_vcpus;
 	struct x86_model cpu;
 	bool cpu_help;		     /* no VM is wanted, but the list of models */

@@ -47,6 +47,7 @@ static void rig_prepare(struct rig *rig, unsigned n_disks)
 	*rig = (struct rig){
 		.config = {.ram_size = 64 << 20,
 			   .n_vcpus = 1,
+			   .cpu = x86_model_default(),
 			   .clock = clock_new_manual(),
 			   .serial = stream_new(),
 			   .input = input_new(),
