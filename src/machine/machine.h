@@ -82,6 +82,7 @@ struct machine_config {
 	const struct trace *trace; /* NULL: off */
 	struct stream *serial;
 	struct display *display; /* NULL: no screen */
+	bool virtio_gpu;	 /* besides the VGA, for the same screen */
 	struct input *input;	 /* NULL: no keyboard and no mouse */
 	bool inputs[MACHINE_N_INPUTS]; /* what else there is than PS/2, for its events */
 	const struct machine_nic *nics;
