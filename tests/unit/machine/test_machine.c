@@ -8,6 +8,7 @@
 
 #include "block/block.h"
 #include "dev/pci/pci.h"
+#include "display/display.h"
 #include "display/input.h"
 #include "machine/board.h"
 #include "stream/stream.h"
@@ -50,6 +51,8 @@ static void rig_prepare(struct rig *rig, unsigned n_disks)
 			   .cpu = x86_model_default(),
 			   .clock = clock_new_manual(),
 			   .serial = stream_new(),
+			   .display = display_new(),
+			   .virtio_gpu = true,
 			   .input = input_new(),
 			   .inputs = {[MACHINE_USB_INPUT] = true, [MACHINE_VIRTIO_INPUT] = true},
 			   .disks = rig->disks,
@@ -79,6 +82,7 @@ static void rig_close(struct rig *rig)
 	for (unsigned i = 0; i < rig->config.n_disks; i++)
 		block_close(rig->disks[i].block);
 	stream_free(rig->config.serial);
+	display_free(rig->config.display);
 	input_free(rig->config.input);
 	clock_free(rig->config.clock);
 }
