@@ -63,11 +63,7 @@ def test_variables_persist(viv, tmp_path):
         pc.type("setvar VivTest -guid 12345678-1234-1234-1234-123456789abc\n")
         pc.expect("AA 55 AA 55")
         pc.type("reset -s\n")
-        for _ in range(200):
-            if not pc.is_running():
-                break
-            time.sleep(0.05)
-        assert not pc.is_running()
+        assert pc.wait_end() == 0
     with Uefi(viv, tmp_path, "get", "--vars", variables) as pc:
         pc.expect("Shell>")
         pc.type("setvar VivTest -guid 12345678-1234-1234-1234-123456789abc\n")
