@@ -99,7 +99,10 @@ void bus_set_intr_source(struct bus *bus, bus_ack_fn ack, void *opaque);
 void bus_set_intr(struct bus *bus, bool level);
 int bus_intr_ack(struct bus *bus);
 
-/* SMI#, by which a chipset sends every processor to its system-management mode; any thread. */
+/*
+ * SMI#, by which a chipset sends the boot processor to its system-management mode; any thread. On a board of old it was
+ * every processor's pin; firmware made for virtual machines gives none but the first a handler.
+ */
 typedef void (*bus_smi_fn)(void *opaque);
 void bus_set_smi_sink(struct bus *bus, bus_smi_fn fn, void *opaque);
 void bus_smi(struct bus *bus);

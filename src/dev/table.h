@@ -39,7 +39,11 @@
 	X(vga)           \
 	X(virtio_gpu)    \
 	X(ne2000)        \
-	X(rtl8029)
+	X(rtl8029)       \
+	X(virtio_keyboard) \
+	X(virtio_mouse)  \
+	X(virtio_tablet) \
+	X(xhci)
 
 #define DEVICE_DECLARE(name) extern const struct device_class name##_class;
 DEVICES(DEVICE_DECLARE)

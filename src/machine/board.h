@@ -20,6 +20,7 @@ enum board_backing {
 	BOARD_EACH_DISK,    /* one for each disk on the row's bus */
 	BOARD_ALL_DISKS,    /* one where there are disks on the row's bus, for all of them */
 	BOARD_INPUT,	    /* one, which has or is told of the keyboard and the mouse, if they are wanted */
+	BOARD_MORE_INPUT,   /* one, with keyboard or pointer, where the row's kind is wanted */
 	BOARD_NICS,	    /* one for each network card of the row's model */
 	BOARD_SCREEN,	    /* one where there is a screen, with the BIOS for it where there is firmware */
 	BOARD_FLASH,	    /* one where the firmware keeps variables: it lies below the firmware */
@@ -42,6 +43,7 @@ struct board_row {
 	enum board_backing backing;
 	enum machine_disk_bus bus;
 	enum machine_nic_model nic;
+	enum machine_input input;
 };
 
 /* A register of configuration space as firmware would leave it, for guests that boot without. */

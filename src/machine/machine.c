@@ -58,6 +58,11 @@ static void wire_input(struct wiring *w, unsigned index)
 	w->device.input = w->config->input;
 }
 
+static unsigned count_more_input(const struct machine_config *config, const struct board_row *row)
+{
+	return config->input && config->inputs[row->input];
+}
+
 /* The index-th card of the row's model. */
 static const struct machine_nic *nic_at(const struct machine_config *config, const struct board_row *row,
 					unsigned index)
@@ -145,6 +150,7 @@ static const struct {
 	[BOARD_EACH_DISK] = {count_each_disk, wire_each_disk},
 	[BOARD_ALL_DISKS] = {count_all_disks, wire_all_disks},
 	[BOARD_INPUT] = {count_one, wire_input},
+	[BOARD_MORE_INPUT] = {count_more_input, wire_input},
 	[BOARD_NICS] = {count_nics, wire_nic},
 	[BOARD_SCREEN] = {count_screen, wire_screen},
 	[BOARD_FLASH] = {count_flash, wire_flash},

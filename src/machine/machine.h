@@ -67,6 +67,9 @@ struct machine_nic {
 	GBytes *rom;	       /* by which firmware boots from it; NULL: none */
 };
 
+/* A keyboard and a tablet besides PS/2's. */
+enum machine_input { MACHINE_USB_INPUT, MACHINE_VIRTIO_INPUT, MACHINE_N_INPUTS };
+
 struct machine_config {
 	uint64_t ram_size;
 	unsigned n_vcpus;
@@ -77,6 +80,7 @@ struct machine_config {
 	struct stream *serial;
 	struct display *display; /* NULL: no screen */
 	struct input *input;	 /* NULL: no keyboard and no mouse */
+	bool inputs[MACHINE_N_INPUTS]; /* what else there is than PS/2, for its events */
 	const struct machine_nic *nics;
 	unsigned n_nics;
 	const struct machine_disk *disks;

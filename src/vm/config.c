@@ -279,6 +279,45 @@ static bool set_nic(void *target, const char *value, GError **error)
 	return true;
 }
 
+static bool add_input(struct vm_config *config, const char *word, GError **error)
+{
+	static const char *const kinds[MACHINE_N_INPUTS] = {
+		[MACHINE_USB_INPUT] = "usb",
+		[MACHINE_VIRTIO_INPUT] = "virtio",
+	};
+
+	if (!strcmp(word, "ps2"))
+		return true;
+	for (unsigned i = 0; i < MACHINE_N_INPUTS; i++) {
+		if (!strcmp(word, kinds[i]))
+			return config->inputs[i] = true;
+	}
+	return refuse(error, "'%s' is no keyboard; write ps2, usb or virtio", word);
+}
+
+/* PS/2's are always there. */
+static bool set_input(void *target, const char *value, GError **error)
+{
+	struct vm_config *config = target;
+	g_auto(GStrv) words = g_strsplit(value, ",", 0);
+
+	memset(config->inputs, 0, sizeof(config->inputs));
+	if (!words[0])
+		return add_input(config, "", error);
+	for (unsigned i = 0; words[i]; i++)
+		if (!add_input(config, words[i], error))
+			return false;
+	return true;
+}
+
+bool vm_config_has_input(const struct vm_config *config)
+{
+	for (unsigned i = 0; i < MACHINE_N_INPUTS; i++)
+		if (config->inputs[i])
+			return true;
+	return config->has_vnc || vm_config_has_firmware(config);
+}
+
 static bool set_firmware(void *target, const char *value, GError **error)
 {
 	return set_once(&((struct vm_config *)target)->firmware, value, error);
@@ -489,6 +528,8 @@ const struct option_row vm_config_options[] = {
 	{"floppy", 0, "FILE|none[,ro]", "a floppy drive with that raw image, or without", set_floppy},
 	{"nic", 0, "MODEL[,mac=ADDRESS]",
 	 "a network card, e1000 or rtl8139; it has no cable yet", set_nic},
+	{"input", 0, "KIND[,...]",
+	 "a keyboard and a tablet, usb or virtio, besides a PS/2\nkeyboard and mouse; without it: ps2, those alone", set_input},
 	{"firmware", 0, "bios|uefi|none|FILE",
 	 "what starts the guest: a BIOS (SeaBIOS), UEFI (OVMF),\nyour own image, or none, the kernel; without it: bios\nwhere no kernel is given",
 	 set_firmware},

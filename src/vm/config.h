@@ -65,6 +65,7 @@ struct vm_config {
 	unsigned n_disks;
 	struct vm_nic nics[VM_MAX_NICS];
 	unsigned n_nics;
+	bool inputs[MACHINE_N_INPUTS];
 	struct vm_serial serial;
 	bool has_vnc;
 	char *vnc;	    /* address to serve VNC viewers at; NULL: in the runtime folder */
@@ -85,6 +86,8 @@ void vm_config_init(struct vm_config *config);
 void vm_config_fini(struct vm_config *config);
 /* Whether the guest starts with firmware rather than with a kernel. */
 bool vm_config_has_firmware(const struct vm_config *config);
+/* Whether it has a keyboard and a pointer: what has a screen has them, too. */
+bool vm_config_has_input(const struct vm_config *config);
 
 /* Their target is a struct vm_config. */
 extern const struct option_row vm_config_options[];

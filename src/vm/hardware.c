@@ -136,11 +136,17 @@ static bool open_firmware(struct hardware *hardware, const struct vm_config *con
 }
 
 /* A guest with firmware has what a PC has. */
-static void open_screen(struct hardware *hardware, bool has_vnc, GMainContext *context)
+static void open_screen(struct hardware *hardware, bool has_vnc)
 {
-	if (!hardware->has_firmware && !has_vnc)
+	if (hardware->has_firmware || has_vnc)
+		hardware->display = display_new();
+}
+
+static void open_input(struct hardware *hardware, const struct vm_config *config, GMainContext *context)
+{
+	if (!vm_config_has_input(config))
 		return;
-	hardware->display = display_new();
+	memcpy(hardware->inputs, config->inputs, sizeof(hardware->inputs));
 	hardware->input = input_new();
 	hardware->typist = typist_new(context, hardware->input);
 }
@@ -173,7 +179,8 @@ bool hardware_open(struct hardware *hardware, const struct vm_config *config, GM
 	    !open_firmware(hardware, config, context, error) ||
 	    !open_nics(hardware, config, error))
 		return false;
-	open_screen(hardware, config->has_vnc, context);
+	open_screen(hardware, config->has_vnc);
+	open_input(hardware, config, context);
 	return true;
 }
 
@@ -200,6 +207,7 @@ void hardware_describe(const struct hardware *hardware, struct machine_config *c
 	config->firmware = hardware->has_firmware ? &hardware->firmware : NULL;
 	config->display = hardware->display;
 	config->input = hardware->input;
+	memcpy(config->inputs, hardware->inputs, sizeof(config->inputs));
 	config->disks = hardware->disks;
 	config->n_disks = hardware->n_disks;
 	config->nics = hardware->nics;

@@ -19,6 +19,7 @@ struct hardware {
 	struct display *display; /* NULL: none */
 	struct input *input;	 /* NULL: none */
 	struct typist *typist;	 /* where there is input */
+	bool inputs[MACHINE_N_INPUTS];
 	struct machine_nic nics[VM_MAX_NICS];
 	unsigned n_nics;
 };

@@ -203,8 +203,7 @@ static void receive_smi(void *opaque)
 {
 	struct lapic_set *set = opaque;
 
-	for (unsigned i = 0; i < set->n; i++)
-		accept_message(&set->apic[i], DELIVERY_SMI, 0, false);
+	accept_message(&set->apic[0], DELIVERY_SMI, 0, false);
 }
 
 static void send_ipi(struct lapic *a, uint64_t icr)

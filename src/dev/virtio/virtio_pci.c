@@ -375,6 +375,12 @@ static uint32_t read_config(const struct virtio *virtio, unsigned offset, unsign
 	return le32_load(bytes);
 }
 
+static void write_config(struct virtio *virtio, unsigned offset, uint32_t value, unsigned size)
+{
+	for (unsigned i = 0; virtio->ops->config_write && i < size && offset + i < virtio->config_len; i++)
+		virtio->ops->config_write(virtio, offset + i, value >> 8 * i);
+}
+
 static void notify(struct virtio *virtio, unsigned index)
 {
 	if (index < virtio->ops->n_queues && queue_runs(virtio, &virtio->queues[index]))
@@ -425,6 +431,9 @@ static void bar_write(void *opaque, uint64_t offset, uint64_t value, unsigned si
 	case COMMON_AT:
 		if (is_common(at, size))
 			write_common(virtio, at, value);
+		break;
+	case DEVICE_AT:
+		write_config(virtio, at, value, size);
 		break;
 	case NOTIFY_AT:
 		if (at % NOTIFY_MULTIPLIER == 0)

@@ -48,13 +48,15 @@ struct virtio_ops {
 	void (*notify)(struct virtio *virtio, unsigned queue);
 	/* The driver, or the machine, has reset the device. NULL: nothing to do. */
 	void (*reset)(struct virtio *virtio);
+	/* The driver writes a byte of the device's configuration. NULL: nothing in it can be written. */
+	void (*config_write)(struct virtio *virtio, unsigned offset, uint8_t value);
 };
 
 struct virtio {
 	struct pci_device pci;
 	const struct virtio_ops *ops;
 	uint64_t features;     /* offered */
-	const uint8_t *config; /* device configuration, read-only to the driver */
+	const uint8_t *config; /* device configuration */
 	unsigned config_len;
 
 	uint64_t driver_features;

@@ -81,17 +81,22 @@ static bool find_button(const char *name, unsigned *code, GError **error)
 	return false;
 }
 
-static void move(struct vm *vm, JsonObject *arguments)
+/* A place is one on the screen. */
+static bool move(struct vm *vm, JsonObject *arguments, GError **error)
 {
 	struct display_picture picture;
 	int64_t x = json_object_get_int_member_with_default(arguments, "x", 0);
 	int64_t y = json_object_get_int_member_with_default(arguments, "y", 0);
 
-	display_get_picture(vm_display(vm), &picture);
-	if (json_object_get_boolean_member_with_default(arguments, "relative", FALSE))
+	if (json_object_get_boolean_member_with_default(arguments, "relative", FALSE)) {
 		input_move(vm_input(vm), x, y);
-	else
-		input_place(vm_input(vm), MAX(x, 0), MAX(y, 0), picture.width, picture.height);
+		return true;
+	}
+	if (!check(vm_display(vm), "screen", error))
+		return false;
+	display_get_picture(vm_display(vm), &picture);
+	input_place(vm_input(vm), MAX(x, 0), MAX(y, 0), picture.width, picture.height);
+	return true;
 }
 
 bool run_mouse(struct vm *vm, JsonObject *arguments, JsonObject *answer, GError **error)
@@ -104,8 +109,9 @@ bool run_mouse(struct vm *vm, JsonObject *arguments, JsonObject *answer, GError 
 	if (json_object_has_member(arguments, "click") &&
 	    !find_button(json_object_get_string_member(arguments, "click"), &button, error))
 		return false;
-	if (json_object_has_member(arguments, "x") || json_object_has_member(arguments, "y"))
-		move(vm, arguments);
+	if ((json_object_has_member(arguments, "x") || json_object_has_member(arguments, "y")) &&
+	    !move(vm, arguments, error))
+		return false;
 	if (button) {
 		input_button(input, button, true);
 		input_button(input, button, false);

@@ -48,6 +48,10 @@ const struct rig_row rig_rows[] = {
 	{&virtio_gpu_class, {.devfn = PCI_DEVFN(2, 0)}, .on_pci = true, .display = true},
 	{&ne2000_class, {.base = 0x300, .irq = 9, .mac = RIG_MAC}, .net = true},
 	{&rtl8029_class, {.devfn = PCI_DEVFN(2, 0), .mac = RIG_MAC}, .on_pci = true, .net = true},
+	{&virtio_keyboard_class, {.devfn = PCI_DEVFN(2, 0)}, .on_pci = true, .input = true},
+	{&virtio_mouse_class, {.devfn = PCI_DEVFN(2, 0)}, .on_pci = true, .input = true},
+	{&virtio_tablet_class, {.devfn = PCI_DEVFN(2, 0)}, .on_pci = true, .input = true},
+	{&xhci_class, {.devfn = PCI_DEVFN(2, 0)}, .on_pci = true, .input = true},
 	{NULL},
 };
 
@@ -120,6 +124,21 @@ static void connect_net(struct rig *rig)
 	rig->net_end = net_port_new(NULL);
 	net_set_receiver(rig->net_end, &receiver);
 	net_join(rig->net, rig->net_end);
+}
+
+static void on_older_input(void *opaque, const struct input_event *event)
+{
+	g_string_append_printf(((struct rig *)opaque)->log, "older:%u ", event->type);
+}
+
+/* A keyboard and a mouse that the device's, attached later, take over from. */
+static struct input *new_input(struct rig *rig)
+{
+	struct input *input = input_new();
+
+	input_attach(input, &(struct input_sink){INPUT_KEYBOARD, on_older_input, rig}, true);
+	input_attach(input, &(struct input_sink){INPUT_MOUSE, on_older_input, rig}, true);
+	return input;
 }
 
 static void select_config(struct rig *rig, unsigned devfn, unsigned reg)
@@ -199,7 +218,7 @@ struct rig *rig_new_row(const struct rig_row *row)
 	if (row->display)
 		rig->display = display_new();
 	if (row->input)
-		rig->input = input_new();
+		rig->input = new_input(rig);
 	if (row->net)
 		connect_net(rig);
 	config.display = rig->display;
@@ -234,6 +253,8 @@ void rig_free(struct rig *rig)
 	if (rig->block)
 		block_close(rig->block);
 	display_free(rig->display);
+	if (rig->input)
+		input_detach(rig->input, rig);
 	input_free(rig->input);
 	net_port_free(rig->net);
 	net_port_free(rig->net_end);

@@ -15,6 +15,7 @@
 #include "dev/pci/i440fx.h"
 #include "dev/table.h"
 #include "display/display.h"
+#include "display/input.h"
 
 #define RAM_SIZE (16u << 20)
 #define SLOT	 2
@@ -39,6 +40,8 @@ struct driver {
 	struct device *host, *device;
 	struct block *block;
 	struct display *display;
+	struct input *input;
+	unsigned n_ps2; /* events that went to an older keyboard */
 	int image_fd;
 	uint64_t structure[5]; /* by capability type: address */
 	uint32_t notify_multiplier;
@@ -101,6 +104,11 @@ static inline void on_line(void *opaque, unsigned pin, bool level)
 	d->level = level;
 	g_cond_signal(&d->interrupted);
 	g_mutex_unlock(&d->lock);
+}
+
+static inline void on_ps2(void *opaque, const struct input_event *event)
+{
+	((struct driver *)opaque)->n_ps2++;
 }
 
 static inline void find_structures(struct driver *d)
@@ -190,6 +198,8 @@ static inline void driver_init(struct driver *d, const struct device_class *clas
 	config.drives[0].block = d->block;
 	config.drives[1].cdrom = true;
 	config.n_drives = 2;
+	d->input = config.input = input_new();
+	input_attach(d->input, &(struct input_sink){INPUT_KEYBOARD, on_ps2, d}, true);
 	d->host = device_new(&i440fx_class, &d->env, &(struct device_config){}, NULL);
 	d->device = device_new(class, &d->env, &config, NULL);
 	driver_probe(d);
@@ -201,6 +211,8 @@ static inline void driver_fini(struct driver *d)
 	device_free(d->host);
 	block_close(d->block);
 	display_free(d->display);
+	input_detach(d->input, d);
+	input_free(d->input);
 	if (d->image_fd >= 0)
 		close(d->image_fd);
 	bus_free(d->env.bus);

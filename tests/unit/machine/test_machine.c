@@ -8,6 +8,7 @@
 
 #include "block/block.h"
 #include "dev/pci/pci.h"
+#include "display/input.h"
 #include "machine/board.h"
 #include "stream/stream.h"
 
@@ -48,6 +49,8 @@ static void rig_prepare(struct rig *rig, unsigned n_disks)
 			   .n_vcpus = 1,
 			   .clock = clock_new_manual(),
 			   .serial = stream_new(),
+			   .input = input_new(),
+			   .inputs = {[MACHINE_USB_INPUT] = true, [MACHINE_VIRTIO_INPUT] = true},
 			   .disks = rig->disks,
 			   .n_disks = n_disks},
 	};
@@ -75,6 +78,7 @@ static void rig_close(struct rig *rig)
 	for (unsigned i = 0; i < rig->config.n_disks; i++)
 		block_close(rig->disks[i].block);
 	stream_free(rig->config.serial);
+	input_free(rig->config.input);
 	clock_free(rig->config.clock);
 }
 
