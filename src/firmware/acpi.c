@@ -320,6 +320,21 @@ static uint32_t add_mcfg(struct acpi_tables *t, const struct acpi_config *config
 	return sdt_add(t, mcfg);
 }
 
+/* IA-PC HPET specification 1.0a, section 3.2.4: number 0, in memory. */
+static uint32_t add_hpet(struct acpi_tables *t, const struct acpi_config *config)
+{
+	GByteArray *hpet = sdt_new("HPET", 1);
+	const uint16_t min_ticks = 2000; /* of a periodic timer: 20 us */
+
+	put(hpet, config->hpet_id, 4);
+	put(hpet, 0 | 64 << 8, 4);
+	put(hpet, config->hpet_base, 8);
+	put(hpet, 0, 1);
+	put(hpet, min_ticks, 2);
+	put(hpet, 0, 1);
+	return sdt_add(t, hpet);
+}
+
 static uint32_t add_xsdt(struct acpi_tables *t, const uint32_t *tables, unsigned n)
 {
 	GByteArray *xsdt = sdt_new("XSDT", 1);
@@ -351,7 +366,7 @@ static void set_rsdp(struct acpi_tables *t, uint32_t xsdt)
 
 void acpi_tables_init(struct acpi_tables *t, const struct acpi_config *config)
 {
-	uint32_t facs, dsdt, tables[3];
+	uint32_t facs, dsdt, tables[4];
 	unsigned n = 0;
 
 	*t = (struct acpi_tables){
@@ -365,6 +380,8 @@ void acpi_tables_init(struct acpi_tables *t, const struct acpi_config *config)
 	tables[n++] = add_madt(t, config);
 	if (config->pci_config_base)
 		tables[n++] = add_mcfg(t, config);
+	if (config->hpet_base)
+		tables[n++] = add_hpet(t, config);
 	set_rsdp(t, add_xsdt(t, tables, n));
 }
 

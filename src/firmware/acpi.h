@@ -41,6 +41,8 @@ struct acpi_config {
 	bool has_ps2; /* keyboard and mouse */
 	bool has_floppies;
 
+	uint32_t hpet_base, hpet_id; /* the low half of its capabilities; base 0: none */
+
 	/* What the host bridge passes on, besides the ports below 0xcf8 */
 	uint8_t pci_last_bus;
 	uint16_t pci_io_first, pci_io_last;
