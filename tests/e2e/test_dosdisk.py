@@ -15,6 +15,7 @@ import pytest
 
 from conftest import BUILD, ROOT
 from pc import PATIENCE, Pc, Picture
+from test_control import FOLDER, Socket
 
 SOURCES = ROOT / "tests/e2e/dosdisk"
 IMAGES = ROOT / "tests/data/dosdisk"
@@ -151,20 +152,33 @@ class Machine:
 
 
 class Viv(Machine):
-    def __init__(self, pc, serial, shot, other):
+    def __init__(self, control, serial, shot, other):
         super().__init__(serial, shot, other)
-        self.press, self.type = pc.key, pc.type
-        self.pc = pc
+        self.control = control
+
+    def ask(self, command, **arguments):
+        return self.control.ask({"execute": command, "arguments": arguments})
+
+    def do(self, command, **arguments):
+        answer = self.ask(command, **arguments)
+        assert "return" in answer, answer
+
+    def press(self, keys):
+        self.do("key", keys=keys)
+
+    def type(self, text):
+        self.do("type", text=text)
 
     def text(self):
-        ran = subprocess.run([self.pc.viv, "text", self.pc.name], capture_output=True, text=True, timeout=PATIENCE)
-        return ran.stdout.splitlines() if ran.returncode == 0 else None
+        answer = self.ask("text")
+        return answer["return"]["text"].splitlines() if "return" in answer else None
 
     def insert(self, path):
-        self.pc.call("insert", self.pc.name, path, "floppy0")
+        self.do("insert", file=str(path), drive="floppy0")
 
     def shows(self, known):
-        return self.pc.screenshot(self.shot) == Picture(known)
+        self.do("screenshot", file=str(self.shot))
+        return Picture(self.shot) == Picture(known)
 
 
 class Qemu(Machine):
@@ -244,11 +258,10 @@ def start_qemu(tmp_path, other, *options):
 
 @contextlib.contextmanager
 def start(viv, tmp_path, other, *options):
-    path = tmp_path / "serial"
-    with Pc(viv, f"dosdisk-{os.getpid()}", "-m", "64M", "--serial", f"unix:{path}", *options) as pc:
-        with socket.socket(socket.AF_UNIX) as serial:
-            serial.connect(str(path))
-            yield Viv(pc, serial, tmp_path / "shot.png", other)
+    path, name = tmp_path / "serial", f"dosdisk-{os.getpid()}"
+    with Pc(viv, name, "-m", "64M", "--serial", f"unix:{path}", *options):
+        with Socket(FOLDER / f"{name}.sock") as control, Socket(path) as serial:
+            yield Viv(control, serial.socket, tmp_path / "shot.png", other)
 
 
 def check(machine, table, but=()):
@@ -264,13 +277,13 @@ def names_of(table):
     return re.findall(r"^\tTEST\t(\w+)", re.search(rf"^{table}:\n(.*?)\.word\t0", text, re.M | re.S)[1], re.M)
 
 
-@pytest.mark.parametrize("engine", ["soft", "interp"])
-def test_floppy(viv, image, tmp_path, engine):
+@pytest.mark.parametrize("engine, board, bus", [("soft", "pc", "ide"), ("interp", "q35", "sata")])
+def test_floppy(viv, image, tmp_path, engine, board, bus):
     floppy = make_floppy(tmp_path / "floppy", image, b"A1")
     other = make_floppy(tmp_path / "other", image, b"B2")
     disk = make_disk(tmp_path / "disk", b"")
-    with start(viv, tmp_path, other, "--engine", engine, "--boot", "floppy", "--floppy", floppy,
-               "--disk", f"{disk},bus=ide") as machine:
+    with start(viv, tmp_path, other, "--engine", engine, "--board", board, "--boot", "floppy", "--floppy", floppy,
+               "--disk", f"{disk},bus={bus}") as machine:
         machine.follow()
         check(machine, "tests")
         texts = {name: rows for name, rows in machine.texts.items() if rows}

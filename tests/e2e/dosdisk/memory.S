@@ -2,7 +2,6 @@
 /* What lies above 1 MiB and the ways there: A20, 4 GiB segments, INT 15h. */
 #include "test.inc"
 
-	.globl	gdt, gdt_pointer
 	.balign	8
 gdt:	.quad	0
 	.quad	0x008f92000000ffff	/* 8: data, 4 GiB */
@@ -13,8 +12,10 @@ gdt_pointer:
 	.word	gdt_size - 1
 	.long	gdt
 
-/* FS reaches all of memory, until somebody loads it in protected mode; at 0, also where real mode loads it anew.
- * `leave' gives it its 64 KiB back. */
+/*
+ * Unreal mode: FS, at 0, reaches 4 GiB. Protected mode gives it that limit, and real mode, which sets bases alone, does
+ * not take it away; so leaving is another visit there.
+ */
 	.globl	unreal_enter, unreal_leave
 unreal_enter:
 	push	$8

@@ -250,4 +250,4 @@ stack:		.word	0
 n_ok:		.word	0
 n_failed:	.word	0
 masks:		.byte	0, 0
-failed_names:	.space	128
+failed_names:	.space	2 * 100

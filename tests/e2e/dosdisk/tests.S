@@ -38,6 +38,8 @@ tests:
 	TEST	pic_end_of_interrupt
 	TEST	pic_poll
 	TEST	bios_time
+	TEST	bios_wait
+	TEST	clock_alarm
 	TEST	cmos_checksum
 	TEST	text_attributes
 	TEST	text_scrolling

@@ -376,6 +376,57 @@ bios_time:
 	CHECK	e, "not PCI"
 	ret
 
+#define CLOCK_PERIOD	1165		/* ticks of the timer, at the clock's 1024 Hz */
+
+/*
+ * 20 ms are 21 interrupts of the clock, of which the first may come at once and the second soon. A host so busy that
+ * the timer goes around makes another try.
+ */
+	.globl	bios_wait
+bios_wait:
+	call	start_clock
+	mov	$5, %bp
+1:	xor	%dx, %dx
+	call	read_clock
+	push	%dx
+	mov	$0x8600, %ax
+	xor	%cx, %cx
+	mov	$20000, %dx
+	int	$0x15
+	pop	%dx
+	CHECK	nc, "no wait"
+	call	read_clock
+	cmp	$19 * CLOCK_PERIOD, %ax
+	jae	2f
+	dec	%bp
+	CHECK	nz, "the wait was too short"
+	jmp	1b
+2:	ret
+
+on_alarm:
+	incw	%cs:n_clock
+	iret
+
+/* An alarm of any hour, minute and second, through INT 70h and 4Ah. */
+	.globl	clock_alarm
+clock_alarm:
+	movw	$0, n_clock
+	movw	$on_alarm, 0x4a * 4
+	movw	$0, 0x4a * 4 + 2
+	mov	$0x0600, %ax
+	mov	$0xffff, %cx
+	mov	$0xffff, %dx
+	int	$0x1a
+	CHECK	nc, "no alarm"
+	AWAIT	ne, cmpw $0, n_clock
+	mov	$0x0600, %ax
+	int	$0x1a
+	CHECK	c, "a second alarm"
+	mov	$0x0700, %ax
+	int	$0x1a
+	CHECK	nc, "the alarm cannot be taken back"
+	ret
+
 /* The sum of 10h to 2Dh stands in 2Eh and 2Fh. */
 	.globl	cmos_checksum
 cmos_checksum:

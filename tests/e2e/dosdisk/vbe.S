@@ -253,7 +253,6 @@ draw_bytes:
 	call	unreal_enter
 	mov	$48, %cx
 1:	mov	$640 * 3, %bx
-	movzx	%bx, %ebx
 	mov	%cl, %al
 2:	mov	%al, %fs:(%ebp)
 	add	$7, %al
