@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The ACPI tables of our boards (ACPI 6.5, chapter 5): RSDP, XSDT, FADT, FACS, MADT and DSDT. For a guest without
+ * The ACPI tables of our boards (ACPI 6.5, chapter 5): RSDP, RSDT, XSDT, FADT, FACS, MADT and DSDT. For a guest without
  * firmware they are put into RAM, all within ACPI_AREA, which the memory map must report as reserved; firmware gets
  * them as files with a list of what to do with them. ACPI mode is always on: there is no SMI_CMD.
  *

@@ -69,7 +69,7 @@ static const uint8_t *table_at(struct mem *mem, uint64_t gpa, const char *signat
 
 struct tables {
 	struct mem *mem;
-	const uint8_t *xsdt, *fadt, *madt, *dsdt, *facs, *mcfg, *hpet;
+	const uint8_t *rsdt, *xsdt, *fadt, *madt, *dsdt, *facs, *mcfg, *hpet;
 };
 
 static void build(struct tables *t, const struct acpi_config *config)
@@ -87,6 +87,10 @@ static void build(struct tables *t, const struct acpi_config *config)
 	g_assert_cmpuint(sum(rsdp, 20), ==, 0);
 	g_assert_cmpuint(sum(rsdp, 36), ==, 0);
 	t->xsdt = table_at(t->mem, le64_load(rsdp + 24), "XSDT");
+	t->rsdt = table_at(t->mem, le32_load(rsdp + 16), "RSDT");
+	g_assert_cmpuint((le32_load(t->rsdt + 4) - 36) / 4, ==, (le32_load(t->xsdt + 4) - 36) / 8);
+	for (unsigned at = 0; at < le32_load(t->rsdt + 4) - 36; at += 4)
+		g_assert_cmphex(le32_load(t->rsdt + 36 + at), ==, le64_load(t->xsdt + 36 + 2 * at));
 	g_assert_cmpuint(le32_load(t->xsdt + 4), ==, 36 + (config->pci_config_base ? 4 : 2) * 8);
 	t->fadt = table_at(t->mem, le64_load(t->xsdt + 36), "FACP");
 	t->madt = table_at(t->mem, le64_load(t->xsdt + 44), "APIC");
