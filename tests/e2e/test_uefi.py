@@ -7,7 +7,7 @@ import pytest
 
 import media
 from pc import Pc
-from test_bios import run_memtest, wait_for_blue, wait_for_change
+from test_bios import wait_for_blue, wait_for_change
 
 YELLOW = (255, 255, 0)
 # The frame buffer is graphics: what programs write is seen on the serial port, too.
@@ -99,6 +99,7 @@ def test_memtest(viv, tmp_path):
 
 
 @pytest.mark.boot
+@pytest.mark.slow
 def test_installer(viv, tmp_path):
     folder = media.installer("text")
     cd = media.grub_cd(tmp_path, {"linux": folder / "linux", "initrd.gz": folder / "initrd.gz"},
