@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a PC says of itself by SMBIOS (DMTF DSP0134, 2.8.0): maker, processors, memory. Firmware gets the tables as files
- * for fw_cfg, puts them into RAM and adds the structure that tells of the firmware.
+ * What a PC says of itself by SMBIOS (DMTF DSP0134, 2.8.0): maker, processors, memory. Firmware gets the tables as
+ * files for fw_cfg, puts them into RAM and adds the structure that tells of the firmware.
  */
 #ifndef VIV_FIRMWARE_SMBIOS_H
 #define VIV_FIRMWARE_SMBIOS_H
