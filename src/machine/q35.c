@@ -41,6 +41,7 @@ static const struct board_row q35_rows[] = {
 	{&ich9_root_port_class, .devfn = PORT_DEVFN + 2},
 	{&ich9_root_port_class, .devfn = PORT_DEVFN + 3},
 	{&vga_class, .devfn = PCI_DEVFN(2, 0), .backing = BOARD_SCREEN},
+	{&virtio_gpu_class, .devfn = BOARD_ANY_SLOT, .backing = BOARD_MORE_SCREEN},
 	{&virtio_rng_class, .devfn = BOARD_ANY_SLOT},
 	{&ahci_class, .devfn = PCI_DEVFN(31, 2), .backing = BOARD_ALL_DISKS, .bus = MACHINE_SATA},
 	{&i8237_class},

@@ -89,6 +89,7 @@ def test_memtest(viv, tmp_path, cpus):
     with Pc(viv, f"memtest{cpus}", "-m", "16M", "--cpus", cpus, "--cdrom", cd) as pc:
         run_memtest(pc)
         assert re.search(r"1 Cores 1 Threads" if cpus == 1 else r"SMP: 2T", pc.text())
+        assert "Vivarium pc" in pc.text()  # by SMBIOS
 
 
 def test_syslinux(viv, tmp_path):

@@ -43,6 +43,15 @@ def test_shell(viv, tmp_path):
         assert YELLOW in [colour for colour, _ in picture.colours()]
 
 
+def test_smbios(viv, tmp_path):
+    uuid = "01234567-89ab-4cde-8f01-23456789abcd"
+    with Uefi(viv, tmp_path, "smbios", "--board", "q35", "--cpus", 2, "--uuid", uuid) as pc:
+        pc.expect("Shell>")
+        pc.type("smbiosview -t 1\n")
+        seen = pc.expect(r"(?s)Manufacturer: Vivarium.*Shell>")
+        assert "ProductName: q35" in seen and "67 45 23 01 AB 89 DE 4C-8F 01 23 45" in seen, seen
+
+
 def test_boot_manager(viv, tmp_path):
     """Esc, while OVMF waits, opens its front page; which boots the shell from the boot manager."""
     with Uefi(viv, tmp_path, "front", "--boot", "menu,disk,cd") as pc:
