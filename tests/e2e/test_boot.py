@@ -19,7 +19,7 @@ BOOT_CPU_SECONDS = 60
 BAD_NEWS = re.compile(
     r"WARNING|BUG|Oops|Call Trace|unable to handle|nobody cared|rcu: INFO|tsc: Marking"
     r"|clocksource: .*unstable|Kernel panic|general protection|segfault|traps:|ACPI.* Error"
-    r"|MP-BIOS bug|[Ss]purious|timed out|not responding|I/O error|soft lockup|stall")
+    r"|MP-BIOS bug|Firmware Bug|[Ss]purious|timed out|not responding|I/O error|soft lockup|stall")
 
 
 def start(viv, kernel, *options):
