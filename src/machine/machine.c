@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "cpu/x86/cpuid.h"
 #include "dev/floppy/format.h"
 #include "dev/pci/pci.h"
 #include "machine/board.h"
@@ -106,6 +107,16 @@ static void wire_screen(struct wiring *w, unsigned index)
 		w->device.rom = w->config->firmware->vga_bios;
 }
 
+static unsigned count_more_screen(const struct machine_config *config, const struct board_row *row)
+{
+	return config->display && config->virtio_gpu;
+}
+
+static void wire_more_screen(struct wiring *w, unsigned index)
+{
+	w->device.display = w->config->display;
+}
+
 static unsigned count_firmware(const struct machine_config *config, const struct board_row *row)
 {
 	return config->firmware != NULL;
@@ -152,6 +163,7 @@ static const struct {
 	[BOARD_MORE_INPUT] = {count_more_input, wire_input},
 	[BOARD_NICS] = {count_nics, wire_nic},
 	[BOARD_SCREEN] = {count_screen, wire_screen},
+	[BOARD_MORE_SCREEN] = {count_more_screen, wire_more_screen},
 	[BOARD_FLASH] = {count_flash, wire_flash},
 	[BOARD_FW_CFG] = {count_firmware, wire_fw_cfg},
 	[BOARD_FIRMWARE_LOG] = {count_firmware_log, wire_firmware_log},
@@ -276,6 +288,27 @@ static bool set_up_for_boot(struct machine *machine, GError **error)
 	       pci_assign_bars(machine->env.pci, error);
 }
 
+/*
+ * Firmware makes its own choice of where BARs lie between RAM and the IOAPIC, from 2 GiB on at the lowest. UEFI puts
+ * 64-bit ones above RAM; systems that a BIOS boots may be too old to bear a window there.
+ */
+static void describe(struct machine *machine, const struct machine_config *config)
+{
+	const struct mem *mem = machine->env.mem;
+	struct acpi_config *acpi = &machine->acpi;
+
+	*acpi = *machine->board->acpi;
+	acpi->n_cpus = config->n_vcpus;
+	acpi->has_vga = config->display != NULL;
+	acpi->has_ps2 = config->input != NULL;
+	acpi->has_floppies = disks_count(config, MACHINE_FLOPPY) > 0;
+	acpi->pci_mem_first = MAX(2ull << 30, mem->low_size);
+	if (count_flash(config, NULL)) {
+		acpi->pci_mem64_first = (MEM_HOLE_END + mem->high_size + (1ull << 30) - 1) & -(1ull << 30);
+		acpi->pci_mem64_last = (1ull << CPU_PHYS_BITS) - 1;
+	}
+}
+
 struct machine *machine_new(const struct board *board, const struct machine_config *config,
 			    GError **error)
 {
@@ -283,11 +316,6 @@ struct machine *machine_new(const struct board *board, const struct machine_conf
 
 	machine->board = board;
 	machine->n_vcpus = config->n_vcpus;
-	machine->acpi = *board->acpi;
-	machine->acpi.n_cpus = config->n_vcpus;
-	machine->acpi.has_vga = config->display != NULL;
-	machine->acpi.has_ps2 = config->input != NULL;
-	machine->acpi.has_floppies = disks_count(config, MACHINE_FLOPPY) > 0;
 	machine->has_firmware = config->firmware != NULL;
 	machine->devices = g_ptr_array_new();
 	for (unsigned i = 0; i < MACHINE_N_BOOT; i++)
@@ -298,6 +326,8 @@ struct machine *machine_new(const struct board *board, const struct machine_conf
 	machine->env.bus = bus_new();
 	machine->lapics = lapic_set_new(machine->env.bus, config->clock, config->n_vcpus);
 	machine->env.mem = mem_new_with_hole(config->ram_size, board->hole_start, error);
+	if (machine->env.mem)
+		describe(machine, config);
 	if (machine->env.mem && disks_place(machine, config, error) &&
 	    map_bios(machine, config->firmware, error) && add_devices(machine, config, error) &&
 	    set_up_for_boot(machine, error))

@@ -170,7 +170,7 @@ void _start(void)
 	print("checksum ");
 	print_hex(sum);
 	print("\r\n");
-	outw(PM1A_CNT, 1 << 13 | 5 << 10); /* SLP_EN, the SLP_TYP of \_S5 */
+	outw(PM1A_CNT, 1 << 13); /* SLP_EN; the SLP_TYP of \_S5 is 0 */
 	for (;;)
 		__asm__ volatile("cli; hlt");
 }

@@ -37,7 +37,7 @@ work:	incl	counter(%rip)
 	test	$LSR_DR, %al
 	jz	work
 	mov	$PM1A_CNT, %dx
-	mov	$(1 << 13 | 5 << 10), %ax	/* SLP_EN, the SLP_TYP of \_S5 */
+	mov	$(1 << 13), %ax	/* SLP_EN; the SLP_TYP of \_S5 is 0 */
 	out	%ax, %dx
 	jmp	work
 

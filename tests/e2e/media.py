@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Disks and CDs that firmware boots from, made of what Debian's packages install."""
+import os
 import pathlib
 import shutil
 import subprocess
@@ -11,8 +12,13 @@ MEMTEST_EFI = pathlib.Path("/boot/memtest86+x64.efi")
 INSTALLER = pathlib.Path("/usr/lib/debian-installer/images/12/amd64")
 
 
-def run(*argv):
-    subprocess.run(list(map(str, argv)), check=True, capture_output=True, timeout=120)
+# Users' paths lack the folders of what formats disks.
+ENVIRONMENT = {**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"}
+
+
+def run(*argv, text=None):
+    subprocess.run(list(map(str, argv)), check=True, capture_output=True, timeout=120, env=ENVIRONMENT,
+                   input=text and text.encode())
 
 
 def installer(flavour):
@@ -59,16 +65,19 @@ def syslinux_disk(folder, files, config, megabytes=32):
 
 def efi_disk(folder, program, files, megabytes=32):
     """A GPT disk whose EFI system partition starts `program` by itself; `files`: path on it -> path."""
-    image, first = folder / "efi.img", 2048
-    image.write_bytes(bytes(megabytes << 20))
-    subprocess.run(["sfdisk", "--quiet", image], check=True, capture_output=True, text=True,
-                   input=f"label: gpt\nstart={first}, type=uefi\n")
-    partition = f"{image}@@{first * 512}"
-    run("mformat", "-i", partition, "-F", "::")
+    image, system, first = folder / "efi.img", folder / "efi.fat", 2048
+    system.write_bytes(bytes((megabytes - 2) << 20))
+    run("mkfs.vfat", system)
+    made = set()
     for name, path in {"EFI/BOOT/BOOTX64.EFI": program, **files}.items():
-        parts = pathlib.PurePosixPath(name).parts
-        for depth in range(1, len(parts)):
-            subprocess.run(["mmd", "-D", "s", "-i", partition, "::" + "/".join(parts[:depth])],
-                           capture_output=True)
-        run("mcopy", "-i", partition, path, f"::{name}")
+        for parent in reversed(pathlib.PurePosixPath(name).parents[:-1]):
+            if parent not in made:
+                run("mmd", "-i", system, f"::{parent}")
+            made.add(parent)
+        run("mcopy", "-i", system, path, f"::{name}")
+    image.write_bytes(bytes(megabytes << 20))
+    run("sfdisk", "--quiet", image, text=f"label: gpt\nstart={first}, type=uefi\n")
+    with image.open("r+b") as disk:
+        disk.seek(first * 512)
+        disk.write(system.read_bytes())
     return image

@@ -70,7 +70,7 @@ await_button:
 	jz	1b
 power_off:
 	mov	$PM1A_CNT, %dx
-	mov	$(1 << 13 | 5 << 10), %ax	/* SLP_EN, the SLP_TYP of \_S5 */
+	mov	$(1 << 13), %ax	/* SLP_EN; the SLP_TYP of \_S5 is 0 */
 	out	%ax, %dx
 	jmp	spin
 reset_cf9:

@@ -18,7 +18,7 @@ loop:	add $3, %eax
 	dec %ecx
 	jnz loop
 	mov ${PM1A_CNT}, %edx
-	mov $0x3400, %eax
+	mov $0x2000, %eax
 	out %ax, %dx
 	hlt
 """

@@ -20,7 +20,7 @@ enum {
 	ACPI_PM_TMR = 0x08, /* 32 bits wide: the FADT sets TMR_VAL_EXT */
 	ACPI_PM_TMR_LEN = 4,
 
-	ACPI_SLP_TYP_S5 = 5, /* what \_S5 holds */
+	ACPI_SLP_TYP_S5 = 0, /* what \_S5 holds: SUS_TYP of the PIIX4, and what OVMF writes on both chipsets */
 };
 
 struct acpi_pm {

@@ -219,6 +219,10 @@ static void data_write(struct channel *channel, uint64_t value, unsigned size)
 	data_moved(channel, n, left);
 }
 
+/* What a channel without drives reads as: the host pulls DD7 down, so that it never looks busy (ATA/ATAPI-8 parallel
+ * transport). */
+#define FLOATING 0x7f
+
 static bool floats(const struct channel *channel)
 {
 	return !channel->drives[0].present && !channel->drives[1].present;
@@ -227,7 +231,7 @@ static bool floats(const struct channel *channel)
 static uint8_t status_read(struct channel *channel)
 {
 	if (floats(channel))
-		return 0xff;
+		return FLOATING;
 	if (channel->control & CONTROL_SRST)
 		return ATA_STATUS_BSY;
 	return selected(channel)->present ? selected(channel)->regs.status : 0;
@@ -240,7 +244,7 @@ static uint8_t reg_read(struct channel *channel, unsigned reg)
 	unsigned shift = channel->control & CONTROL_HOB ? 8 : 0;
 
 	if (floats(channel))
-		return 0xff;
+		return FLOATING;
 	if (!drive->present)
 		regs = &channel->drives[!channel->select].regs;
 	switch (reg) {

@@ -46,6 +46,11 @@ void usb_reset(struct usb_device *usb)
 	usb->ops->reset(usb);
 }
 
+bool usb_check(const struct usb_device *usb)
+{
+	return !usb->configuration || usb->configuration == usb->ops->configuration[CONFIGURATION_VALUE];
+}
+
 static uint32_t endpoint_bit(unsigned address)
 {
 	return 1u << (address & 15) << (address & USB_IN ? 16 : 0);
@@ -169,14 +174,7 @@ int usb_control(struct usb_device *usb, const struct usb_setup *setup, uint8_t *
 
 int usb_in(struct usb_device *usb, unsigned endpoint, uint8_t *data, unsigned len)
 {
-	if (!usb->configuration || !usb->ops->in || usb->halted & endpoint_bit(endpoint | USB_IN))
+	if (!usb->configuration || usb->halted & endpoint_bit(endpoint | USB_IN))
 		return USB_STALL;
 	return usb->ops->in(usb, endpoint, data, len);
-}
-
-int usb_out(struct usb_device *usb, unsigned endpoint, const uint8_t *data, unsigned len)
-{
-	if (!usb->configuration || !usb->ops->out || usb->halted & endpoint_bit(endpoint))
-		return USB_STALL;
-	return usb->ops->out(usb, endpoint, data, len);
 }

@@ -48,10 +48,8 @@ struct usb_ops {
 	/* What is no standard request to the device. To be sent: up to `length` bytes, which `data` holds;
 	 * received: `length` of them. Returns the bytes moved or USB_STALL. */
 	int (*control)(struct usb_device *usb, const struct usb_setup *setup, uint8_t *data);
-	/* A packet, or several, from or to an endpoint; returns bytes, USB_NAK or USB_STALL. NULL: has no
-	 * such. */
+	/* From an interrupt endpoint; returns bytes, USB_NAK or USB_STALL. */
 	int (*in)(struct usb_device *usb, unsigned endpoint, uint8_t *data, unsigned len);
-	int (*out)(struct usb_device *usb, unsigned endpoint, const uint8_t *data, unsigned len);
 };
 
 struct usb_device {
@@ -66,11 +64,11 @@ struct usb_device {
 #define USB_DEVICE_FIELDS(type, member) \
 	STATE_FIELD(type, member.configuration), STATE_FIELD(type, member.halted)
 
+bool usb_check(const struct usb_device *usb);
 void usb_reset(struct usb_device *usb);
 /* `data` holds USB_CONTROL_MAX bytes. */
 int usb_control(struct usb_device *usb, const struct usb_setup *setup, uint8_t *data);
 int usb_in(struct usb_device *usb, unsigned endpoint, uint8_t *data, unsigned len);
-int usb_out(struct usb_device *usb, unsigned endpoint, const uint8_t *data, unsigned len);
 
 /* Device side: an answer to a request of `setup->length` bytes. */
 int usb_answer(const struct usb_setup *setup, uint8_t *data, const void *bytes, unsigned len);

@@ -23,8 +23,7 @@ enum {
 	REPORT_OUTPUT = 2,
 
 	ENDPOINT = 1,
-	INTERFACE_AT = 9, /* in the configuration, the HID descriptor behind it */
-	HID_AT = 18,
+	HID_AT = 18, /* in the configuration: its descriptor */
 	HID_SIZE = 9,
 	HID_REPORT_LENGTH = 7,
 
@@ -68,12 +67,15 @@ static const uint8_t tablet_report[] = {
 	{                                                                                         \
 		18, 1, 0x00, 0x02, 0, 0, 0, 64, 0x27, 0x06, product, 0x00, 0x00, 0x01, 1, 2, 0, 1 \
 	}
-#define CONFIGURATION(subclass, protocol, report)                                                           \
-	{                                                                                                   \
-		9, 2, 34, 0, 1, 1, 0, 0x80, 50, 9, 4, 0, 0, 1, 3, subclass, protocol, 0, 9, DESCRIPTOR_HID, \
-			0x11, 0x01, 0, 1, DESCRIPTOR_REPORT, sizeof(report), 0, 7, 5, USB_IN | ENDPOINT, 3, \
-			HID_REPORT, 0, 10                                                                   \
+/* clang-format off */
+#define CONFIGURATION(subclass, protocol, report)                                    \
+	{                                                                            \
+		9, 2, 34, 0, 1, 1, 0, 0x80, 50,                                      \
+		9, 4, 0, 0, 1, 3, subclass, protocol, 0,                             \
+		9, DESCRIPTOR_HID, 0x11, 0x01, 0, 1, DESCRIPTOR_REPORT, sizeof(report), 0, \
+		7, 5, USB_IN | ENDPOINT, 3, HID_REPORT, 0, 10,                       \
 	}
+/* clang-format on */
 
 static const uint8_t keyboard_device[] = DEVICE_DESCRIPTOR(1);
 static const uint8_t tablet_device[] = DEVICE_DESCRIPTOR(2);
@@ -377,8 +379,5 @@ void usb_hid_post_load(struct usb_hid *hid)
 
 bool usb_hid_check(const struct usb_hid *hid)
 {
-	const struct usb_ops *ops = hid->usb.ops;
-
-	return hid->n_queue <= HID_QUEUE && hid->n_keys <= HID_KEYS &&
-	       (!hid->usb.configuration || hid->usb.configuration == ops->configuration[5]);
+	return hid->n_queue <= HID_QUEUE && hid->n_keys <= HID_KEYS && usb_check(&hid->usb);
 }

@@ -70,24 +70,6 @@ enum {
 #define DCBAAP_MASK (~63ull)
 #define ERSTBA_MASK (~63ull)
 
-/* PORTSC, section 5.4.8. */
-#define PORT_CCS	 (1u << 0)
-#define PORT_PED	 (1u << 1)
-#define PORT_PR		 (1u << 4)
-#define PORT_PLS_SHIFT	 5
-#define PORT_PLS	 (15u << PORT_PLS_SHIFT)
-#define PORT_PP		 (1u << 9)
-#define PORT_SPEED_SHIFT 10
-#define PORT_LWS	 (1u << 16)
-#define PORT_CSC	 (1u << 17)
-#define PORT_PRC	 (1u << 21)
-#define PORT_PLC	 (1u << 22)
-#define PORT_CHANGES	 (0x7fu << 17)
-#define PORT_WAKE	 (7u << 25) /* WCE, WDE, WOE */
-#define PORT_WPR	 (1u << 31)
-
-enum { PLS_U0 = 0, PLS_U3 = 3, PLS_RX_DETECT = 5, PLS_POLLING = 7, PLS_RESUME = 15 };
-
 #define CMD_STORED  (CMD_RUN | CMD_INTE | CMD_HSEE | CMD_EWE)
 #define STS_CLEARED (STS_HSE | STS_EINT | STS_PCD | STS_SRE) /* by writing 1 */
 
@@ -110,23 +92,12 @@ static void run_endpoints(struct xhci *xhci)
 	}
 }
 
-static void tell_port_events(struct xhci *xhci)
-{
-	for (unsigned i = 0; i < XHCI_PORTS; i++) {
-		if (!(xhci->port_events >> i & 1) || !xhci_event_room(xhci))
-			continue;
-		xhci->port_events &= ~(1u << i);
-		xhci->usbsts |= STS_PCD;
-		xhci_post_event(xhci, (uint64_t)(i + 1) << 24, CC_SUCCESS << 24, TRB_PORT_EVENT << 10);
-	}
-}
-
 void xhci_work(struct xhci *xhci)
 {
 	if (!xhci_is_running(xhci))
 		return;
 	xhci->budget = BUDGET;
-	tell_port_events(xhci);
+	xhci_tell_port_events(xhci);
 	xhci_run_commands(xhci);
 	run_endpoints(xhci);
 	if (xhci->budget || xhci->again)
@@ -150,65 +121,6 @@ void xhci_fail(struct xhci *xhci)
 	xhci->command_running = xhci->command_rung = false;
 }
 
-bool xhci_port_is_enabled(const struct xhci *xhci, unsigned port)
-{
-	return xhci->portsc[port] & PORT_PED;
-}
-
-/* A change that the port did not have yet is told of, section 4.19.2. */
-static void port_changed(struct xhci *xhci, unsigned port, uint32_t change)
-{
-	if (!(xhci->portsc[port] & change))
-		xhci->port_events |= 1u << port;
-	xhci->portsc[port] |= change;
-}
-
-static void set_link(struct xhci *xhci, unsigned port, unsigned state)
-{
-	xhci->portsc[port] = (xhci->portsc[port] & ~PORT_PLS) | state << PORT_PLS_SHIFT;
-}
-
-/* Section 4.19.5, at once. */
-static void reset_port(struct xhci *xhci, unsigned port)
-{
-	if (!xhci->devices[port])
-		return;
-	usb_reset(xhci->devices[port]);
-	xhci->portsc[port] |= PORT_PED;
-	set_link(xhci, port, PLS_U0);
-	port_changed(xhci, port, PORT_PRC);
-}
-
-/* Section 4.15: suspend, and the way back. */
-static void write_link(struct xhci *xhci, unsigned port, unsigned state)
-{
-	unsigned old = (xhci->portsc[port] & PORT_PLS) >> PORT_PLS_SHIFT;
-
-	if (!(xhci->portsc[port] & PORT_PED))
-		return;
-	if (state == PLS_U3 || (state == PLS_RESUME && old == PLS_U3)) {
-		set_link(xhci, port, state);
-	} else if (state == PLS_U0 && old != PLS_U0) {
-		set_link(xhci, port, PLS_U0);
-		port_changed(xhci, port, PORT_PLC);
-	}
-}
-
-static void write_portsc(struct xhci *xhci, unsigned port, uint32_t value)
-{
-	uint32_t *portsc = &xhci->portsc[port];
-
-	*portsc &= ~(value & PORT_CHANGES);
-	*portsc = (*portsc & ~PORT_WAKE) | (value & PORT_WAKE);
-	if (value & PORT_PED)
-		*portsc &= ~PORT_PED;
-	if (value & PORT_LWS)
-		write_link(xhci, port, (value & PORT_PLS) >> PORT_PLS_SHIFT);
-	if (value & (PORT_PR | PORT_WPR))
-		reset_port(xhci, port);
-	xhci_work(xhci);
-}
-
 /* Section 4.2: as after power-on, with what is plugged in. */
 static void reset_controller(struct xhci *xhci)
 {
@@ -220,21 +132,12 @@ static void reset_controller(struct xhci *xhci)
 	xhci->imod = IMOD_RESET;
 	xhci->erstba = xhci->erdp = 0;
 	xhci_events_reset(xhci);
-	xhci->slots = xhci->port_events = 0;
+	xhci->slots = 0;
 	memset(xhci->rung, 0, sizeof(xhci->rung));
 	memset(xhci->waiting, 0, sizeof(xhci->waiting));
 	xhci->again = false;
 	timer_cancel(&xhci->timer);
-	for (unsigned i = 0; i < XHCI_PORTS; i++) {
-		struct usb_device *usb = xhci->devices[i];
-
-		xhci->portsc[i] = PORT_PP | (usb ? PLS_POLLING : PLS_RX_DETECT) << PORT_PLS_SHIFT;
-		if (!usb)
-			continue;
-		usb_reset(usb);
-		xhci->portsc[i] |= PORT_CCS | usb->ops->speed << PORT_SPEED_SHIFT;
-		port_changed(xhci, i, PORT_CSC);
-	}
+	xhci_reset_ports(xhci);
 	xhci_update_interrupt(xhci);
 }
 
@@ -251,7 +154,7 @@ static void write_usbcmd(struct xhci *xhci, uint32_t value)
 		xhci->usbsts |= STS_HALTED;
 		xhci->command_running = xhci->command_rung = false;
 	}
-	/* Nothing was saved, section 4.23.2. */
+	/* Nothing was saved, section 4.23. */
 	if (value & CMD_RESTORE)
 		xhci->usbsts |= STS_SRE;
 	xhci_update_interrupt(xhci);
@@ -322,7 +225,7 @@ static void bar_write(void *opaque, uint64_t offset, uint64_t value, unsigned si
 	}
 	if (offset >= PORTS && offset < PORTS + XHCI_PORTS * PORT_SIZE) {
 		if (offset % PORT_SIZE == PORTS % PORT_SIZE)
-			write_portsc(xhci, (offset - PORTS) / PORT_SIZE, value);
+			xhci_write_portsc(xhci, (offset - PORTS) / PORT_SIZE, value);
 		return;
 	}
 	switch (offset) {

@@ -56,7 +56,8 @@ bool xhci_device_context(struct xhci *xhci, unsigned slot, uint64_t *gpa)
 	if (!mem_read(xhci_mem(xhci), xhci->dcbaap + 8 * slot, entry, sizeof(entry)))
 		return false;
 	*gpa = le64_load(entry) & ~63ull;
-	return mem_is_ram(xhci_mem(xhci), *gpa);
+	/* Drivers that disable a slot may have cleared its entry before. */
+	return *gpa && mem_is_ram(xhci_mem(xhci), *gpa);
 }
 
 static unsigned slot_state(const struct xhci_context *slot)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * eXtensible Host Controller Interface (xHCI, Intel 625472, revision 1.2), as its files share it; seen in
- * this folder only. xhci.c has the registers and ports, xhci_ring.c what rings are made of and the event
- * ring, xhci_command.c the command ring and contexts, xhci_transfer.c the transfer rings. Section numbers are
- * that document's.
+ * this folder only. xhci.c has the registers, xhci_port.c the ports, xhci_ring.c what rings are made of and
+ * the event ring, xhci_command.c the command ring and contexts, xhci_transfer.c the transfer rings. Section
+ * numbers are that document's.
  *
  * Contexts and rings live in guest RAM and nowhere else: what is needed is read into a private copy, checked
  * and used, and a dequeue pointer or state that has changed is written back at once. A guest that changes
@@ -182,9 +182,14 @@ static inline bool xhci_is_running(const struct xhci *xhci)
 /* xhci.c */
 /* Does what there is to do, within the budget. */
 void xhci_work(struct xhci *xhci);
-/* The guest's structures are not in its RAM (section 4.24.1 has it as a host system error). */
+/* The guest's structures are not in its RAM: a host system error. */
 void xhci_fail(struct xhci *xhci);
+
+/* xhci_port.c; ports from 0 on */
 bool xhci_port_is_enabled(const struct xhci *xhci, unsigned port);
+void xhci_reset_ports(struct xhci *xhci);
+void xhci_write_portsc(struct xhci *xhci, unsigned port, uint32_t value);
+void xhci_tell_port_events(struct xhci *xhci);
 
 /* xhci_ring.c */
 enum ring_result { RING_EMPTY, RING_TRB, RING_BAD };

@@ -118,7 +118,7 @@ void xhci_update_interrupt(struct xhci *xhci)
 	pci_msix_notify(&xhci->pci, 0);
 }
 
-/* Section 4.17.2: one interrupt until the guest says that it has handled the events. */
+/* Section 4.17: one interrupt until the guest says that it has handled the events. */
 static void interrupt(struct xhci *xhci)
 {
 	if (xhci->erdp & ERDP_BUSY)

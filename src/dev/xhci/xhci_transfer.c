@@ -40,10 +40,13 @@ static struct xhci_ring ring_of(const struct xhci_context *endpoint)
 	return (struct xhci_ring){dequeue & ~15ull, dequeue & 1};
 }
 
-static bool set_ring(struct xhci *xhci, uint64_t gpa, const struct xhci_ring *ring)
+static bool set_ring(struct xhci *xhci, uint64_t gpa, struct xhci_context *endpoint,
+		     const struct xhci_ring *ring)
 {
 	uint8_t bytes[8];
 
+	endpoint->dw[2] = ring->gpa | ring->cycle;
+	endpoint->dw[3] = ring->gpa >> 32;
 	le64_store(bytes, ring->gpa | ring->cycle);
 	return mem_write(xhci_mem(xhci), gpa + 8, bytes, sizeof(bytes));
 }
@@ -93,7 +96,7 @@ static void post(struct xhci *xhci, const struct td *td, uint64_t parameter, enu
 			TRB_TRANSFER_EVENT << 10 | td->slot << 24 | td->endpoint << 16 | flags);
 }
 
-/* Section 4.11.3.1, 4.11.5.2: `moved` bytes went well. */
+/* Sections 4.10.1 and 4.11.5.2: `moved` bytes went well. */
 static void report_success(struct xhci *xhci, const struct td *td, uint32_t moved)
 {
 	uint32_t sum = 0; /* EDTLA */
@@ -174,7 +177,8 @@ static uint32_t data_len(const struct td *td)
 	return len;
 }
 
-enum { BAD_TD = USB_STALL - 1 };
+/* What a TD comes to besides what a device says. */
+enum { BAD_TD = USB_STALL - 1, NO_DEVICE = USB_STALL - 2 };
 
 /* Section 4.11.2.2: the setup packet is in the first TRB. */
 static int do_control(struct xhci *xhci, struct usb_device *usb, const struct td *td)
@@ -198,22 +202,24 @@ static int do_control(struct xhci *xhci, struct usb_device *usb, const struct td
 	return result;
 }
 
-static int do_transfer(struct xhci *xhci, struct usb_device *usb, const struct td *td)
+/* Our devices have no OUT endpoints but the control one. */
+static int do_transfer(struct xhci *xhci, const struct td *td)
 {
-	uint32_t len = MIN(data_len(td), sizeof(xhci->data));
+	struct usb_device *usb = xhci_slot_device(xhci, td->slot);
 	int result;
 
+	if (trb_type(&td->trbs[0]) == TRB_NO_OP)
+		return 0;
+	if (!usb)
+		return NO_DEVICE;
 	if (td->endpoint == 1)
 		return do_control(xhci, usb, td);
-	if (td->endpoint % 2) {
-		result = usb_in(usb, td->endpoint / 2, xhci->data, len);
-		if (result > 0 && copy_data(xhci, td, xhci->data, result, true) < 0)
-			return BAD_TD;
-		return result;
-	}
-	if (copy_data(xhci, td, xhci->data, len, false) < 0)
+	if (td->endpoint % 2 == 0)
+		return USB_STALL;
+	result = usb_in(usb, td->endpoint / 2, xhci->data, MIN(data_len(td), sizeof(xhci->data)));
+	if (result > 0 && copy_data(xhci, td, xhci->data, result, true) < 0)
 		return BAD_TD;
-	return usb_out(usb, td->endpoint / 2, xhci->data, len);
+	return result;
 }
 
 static void report_error(struct xhci *xhci, const struct td *td, enum xhci_code code)
@@ -223,12 +229,30 @@ static void report_error(struct xhci *xhci, const struct td *td, enum xhci_code 
 	post(xhci, td, trb->gpa, code, has_data(trb) ? trb_len(trb) : 0, 0);
 }
 
+/* Section 4.8.3: the endpoint stands still until the guest has seen to it. */
+static void fail_td(struct xhci *xhci, const struct td *td, uint64_t gpa, struct xhci_context *endpoint,
+		    int why)
+{
+	switch (why) {
+	case USB_STALL:
+		report_error(xhci, td, CC_STALL_ERROR);
+		break;
+	case NO_DEVICE:
+		report_error(xhci, td, CC_TRANSACTION_ERROR);
+		break;
+	case BAD_TD:
+		report_error(xhci, td, CC_TRB_ERROR);
+		break;
+	}
+	xhci_set_endpoint_state(xhci, gpa, endpoint, why == BAD_TD ? EP_ERROR : EP_HALTED);
+}
+
 enum td_result {
 	TD_DONE,
 	TD_NONE,  /* the ring is empty */
 	TD_WAITS, /* until the device has something */
 	TD_NO_ROOM,
-	TD_FAILED, /* the endpoint stands still */
+	TD_FAILED,
 };
 
 /* The next TD of an endpoint that runs; its context is at `gpa`. */
@@ -236,37 +260,24 @@ static enum td_result run_td(struct xhci *xhci, struct td *td, uint64_t gpa, str
 {
 	struct xhci_ring ring = ring_of(endpoint);
 	enum ring_result result = read_td(xhci, &ring, td);
-	struct usb_device *usb;
 	int moved;
 
 	if (result == RING_EMPTY)
 		return TD_NONE;
+	if (!td->n)
+		td->trbs[td->n++] = (struct xhci_trb){.gpa = ring.gpa};
 	if (xhci_event_room(xhci) < events_of(td))
 		return TD_NO_ROOM;
-	usb = xhci_slot_device(xhci, td->slot);
-	if (result == RING_BAD) {
-		moved = BAD_TD;
-		if (!td->n)
-			td->trbs[td->n++] = (struct xhci_trb){.gpa = ring.gpa};
-	} else if (!usb) {
-		report_error(xhci, td, CC_TRANSACTION_ERROR);
-		xhci_set_endpoint_state(xhci, gpa, endpoint, EP_HALTED);
-		return TD_FAILED;
-	} else {
-		moved = trb_type(&td->trbs[0]) == TRB_NO_OP ? 0 : do_transfer(xhci, usb, td);
-	}
+	moved = result == RING_BAD ? BAD_TD : do_transfer(xhci, td);
 	if (moved == USB_NAK)
 		return TD_WAITS;
 	trace_xhci_transfer(xhci->pci.device.env->trace, TRACE_NO_VCPU, td->slot, td->endpoint, moved);
 	if (moved < 0) {
-		report_error(xhci, td, moved == USB_STALL ? CC_STALL_ERROR : CC_TRB_ERROR);
-		xhci_set_endpoint_state(xhci, gpa, endpoint, moved == USB_STALL ? EP_HALTED : EP_ERROR);
+		fail_td(xhci, td, gpa, endpoint, moved);
 		return TD_FAILED;
 	}
-	if (!set_ring(xhci, gpa, &ring))
+	if (!set_ring(xhci, gpa, endpoint, &ring))
 		return TD_FAILED;
-	endpoint->dw[2] = ring.gpa | ring.cycle;
-	endpoint->dw[3] = ring.gpa >> 32;
 	report_success(xhci, td, moved);
 	return TD_DONE;
 }

@@ -47,7 +47,7 @@ static void test_power_management(void)
 	rig_out16(rig, GPE0_EN, 0xa55a);
 	g_assert_cmphex(rig_in32(rig, GPE0_EN), ==, 0xa55a);
 	g_assert_cmphex(rig_in32(rig, GPE0_STS), ==, 0);
-	rig_out16(rig, BASE + ACPI_PM1_CNT, 0x3400);
+	rig_out16(rig, BASE + ACPI_PM1_CNT, 0x2000);
 	rig_assert_log(rig, "poweroff ");
 	rig_config_write(rig, DEVFN, ICH9_ACPI_CNTL, 0);
 	g_assert_cmphex(rig_in32(rig, BASE + ACPI_PM_TMR), ==, 0xffffffff);

@@ -416,6 +416,10 @@ static void test_ports(void)
 	driver_init(&d);
 	g_assert_cmphex(in32(&d, portsc(1)), ==, 1 << 17 | 1 << 10 | 1 << 9 | 7 << 5 | 1);
 	reset_port(&d, 1);
+	/* A change upon another, which has not been seen to, is not told of. */
+	out32(&d, portsc(2), 1 << 9 | 1 << 4);
+	g_assert_cmphex(in32(&d, portsc(2)) >> 17, ==, 1 | 1 << 4);
+	g_assert_false(has_event(&d));
 	/* Suspend and resume. */
 	out32(&d, portsc(1), 1 << 16 | 3 << 5);
 	g_assert_cmphex(in32(&d, portsc(1)) >> 5 & 15, ==, 3);
@@ -460,7 +464,12 @@ static void test_slots(void)
 	g_assert_cmpuint(command(&d, ADDRESS_DEVICE, INPUT_AT, slot << 24), ==, PARAMETER_ERROR);
 	le64_store(ram(&d, DCBAA_AT + 8 * slot), BASE);
 	g_assert_cmpuint(command(&d, ADDRESS_DEVICE, INPUT_AT, slot << 24), ==, PARAMETER_ERROR);
+	/* A driver that has cleared its context's place before: that is not address 0. */
+	le64_store(ram(&d, DCBAA_AT + 8 * slot), 0);
+	memset(ram(&d, 0), 0xff, 64);
+	g_assert_cmpuint(command(&d, RESET_DEVICE, 0, slot << 24), ==, PARAMETER_ERROR);
 	g_assert_cmpuint(command(&d, DISABLE_SLOT, 0, slot << 24), ==, SUCCESS);
+	g_assert_cmphex(le64_load(ram(&d, 12)), ==, UINT64_MAX);
 	driver_fini(&d);
 }
 
@@ -546,6 +555,10 @@ static void test_stall(void)
 	for (unsigned i = 0; i < 20; i++)
 		g_assert_cmpuint(control(&d, slot, SETUP_PACKET(0x80, 0, 0, 0, 2)), ==, SUCCESS);
 	g_assert_cmpuint(control(&d, slot, SETUP_PACKET(0x40, 1, 2, 3, 0)), ==, STALL);
+	/* A port that is off. */
+	slot = address(&d, TABLET_PORT);
+	out32(&d, portsc(TABLET_PORT), 2);
+	g_assert_cmpuint(control(&d, slot, SETUP_PACKET(0x80, 0, 0, 0, 2)), ==, TRANSACTION_ERROR);
 	driver_fini(&d);
 }
 
