@@ -205,6 +205,7 @@ static bool build_machine(struct vm *vm, GError **error)
 		.n_vcpus = vm->config->n_vcpus,
 		.clock = vm->clock,
 		.trace = get_trace(vm),
+		.no_smm = vm->engine->no_smm,
 		.serial = vm->serial,
 	};
 

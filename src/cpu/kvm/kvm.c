@@ -153,7 +153,7 @@ static void take_event(struct kvm_vcpu *v, unsigned accept)
 
 	switch (event) {
 	case LAPIC_EVENT_NONE:
-	case LAPIC_EVENT_SMI: /* not accepted */
+	case LAPIC_EVENT_SMI: /* nor kept for an engine that has the mode, but no handler there */
 		break;
 	case LAPIC_EVENT_INIT:
 		take_init(v);
@@ -185,7 +185,7 @@ static void inject(struct kvm_vcpu *v)
 	if (v->activity == X86_ACTIVE)
 		kvm_machine_check_inject(v);
 	for (;;) {
-		unsigned accept = LAPIC_ACCEPT_INIT | LAPIC_ACCEPT_NMI |
+		unsigned accept = LAPIC_ACCEPT_INIT | LAPIC_ACCEPT_NMI | LAPIC_ACCEPT_SMI |
 				  (v->can_inject && !step ? LAPIC_ACCEPT_INTERRUPT : 0);
 
 		if (v->activity != X86_ACTIVE || !lapic_pending(v->lapic, accept))
@@ -545,6 +545,7 @@ static const char *kvm_last_error(const struct vcpu *vcpu)
 const struct engine engine_kvm = {
 	.name = "kvm",
 	.max_vcpus = KVM_ENGINE_MAX_VCPUS,
+	.no_smm = true,
 	.vcpu_new = kvm_new,
 	.vcpu_free = kvm_free,
 	.run = kvm_run,

@@ -126,6 +126,7 @@ static bool piix4_pm_init(struct device *device, const struct device_config *con
 	le16_store(pci->write_mask + PMBASE, (uint16_t)-PM_SPACE);
 	pci->defaults[PMBASE] = PMBASE_IO;
 	le32_store(pci->write_mask + DEVACTB, DEVACTB_APMC_EN);
+	le32_store(pci->defaults + DEVACTB, device->env->no_smm ? DEVACTB_APMC_EN : 0);
 	pci->write_mask[PMREGMISC] = PMREGMISC_PMIOSE;
 	acpi_pm_init(&pm->acpi, device, config->irq);
 	return device_map(device, BUS_PIO, APMC, APM_PORTS, &apm_ops, error);
