@@ -126,7 +126,6 @@ static bool piix4_pm_init(struct device *device, const struct device_config *con
 	le16_store(pci->write_mask + PMBASE, (uint16_t)-PM_SPACE);
 	pci->defaults[PMBASE] = PMBASE_IO;
 	le32_store(pci->write_mask + DEVACTB, DEVACTB_APMC_EN);
-	le32_store(pci->defaults + DEVACTB, device->env->no_smm ? DEVACTB_APMC_EN : 0);
 	pci->write_mask[PMREGMISC] = PMREGMISC_PMIOSE;
 	acpi_pm_init(&pm->acpi, device, config->irq);
 	return device_map(device, BUS_PIO, APMC, APM_PORTS, &apm_ops, error);
@@ -137,6 +136,8 @@ static void piix4_pm_reset(struct device *device)
 	struct piix4_pm *pm = (struct piix4_pm *)device;
 
 	pci_device_reset(&pm->pci);
+	if (device->env->no_smm)
+		le32_store(pm->pci.config + DEVACTB, DEVACTB_APMC_EN);
 	update_mapping(pm);
 	acpi_pm_reset(&pm->acpi);
 	pm->apmc = pm->apms = 0;
