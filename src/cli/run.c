@@ -23,7 +23,8 @@
 #define ESCAPE_CTRL_BRACKET 0x1d
 
 struct run_options {
-	bool help, reboot, stats, detach;
+	bool help, stats, detach;
+	bool reboot, no_reboot; /* neither: as suits the guest */
 };
 
 struct run {
@@ -48,6 +49,11 @@ static bool set_reboot(void *target, const char *value, GError **error)
 	return ((struct run_options *)target)->reboot = true;
 }
 
+static bool set_no_reboot(void *target, const char *value, GError **error)
+{
+	return ((struct run_options *)target)->no_reboot = true;
+}
+
 static bool set_stats(void *target, const char *value, GError **error)
 {
 	return ((struct run_options *)target)->stats = true;
@@ -60,7 +66,10 @@ static bool set_detach(void *target, const char *value, GError **error)
 
 static const struct option_row run_rows[] = {
 	{"detach", 0, NULL, "run in the background, and print the VM's name", set_detach},
-	{"reboot", 0, NULL, "start again when the guest resets, instead of ending", set_reboot},
+	{"reboot", 0, NULL,
+	 "start again when the guest resets, instead of ending;\nwith firmware that goes without saying",
+	 set_reboot},
+	{"no-reboot", 0, NULL, "end when the guest resets, with firmware, too", set_no_reboot},
 	{"stats", 0, NULL, "at the end, tell what the engine did (standard error)", set_stats},
 	{"help", 'h', NULL, "this page", set_help},
 };
@@ -86,7 +95,7 @@ static const char help_tail[] =
 	"  0    the guest switched itself off, or Ctrl-] was typed\n"
 	"  1    the host refused something\n"
 	"  2    an option, or a file it names, is wrong; nothing was started\n"
-	"  3    the guest asked for a reset (and --reboot was not given)\n"
+	"  3    the guest asked for a reset (without firmware, or with --no-reboot)\n"
 	"  4    the guest crashed: triple fault\n"
 	"  128+N  ended by signal N (SIGHUP, SIGINT, SIGTERM)\n";
 
@@ -208,8 +217,19 @@ static int conclude(const struct run *run)
 	g_assert_not_reached();
 }
 
+/* A PC that firmware has started resets itself also by a triple fault, which is a crash elsewhere. */
+static bool starts_again(enum vm_result result, const struct vm_config *config, const struct run_options *options)
+{
+	bool firmware = vm_config_has_firmware(config);
+	bool reboot = options->reboot || (firmware && !options->no_reboot);
+
+	return result == VM_RESTART || (result == VM_RESET && reboot) ||
+	       (result == VM_CRASH && firmware && reboot);
+}
+
 /* Runs the guest to its end, through resets where they are wanted. */
-static bool run_guest(struct run *run, const struct vm_config *config, bool reboot, GError **error)
+static bool run_guest(struct run *run, const struct vm_config *config, const struct run_options *options,
+		      GError **error)
 {
 	g_unix_signal_add(SIGHUP, on_sighup, run);
 	g_unix_signal_add(SIGINT, on_sigint, run);
@@ -218,7 +238,7 @@ static bool run_guest(struct run *run, const struct vm_config *config, bool rebo
 		return false;
 	for (;;) {
 		run->result = vm_run(run->vm);
-		if (run->result != VM_RESTART && (run->result != VM_RESET || !reboot))
+		if (!starts_again(run->result, config, options))
 			return true;
 		if (!vm_reset(run->vm, error))
 			return false;
@@ -274,7 +294,7 @@ static int run_config(struct vm_config *config, const struct run_options *option
 	}
 	if (ready_fd >= 0)
 		detach_ready(ready_fd, config->name);
-	run_guest(&run, config, options->reboot, &error);
+	run_guest(&run, config, options, &error);
 	run.reason = g_strdup(vm_reason(run.vm));
 	vm_get_stats(run.vm, &run.stats);
 	run.report = g_string_new(NULL);

@@ -25,6 +25,7 @@
 	X(i440fx)        \
 	X(q35_mch)       \
 	X(ich9_lpc)      \
+	X(hpet)          \
 	X(ich9_root_port) \
 	X(i82077aa)      \
 	X(piix_ide)      \

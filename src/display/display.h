@@ -25,7 +25,10 @@ struct display_rect {
 	unsigned x, y, width, height;
 };
 
-/* A picture: rows of `width` pixels 0x00RRGGBB, one after the other. */
+/*
+ * A picture: rows of `width` pixels 0x00RRGGBB, one after the other. It has the lines and dots that a monitor is sent,
+ * so a VGA's 320 x 200 are 640 x 400 and its 40 columns of text are as wide as 80.
+ */
 struct display_picture {
 	const uint32_t *pixels;
 	unsigned width, height;

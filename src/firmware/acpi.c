@@ -320,21 +320,38 @@ static uint32_t add_mcfg(struct acpi_tables *t, const struct acpi_config *config
 	return sdt_add(t, mcfg);
 }
 
-static uint32_t add_xsdt(struct acpi_tables *t, const uint32_t *tables, unsigned n)
+/* IA-PC HPET specification 1.0a, section 3.2.4: number 0, in memory. */
+static uint32_t add_hpet(struct acpi_tables *t, const struct acpi_config *config)
 {
-	GByteArray *xsdt = sdt_new("XSDT", 1);
+	GByteArray *hpet = sdt_new("HPET", 1);
+	const uint16_t min_ticks = 2000; /* of a periodic timer: 20 us */
+
+	put(hpet, config->hpet_id, 4);
+	put(hpet, 0 | 64 << 8, 4);
+	put(hpet, config->hpet_base, 8);
+	put(hpet, 0, 1);
+	put(hpet, min_ticks, 2);
+	put(hpet, 0, 1);
+	return sdt_add(t, hpet);
+}
+
+/* RSDT or XSDT, with entries of 4 or of 8 bytes. */
+static uint32_t add_root(struct acpi_tables *t, const char *signature, unsigned size,
+			 const uint32_t *tables, unsigned n)
+{
+	GByteArray *root = sdt_new(signature, 1);
 	uint32_t at;
 
 	for (unsigned i = 0; i < n; i++)
-		put(xsdt, tables[i], 8);
-	at = sdt_add(t, xsdt);
+		put(root, tables[i], size);
+	at = sdt_add(t, root);
 	for (unsigned i = 0; i < n; i++)
-		add_pointer(t, false, at + SDT_SIZE + 8 * i, 8);
+		add_pointer(t, false, at + SDT_SIZE + size * i, size);
 	return at;
 }
 
 /* Table 5.4: the first checksum is over the 20 bytes ACPI 1.0 knew. */
-static void set_rsdp(struct acpi_tables *t, uint32_t xsdt)
+static void set_rsdp(struct acpi_tables *t, uint32_t rsdt, uint32_t xsdt)
 {
 	uint8_t *rsdp = t->rsdp;
 	const uint8_t revision = 2;
@@ -342,8 +359,10 @@ static void set_rsdp(struct acpi_tables *t, uint32_t xsdt)
 	memcpy(rsdp, "RSD PTR ", 8);
 	memcpy(rsdp + 9, OEM_ID, 6);
 	rsdp[15] = revision;
+	le32_store(rsdp + 16, rsdt);
 	le32_store(rsdp + 20, sizeof(t->rsdp));
 	le64_store(rsdp + 24, xsdt);
+	add_pointer(t, true, 16, 4);
 	add_pointer(t, true, 24, 8);
 	add_sum(t, true, 0, 20, 8);
 	add_sum(t, true, 0, sizeof(t->rsdp), 32);
@@ -351,7 +370,7 @@ static void set_rsdp(struct acpi_tables *t, uint32_t xsdt)
 
 void acpi_tables_init(struct acpi_tables *t, const struct acpi_config *config)
 {
-	uint32_t facs, dsdt, tables[3];
+	uint32_t facs, dsdt, rsdt, tables[4];
 	unsigned n = 0;
 
 	*t = (struct acpi_tables){
@@ -365,7 +384,11 @@ void acpi_tables_init(struct acpi_tables *t, const struct acpi_config *config)
 	tables[n++] = add_madt(t, config);
 	if (config->pci_config_base)
 		tables[n++] = add_mcfg(t, config);
-	set_rsdp(t, add_xsdt(t, tables, n));
+	if (config->hpet_base)
+		tables[n++] = add_hpet(t, config);
+	/* What knows ACPI 1.0 only, like GRUB, reads the RSDT. */
+	rsdt = add_root(t, "RSDT", 4, tables, n);
+	set_rsdp(t, rsdt, add_root(t, "XSDT", 8, tables, n));
 }
 
 void acpi_tables_fini(struct acpi_tables *t)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The ACPI tables of our boards (ACPI 6.5, chapter 5): RSDP, XSDT, FADT, FACS, MADT and DSDT. For a guest without
+ * The ACPI tables of our boards (ACPI 6.5, chapter 5): RSDP, RSDT, XSDT, FADT, FACS, MADT and DSDT. For a guest without
  * firmware they are put into RAM, all within ACPI_AREA, which the memory map must report as reserved; firmware gets
  * them as files with a list of what to do with them. ACPI mode is always on: there is no SMI_CMD.
  *
@@ -40,6 +40,8 @@ struct acpi_config {
 	bool has_vga;
 	bool has_ps2; /* keyboard and mouse */
 	bool has_floppies;
+
+	uint32_t hpet_base, hpet_id; /* the low half of its capabilities; base 0: none */
 
 	/* What the host bridge passes on, besides the ports below 0xcf8 */
 	uint8_t pci_last_bus;

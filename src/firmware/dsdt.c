@@ -60,6 +60,17 @@ static void write_serial(struct aml *aml, unsigned number, const struct acpi_ser
 	aml_close(aml);
 }
 
+static void write_hpet(struct aml *aml, uint32_t base)
+{
+	aml_open_device(aml, "HPET");
+	dsdt_write_id(aml, "_HID", "PNP0103");
+	aml_name(aml, "_CRS");
+	aml_open_resources(aml);
+	aml_memory(aml, base, 0x400);
+	aml_close_resources(aml);
+	aml_close(aml);
+}
+
 /* Section 7.4.2: the sleep types for PM1a_CNT and PM1b_CNT. */
 static void write_soft_off(struct aml *aml, uint8_t slp_typ)
 {
@@ -78,6 +89,8 @@ void dsdt_write(struct aml *aml, const struct acpi_config *config)
 	aml_open_scope(aml, "\\_SB");
 	dsdt_write_pci(aml, config);
 	write_isa_device(aml, &rtc);
+	if (config->hpet_base)
+		write_hpet(aml, config->hpet_base);
 	if (config->has_ps2) {
 		write_isa_device(aml, &keyboard);
 		write_isa_device(aml, &mouse);

@@ -23,6 +23,7 @@ enum board_backing {
 	BOARD_MORE_INPUT,   /* one, with keyboard or pointer, where the row's kind is wanted */
 	BOARD_NICS,	    /* one for each network card of the row's model */
 	BOARD_SCREEN,	    /* one where there is a screen, with the BIOS for it where there is firmware */
+	BOARD_MORE_SCREEN,  /* one where it is wanted besides the VGA, for the same screen */
 	BOARD_FLASH,	    /* one where the firmware keeps variables: it lies below the firmware */
 	BOARD_FW_CFG,	    /* one where there is firmware; the last row, since it tells of the others */
 	BOARD_FIRMWARE_LOG, /* one where somebody wants to read it */

@@ -4,7 +4,9 @@
 #include <string.h>
 
 #include "base/le.h"
+#include "cpu/x86/cpuid.h"
 #include "dev/chipset/fw_cfg.h"
+#include "firmware/smbios.h"
 #include "machine/board.h"
 
 #define SERIAL_CONSOLE_PORT 0x3f8
@@ -79,6 +81,36 @@ static void add_acpi(struct machine *machine)
 	add(machine, ACPI_LOADER_FILE, 0, files.loader);
 }
 
+static void add_smbios(struct machine *machine, const struct machine_config *config)
+{
+	static const struct x86_state at_reset;
+	const struct x86_model *cpu = config->cpu;
+	char name[3 * sizeof(struct cpuid) + 1] = "";
+	struct smbios_config smbios = {
+		.product = machine->board->name,
+		.n_cpus = config->n_vcpus,
+		.cpu_vendor = cpu->vendor,
+		.cpu_name = name,
+		.cpu_signature = cpu->signature,
+		.cpu_features = cpuid_feature_bits(cpu->has, 1, 0).edx,
+		.low_size = machine->env.mem->low_size,
+		.high_size = machine->env.mem->high_size,
+	};
+	struct smbios_files files;
+
+	for (unsigned i = 0; i < 3; i++) {
+		struct cpuid part = cpuid_get(cpu, 0x80000002 + i, 0, &at_reset, 0, config->n_vcpus);
+
+		memcpy(name + i * sizeof(part), &part, sizeof(part));
+	}
+	if (!*name) /* it is too old to say */
+		g_strlcpy(name, cpu->name, sizeof(name));
+	memcpy(smbios.uuid, config->uuid, sizeof(smbios.uuid));
+	smbios_build_files(&smbios, &files);
+	add(machine, SMBIOS_ANCHOR_FILE, 0, files.anchor);
+	add(machine, SMBIOS_TABLES_FILE, 0, files.tables);
+}
+
 void fw_files_build(struct machine *machine, const struct machine_config *config)
 {
 	const struct machine_firmware *firmware = config->firmware;
@@ -89,6 +121,7 @@ void fw_files_build(struct machine *machine, const struct machine_config *config
 	add(machine, NULL, FW_CFG_MAX_CPUS, number(config->n_vcpus, 2));
 	add(machine, NULL, FW_CFG_BOOT_MENU, number(firmware->menu, 2));
 	add_acpi(machine);
+	add_smbios(machine, config);
 	add(machine, "etc/e820", 0, memory_map(machine->env.mem));
 	add(machine, "etc/system-states", 0, system_states());
 	add(machine, "bootorder", 0, boot_order(machine, firmware));

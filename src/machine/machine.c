@@ -107,6 +107,16 @@ static void wire_screen(struct wiring *w, unsigned index)
 		w->device.rom = w->config->firmware->vga_bios;
 }
 
+static unsigned count_more_screen(const struct machine_config *config, const struct board_row *row)
+{
+	return config->display && config->virtio_gpu;
+}
+
+static void wire_more_screen(struct wiring *w, unsigned index)
+{
+	w->device.display = w->config->display;
+}
+
 static unsigned count_firmware(const struct machine_config *config, const struct board_row *row)
 {
 	return config->firmware != NULL;
@@ -153,6 +163,7 @@ static const struct {
 	[BOARD_MORE_INPUT] = {count_more_input, wire_input},
 	[BOARD_NICS] = {count_nics, wire_nic},
 	[BOARD_SCREEN] = {count_screen, wire_screen},
+	[BOARD_MORE_SCREEN] = {count_more_screen, wire_more_screen},
 	[BOARD_FLASH] = {count_flash, wire_flash},
 	[BOARD_FW_CFG] = {count_firmware, wire_fw_cfg},
 	[BOARD_FIRMWARE_LOG] = {count_firmware_log, wire_firmware_log},

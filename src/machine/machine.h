@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "cpu/x86/lapic.h"
+#include "cpu/x86/model.h"
 #include "dev/device.h"
 #include "firmware/acpi.h"
 
@@ -73,13 +74,16 @@ enum machine_input { MACHINE_USB_INPUT, MACHINE_VIRTIO_INPUT, MACHINE_N_INPUTS }
 struct machine_config {
 	uint64_t ram_size;
 	unsigned n_vcpus;
+	uint8_t uuid[16]; /* in the order in which it is written; all zero: none */
 	/* Not owned; they outlive the machine. */
+	const struct x86_model *cpu;		 /* of which firmware is told */
 	const struct machine_firmware *firmware; /* NULL: none */
 	struct clock *clock;
 	const struct trace *trace; /* NULL: off */
 	bool no_smm;		   /* the engine's */
 	struct stream *serial;
 	struct display *display; /* NULL: no screen */
+	bool virtio_gpu;	 /* besides the VGA, for the same screen */
 	struct input *input;	 /* NULL: no keyboard and no mouse */
 	bool inputs[MACHINE_N_INPUTS]; /* what else there is than PS/2, for its events */
 	const struct machine_nic *nics;

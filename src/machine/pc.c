@@ -32,6 +32,7 @@ static const struct board_row pc_rows[] = {
 	{&piix3_class, .devfn = PIIX3_DEVFN},
 	{&piix4_pm_class, .devfn = PM_DEVFN, .irq = SCI_IRQ},
 	{&vga_class, .devfn = PCI_DEVFN(2, 0), .backing = BOARD_SCREEN},
+	{&virtio_gpu_class, .devfn = BOARD_ANY_SLOT, .backing = BOARD_MORE_SCREEN},
 	{&virtio_rng_class, .devfn = BOARD_ANY_SLOT},
 	{&piix_ide_class, .devfn = PCI_DEVFN(1, 1), .backing = BOARD_ALL_DISKS, .bus = MACHINE_IDE},
 	{&i8237_class},

@@ -7,6 +7,7 @@
 
 #include "cpu/x86/lapic.h"
 #include "dev/chipset/acpi_pm.h"
+#include "dev/chipset/hpet.h"
 #include "dev/chipset/ich9_lpc.h"
 #include "dev/pci/q35_mch.h"
 #include "dev/table.h"
@@ -20,6 +21,7 @@
 #define COM1_PORT    0x3f8
 #define COM1_IRQ     4
 #define IOAPIC_BASE  0xfec00000ull
+#define HPET_BASE    0xfed00000u
 #define HOLE_START   0x80000000u
 #define CONFIG_START 0xb0000000u /* where firmware made for this board puts PCI Express's configuration window */
 
@@ -28,6 +30,7 @@ static const struct board_row q35_rows[] = {
 	{&i8259_class},
 	{&i82093aa_class, .base = IOAPIC_BASE},
 	{&i8254_class},
+	{&hpet_class, .base = HPET_BASE},
 	{&i8042_class, .backing = BOARD_INPUT},
 	{&mc146818_class, .backing = BOARD_INPUT},
 	{&ns16550_class, .base = COM1_PORT, .irq = COM1_IRQ, .backing = BOARD_SERIAL},
@@ -38,6 +41,7 @@ static const struct board_row q35_rows[] = {
 	{&ich9_root_port_class, .devfn = PORT_DEVFN + 2},
 	{&ich9_root_port_class, .devfn = PORT_DEVFN + 3},
 	{&vga_class, .devfn = PCI_DEVFN(2, 0), .backing = BOARD_SCREEN},
+	{&virtio_gpu_class, .devfn = BOARD_ANY_SLOT, .backing = BOARD_MORE_SCREEN},
 	{&virtio_rng_class, .devfn = BOARD_ANY_SLOT},
 	{&ahci_class, .devfn = PCI_DEVFN(31, 2), .backing = BOARD_ALL_DISKS, .bus = MACHINE_SATA},
 	{&i8237_class},
@@ -80,6 +84,8 @@ static const struct acpi_config q35_acpi = {
 	.reset_port = 0xcf9,
 	.reset_value = 0x0e,
 	.cmos_century = 0x32,
+	.hpet_base = HPET_BASE,
+	.hpet_id = HPET_ID,
 	.pci_last_bus = 255,
 	.pci_io_first = 0xd00,
 	.pci_io_last = PCI_IO_LAST,

@@ -315,7 +315,39 @@ bool vm_config_has_input(const struct vm_config *config)
 	for (unsigned i = 0; i < MACHINE_N_INPUTS; i++)
 		if (config->inputs[i])
 			return true;
-	return config->has_vnc || vm_config_has_firmware(config);
+	return vm_config_has_screen(config);
+}
+
+/* A guest with firmware has what a PC has. */
+bool vm_config_has_screen(const struct vm_config *config)
+{
+	return config->has_vnc || config->has_video || vm_config_has_firmware(config);
+}
+
+static bool set_video(void *target, const char *value, GError **error)
+{
+	struct vm_config *config = target;
+
+	config->virtio_gpu = !strcmp(value, "virtio");
+	if (!config->virtio_gpu && strcmp(value, "vga"))
+		return refuse(error, "'%s' is no video card; write vga or virtio", value);
+	return config->has_video = true;
+}
+
+static bool set_uuid(void *target, const char *value, GError **error)
+{
+	struct vm_config *config = target;
+	unsigned n = 0;
+
+	if (!g_uuid_string_is_valid(value))
+		return refuse(error, "'%s' is no UUID; write it like 01234567-89ab-4cde-8f01-23456789abcd", value);
+	for (const char *c = value; *c; c++) {
+		if (*c == '-')
+			continue;
+		config->uuid[n++] = g_ascii_xdigit_value(c[0]) << 4 | g_ascii_xdigit_value(c[1]);
+		c++;
+	}
+	return true;
 }
 
 static bool set_firmware(void *target, const char *value, GError **error)
@@ -530,6 +562,8 @@ const struct option_row vm_config_options[] = {
 	 "a network card, e1000 or rtl8139; it has no cable yet", set_nic},
 	{"input", 0, "KIND[,...]",
 	 "a keyboard and a tablet, usb or virtio, besides a PS/2\nkeyboard and mouse; without it: ps2, those alone", set_input},
+	{"video", 0, "vga|virtio",
+	 "a screen, by a VGA, or by a virtio GPU besides it; without\nit: vga, where firmware or --display wants a screen", set_video},
 	{"firmware", 0, "bios|uefi|none|FILE",
 	 "what starts the guest: a BIOS (SeaBIOS), UEFI (OVMF),\nyour own image, or none, the kernel; without it: bios\nwhere no kernel is given",
 	 set_firmware},
@@ -544,6 +578,7 @@ const struct option_row vm_config_options[] = {
 	 "without it: stdio",
 	 set_serial},
 	{"name", 0, "NAME", "what `viv ls` and others call it; without it: vm-PID", set_name},
+	{"uuid", 0, "UUID", "what firmware calls the machine, by SMBIOS; without it: none", set_uuid},
 	{"display", 0, "none|vnc[:ADDRESS]",
 	 "serve the screen to VNC viewers, at unix:PATH or\ntcp:127.0.0.1:PORT; without one: a socket that\n"
 	 "`viv screen` finds", set_display},

@@ -57,6 +57,7 @@ struct vm_config {
 	char *append;
 	char *kernel_cache; /* folder of unpacked kernels, or NULL */
 	uint64_t ram_size;
+	uint8_t uuid[16]; /* all zero: none */
 	unsigned n_vcpus;
 	struct x86_model cpu;
 	bool cpu_help;		     /* no VM is wanted, but the list of models */
@@ -66,6 +67,7 @@ struct vm_config {
 	struct vm_nic nics[VM_MAX_NICS];
 	unsigned n_nics;
 	bool inputs[MACHINE_N_INPUTS];
+	bool has_video, virtio_gpu; /* a screen is wanted; with a virtio GPU besides the VGA */
 	struct vm_serial serial;
 	bool has_vnc;
 	char *vnc;	    /* address to serve VNC viewers at; NULL: in the runtime folder */
@@ -86,6 +88,7 @@ void vm_config_init(struct vm_config *config);
 void vm_config_fini(struct vm_config *config);
 /* Whether the guest starts with firmware rather than with a kernel. */
 bool vm_config_has_firmware(const struct vm_config *config);
+bool vm_config_has_screen(const struct vm_config *config);
 /* Whether it has a keyboard and a pointer: what has a screen has them, too. */
 bool vm_config_has_input(const struct vm_config *config);
 

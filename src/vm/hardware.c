@@ -135,11 +135,12 @@ static bool open_firmware(struct hardware *hardware, const struct vm_config *con
 	return !config->firmware_log || open_log(hardware, config->firmware_log, context, error);
 }
 
-/* A guest with firmware has what a PC has. */
-static void open_screen(struct hardware *hardware, bool has_vnc)
+static void open_screen(struct hardware *hardware, const struct vm_config *config)
 {
-	if (hardware->has_firmware || has_vnc)
-		hardware->display = display_new();
+	if (!vm_config_has_screen(config))
+		return;
+	hardware->display = display_new();
+	hardware->virtio_gpu = config->virtio_gpu;
 }
 
 static void open_input(struct hardware *hardware, const struct vm_config *config, GMainContext *context)
@@ -179,7 +180,7 @@ bool hardware_open(struct hardware *hardware, const struct vm_config *config, GM
 	    !open_firmware(hardware, config, context, error) ||
 	    !open_nics(hardware, config, error))
 		return false;
-	open_screen(hardware, config->has_vnc);
+	open_screen(hardware, config);
 	open_input(hardware, config, context);
 	return true;
 }
@@ -206,6 +207,7 @@ void hardware_describe(const struct hardware *hardware, struct machine_config *c
 {
 	config->firmware = hardware->has_firmware ? &hardware->firmware : NULL;
 	config->display = hardware->display;
+	config->virtio_gpu = hardware->virtio_gpu;
 	config->input = hardware->input;
 	memcpy(config->inputs, hardware->inputs, sizeof(config->inputs));
 	config->disks = hardware->disks;

@@ -17,6 +17,7 @@ struct hardware {
 	struct machine_firmware firmware;
 	int firmware_log_fd;   /* -1: none */
 	struct display *display; /* NULL: none */
+	bool virtio_gpu;	 /* besides the VGA */
 	struct input *input;	 /* NULL: none */
 	struct typist *typist;	 /* where there is input */
 	bool inputs[MACHINE_N_INPUTS];

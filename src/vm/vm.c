@@ -203,6 +203,7 @@ static bool build_machine(struct vm *vm, GError **error)
 	struct machine_config config = {
 		.ram_size = vm->config->ram_size,
 		.n_vcpus = vm->config->n_vcpus,
+		.cpu = &vm->config->cpu,
 		.clock = vm->clock,
 		.trace = get_trace(vm),
 		.no_smm = vm->engine->no_smm,
@@ -213,6 +214,7 @@ static bool build_machine(struct vm *vm, GError **error)
 			   vm->config->lockstep ? &vm->ram_gate : NULL, error))
 		return false;
 	hardware_describe(&vm->hardware, &config);
+	memcpy(config.uuid, vm->config->uuid, sizeof(config.uuid));
 	vm->machine = machine_new(vm->config->board, &config, error);
 	if (!vm->machine)
 		return false;

@@ -153,6 +153,17 @@ def boots_section(results):
     return lines[1:]
 
 
+def firmware_section(results):
+    lines = ["| power-on to | viv, CPU s | TCG, CPU s | x viv | viv, wall s | TCG, wall s |", "|---|---|---|---|---|---|"]
+    for what, found in results["firmware"].items():
+        cpu = {label: min(run["cpu_s"] for run in runs) for label, runs in found.items()}
+        wall = {label: min(run["wall_s"] for run in runs) for label, runs in found.items()}
+        ratio = cpu["TCG"] / cpu["viv"] if "TCG" in cpu else None
+        lines.append(f"| {what} | {cpu['viv']:.2f} | {cell(cpu.get('TCG'), 2)} | {cell(ratio, 2)} | "
+                     f"{wall['viv']:.2f} | {cell(wall.get('TCG'), 2)} |")
+    return lines
+
+
 def mips_section(results):
     m = results["mips"]
     lines = ["| a guest that only computes | CPU s |  |", "|---|---|---|",
@@ -165,7 +176,8 @@ def mips_section(results):
     return lines
 
 
-SECTIONS = {"mips": mips_section, "kit": kit_section, "boots": boots_section}
+SECTIONS = {"mips": mips_section, "kit": kit_section, "boots": boots_section,
+            "firmware": firmware_section}
 
 
 def sections(results):

@@ -1,24 +1,41 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A VM in the background with a screen, for tests that look at it and type."""
+import ctypes
+import functools
+import signal
 import struct
 import subprocess
+import time
 import zlib
 
 PATIENCE = 60
+PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent():
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class Pc:
-    """`viv run --detach` with these options; ended at the end of the `with` block."""
+    """`viv run` with these options; ended at the end of the `with` block."""
 
     def __init__(self, viv, name, *options):
         self.viv, self.name = viv, name
-        self.call("run", "--detach", "--name", name, *options)
+        self.process = subprocess.Popen([viv, "run", "--name", name, *map(str, options)], text=True,
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                        stderr=subprocess.PIPE, preexec_fn=die_with_parent)
+        while subprocess.run([viv, "monitor", name], input="status\n", text=True, capture_output=True,
+                             timeout=PATIENCE).returncode:
+            assert self.process.poll() is None, self.process.stderr.read()
+            time.sleep(0.01)
 
     def __enter__(self):
         return self
 
     def __exit__(self, *exception):
-        subprocess.run([self.viv, "kill", self.name], capture_output=True, timeout=PATIENCE)
+        self.process.terminate()
+        self.process.wait(PATIENCE)
+        self.process.stderr.close()
 
     def call(self, *words, timeout=PATIENCE):
         ran = subprocess.run([self.viv, *map(str, words)], capture_output=True, text=True, timeout=timeout)
@@ -43,8 +60,9 @@ class Pc:
         self.call("screenshot", self.name, path)
         return Picture(path)
 
-    def is_running(self):
-        return any(line.split()[0] == self.name for line in self.call("ls").splitlines()[1:])
+    def wait_end(self, seconds=PATIENCE):
+        """Until the VM has ended by itself; its exit status."""
+        return self.process.wait(seconds)
 
 
 class Picture:
@@ -63,11 +81,17 @@ class Picture:
             elif kind == b"IDAT":
                 packed += body
             at += length + 12
-        self.rows = self._unfilter(zlib.decompress(packed))
+        self.raw = zlib.decompress(packed)
 
-    def _unfilter(self, raw):
+    def __eq__(self, other):
+        """Undoing what coded the rows takes long; those who chose the same code need it not."""
+        return (self.width, self.height) == (other.width, other.height) and (
+            self.raw == other.raw or self.rows == other.rows)
+
+    @functools.cached_property
+    def rows(self):
         """PNG specification, section 9: each row is coded by the one above or the pixel before."""
-        stride, rows = self.width * 3, []
+        raw, stride, rows = self.raw, self.width * 3, []
         above = bytearray(stride)
         for y in range(self.height):
             kind, row = raw[y * (stride + 1)], bytearray(raw[y * (stride + 1) + 1:(y + 1) * (stride + 1)])

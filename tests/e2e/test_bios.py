@@ -89,6 +89,7 @@ def test_memtest(viv, tmp_path, cpus):
     with Pc(viv, f"memtest{cpus}", "-m", "16M", "--cpus", cpus, "--cdrom", cd) as pc:
         run_memtest(pc)
         assert re.search(r"1 Cores 1 Threads" if cpus == 1 else r"SMP: 2T", pc.text())
+        assert "Vivarium pc" in pc.text()  # by SMBIOS
 
 
 def test_syslinux(viv, tmp_path):
@@ -139,3 +140,23 @@ def wait_for_change(pc, shot, before):
         if pc.screenshot(shot).rows != before.rows:
             return
     raise AssertionError("nothing changed on the screen")
+
+
+def test_resets(viv, tmp_path):
+    """With firmware a guest's reset starts it again, unless it is told not to."""
+    with Pc(viv, "again", "-m", "64M", "--cdrom", media.RESCUE_CD) as pc:
+        pc.wait("GNU GRUB")
+        pc.key("c")
+        pc.wait("grub>")
+        pc.type("reboot\n")
+        pc.wait("The highlighted entry")
+        pc.key("c")
+        pc.wait("grub>")
+        pc.type("halt\n")
+        assert pc.wait_end() == 0
+    with Pc(viv, "once", "-m", "64M", "--no-reboot", "--cdrom", media.RESCUE_CD) as pc:
+        pc.wait("GNU GRUB")
+        pc.key("c")
+        pc.wait("grub>")
+        pc.type("reboot\n")
+        assert pc.wait_end() == 3

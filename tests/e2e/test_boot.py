@@ -10,6 +10,7 @@ import pytest
 
 from conftest import ROOT
 from guest import Guest
+from pc import Picture
 
 pytestmark = pytest.mark.boot
 GUEST = ROOT / "build/guest"
@@ -187,6 +188,49 @@ def test_disks(viv, tmp_path):
         assert guest.finish()[0] == 0
     assert writable.read_bytes() == bytes(1 << 20) + content + bytes(6 << 20)
     assert read_only.read_bytes() == content
+
+
+@pytest.mark.parametrize("board, buses", [("pc", ["ide", "sata", "nvme", "scsi"]), ("q35", ["sata", "nvme"])])
+def test_disk_buses(viv, tmp_path, board, buses):
+    """By Linux's driver of each bus; the disks are told apart by their sizes."""
+    sectors = {bus: 2048 + 8 * n for n, bus in enumerate(buses)}
+    contents = {bus: os.urandom(512 * sectors[bus]) for bus in buses}
+    options = []
+    for bus, content in contents.items():
+        (tmp_path / bus).write_bytes(content)
+        options += ["--disk", f"{tmp_path / bus},bus={bus}"]
+    with start(viv, "generic", "--board", board, *options) as guest:
+        for bus in buses:
+            disk = f"$(basename $(dirname $(grep -lx {sectors[bus]} /sys/block/*/size)))"
+            guest.run(f"until grep -qx {sectors[bus]} /sys/block/*/size; do sleep 0.1; done; disk=/dev/{disk}")
+            guest.run("until [ -b $disk ]; do sleep 0.1; done")
+            assert hashlib.md5(contents[bus]).hexdigest() in guest.run("md5sum $disk")
+            guest.run(f"printf 'sent by {bus}' | dd of=$disk bs=512 seek=5 conv=fsync 2>/dev/null")
+        assert bad_news(guest.run("dmesg")) == []
+        guest.send("poweroff -f\n")
+        assert guest.finish()[0] == 0
+    for bus, content in contents.items():
+        text = f"sent by {bus}".encode()
+        assert (tmp_path / bus).read_bytes() == content[:2560] + text + content[2560 + len(text):]
+
+
+@pytest.mark.parametrize("board", ["pc", "q35"])
+def test_virtio_gpu(viv, tmp_path, board):
+    """Linux's driver takes the screen from the VGA, and its console appears there."""
+    shot = tmp_path / "shot.png"
+    name = f"gpu-{board}"
+    with start(viv, "generic", "--board", board, "--video", "virtio", "--name", name,
+               "--append", "console=ttyS0 bochs.modeset=0") as guest:
+        assert "virtio_gpudrmfb" in guest.run("cat /sys/class/graphics/fb0/name")
+        guest.run("clear >/dev/tty1; head -c 9999 /dev/zero | tr '\\0' W >/dev/tty1")
+        subprocess.run([viv, "screenshot", name, shot], check=True, timeout=60)
+        picture = Picture(shot)
+        assert (picture.width, picture.height) == (1280, 800)
+        colours = dict(picture.colours())
+        assert colours[0, 0, 0] > 0.2 and colours[170, 170, 170] > 0.2, colours
+        assert bad_news(guest.run("dmesg")) == []
+        guest.send("poweroff -f\n")
+        assert guest.finish()[0] == 0
 
 
 def test_compatibility_mode(viv, tmp_path):

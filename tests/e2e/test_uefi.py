@@ -7,7 +7,7 @@ import pytest
 
 import media
 from pc import Pc
-from test_bios import run_memtest, wait_for_blue, wait_for_change
+from test_bios import wait_for_blue, wait_for_change
 
 YELLOW = (255, 255, 0)
 # The frame buffer is graphics: what programs write is seen on the serial port, too.
@@ -43,6 +43,15 @@ def test_shell(viv, tmp_path):
         assert YELLOW in [colour for colour, _ in picture.colours()]
 
 
+def test_smbios(viv, tmp_path):
+    uuid = "01234567-89ab-4cde-8f01-23456789abcd"
+    with Uefi(viv, tmp_path, "smbios", "--board", "q35", "--cpus", 2, "--uuid", uuid) as pc:
+        pc.expect("Shell>")
+        pc.type("smbiosview -t 1\n")
+        seen = pc.expect(r"(?s)Manufacturer: Vivarium.*Shell>")
+        assert "ProductName: q35" in seen and "67 45 23 01 AB 89 DE 4C-8F 01 23 45" in seen, seen
+
+
 def test_boot_manager(viv, tmp_path):
     """Esc, while OVMF waits, opens its front page; which boots the shell from the boot manager."""
     with Uefi(viv, tmp_path, "front", "--boot", "menu,disk,cd") as pc:
@@ -63,11 +72,7 @@ def test_variables_persist(viv, tmp_path):
         pc.type("setvar VivTest -guid 12345678-1234-1234-1234-123456789abc\n")
         pc.expect("AA 55 AA 55")
         pc.type("reset -s\n")
-        for _ in range(200):
-            if not pc.is_running():
-                break
-            time.sleep(0.05)
-        assert not pc.is_running()
+        assert pc.wait_end() == 0
     with Uefi(viv, tmp_path, "get", "--vars", variables) as pc:
         pc.expect("Shell>")
         pc.type("setvar VivTest -guid 12345678-1234-1234-1234-123456789abc\n")
@@ -103,6 +108,7 @@ def test_memtest(viv, tmp_path):
 
 
 @pytest.mark.boot
+@pytest.mark.slow
 def test_installer(viv, tmp_path):
     folder = media.installer("text")
     cd = media.grub_cd(tmp_path, {"linux": folder / "linux", "initrd.gz": folder / "initrd.gz"},

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * ICH9, device 31, function 0: the LPC bridge (data sheet 316972, chapter 13). PCI's interrupt
+ * ICH9, device 31, function 0: the LPC bridge (data sheet 316972). PCI's interrupt
  * wires on their way to ISA lines, the ACPI registers, SMIs by the APM control port, and the
  * chipset's configuration registers.
  *
- * Of the latter (chapter 10) those are there that tell how things are; none can be changed. The TCO
+ * Of the latter those are there that tell how things are; none can be changed. The TCO
  * watchdog, says GCS, cannot reboot, and is not there.
  */
 #include "dev/chipset/ich9_lpc.h"
@@ -19,7 +19,7 @@
 #define N_PIRQS 8
 
 enum {
-	/* Configuration space, section 13.1 */
+	/* Configuration space */
 	PMBASE = ICH9_PMBASE,
 	PMBASE_IO = 1,
 	ACPI_CNTL = ICH9_ACPI_CNTL,
@@ -30,7 +30,7 @@ enum {
 	RCBA = 0xf0,
 	RCBA_EN = 1,
 
-	/* I/O space, section 13.8.3 */
+	/* I/O space, from PMBASE */
 	PM_SPACE = 128,
 	GPE0_STS = ICH9_GPE0,
 	GPE0_EN = 0x28,
@@ -41,7 +41,7 @@ enum {
 	SMI_STS = 0x34,
 	SMI_STS_APM = 1 << 5,
 
-	APM_CNT = 0xb2, /* section 13.8.1 */
+	APM_CNT = 0xb2,
 	APM_STS = 1,	/* from APM_CNT */
 	APM_PORTS = 2,
 };
@@ -57,21 +57,15 @@ static const struct {
 };
 
 #define RCBA_SPACE 0x4000u
-/* Chipset configuration registers, section 10.1: interrupt pins of devices 31 to 25, and their
- * routes. */
+/* Chipset configuration registers: how pins of devices 31 to 25 are wired, four bits each, and GCS. */
 static const struct {
 	uint16_t offset;
 	uint32_t value;
 } chipset[] = {
-	{0x3100, 0x03243200}, /* D31IP */
-	{0x3108, 0x10004321}, /* D29IP */
-	{0x310c, 0x00214321}, /* D28IP */
-	{0x3110, 0x00000001}, /* D27IP */
-	{0x3114, 0x30000321}, /* D26IP */
 	{0x3140, 0x00003210}, /* D31IR */
 	{0x3144, 0x32103210}, /* D29IR, D28IR */
 	{0x3148, 0x00003210}, /* D27IR */
-	{0x314c, 0x32100000}, /* D26IR */
+	{0x314c, 0x00003210}, /* D26IR */
 	{0x3150, 0x00003210}, /* D25IR */
 	{0x3410, 0x00000020}, /* GCS: NO_REBOOT */
 };
@@ -334,7 +328,7 @@ static const struct state_table ich9_lpc_state = {
 
 const struct device_class ich9_lpc_class = {
 	.name = "ich9_lpc",
-	.document = "Intel 316972, ICH9, chapter 13",
+	.document = "Intel 316972, ICH9, LPC bridge",
 	.size = sizeof(struct ich9_lpc),
 	.state = &ich9_lpc_state,
 	.init = ich9_lpc_init,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * PCI interrupt wires on their way to ISA lines, as the PIIX3 (data sheet 290550, 2.2.6) and the
- * ICH9 (316972, 13.1.17) route them. The wires reach the IOAPIC besides, at lines of their own,
+ * ICH9 (316972) route them. The wires reach the IOAPIC besides, at lines of their own,
  * PCI_GSI_BASE on.
  *
  * A bridge to ISA holds a struct pirq_router, and tells it of its registers after every change, in

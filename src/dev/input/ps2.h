@@ -24,7 +24,9 @@ enum {
 	PS2_RELEASE = 0xf0, /* before a code of sets 2 and 3 */
 
 	PS2_ANSWER_SIZE = 5,
-	PS2_QUEUE_SIZE = 17, /* a keyboard's 16 bytes, and the overrun code */
+	/* Of the keyboard, and the overrun code. A real one has 16 bytes, since nobody types faster; what is pasted
+	 * into a viewer comes all at once. */
+	PS2_QUEUE_SIZE = 241,
 };
 
 struct ps2_device {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * ICH9, device 28: a PCI Express root port (data sheet 316972, chapter 20), with what is behind it
+ * ICH9, device 28: a PCI Express root port (data sheet 316972), with what is behind it
  * there from the beginning: there is no slot to plug anything into.
  */
 #include "dev/pci/pci.h"
@@ -68,7 +68,7 @@ static const struct state_table ich9_root_port_state = {
 
 const struct device_class ich9_root_port_class = {
 	.name = "ich9_root_port",
-	.document = "Intel 316972, ICH9, chapter 20",
+	.document = "Intel 316972, ICH9, PCI Express port",
 	.size = sizeof(struct ich9_root_port),
 	.state = &ich9_root_port_state,
 	.init = ich9_root_port_init,

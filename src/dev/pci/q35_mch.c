@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * 82Q35 MCH, the host bridge of the Q35 Express chipset (data sheet 316966, chapter 5):
+ * 82Q35 MCH, the host bridge of the Q35 Express chipset (data sheet 316966):
  * configuration mechanism #1 and the memory-mapped one of PCI Express, and its own function
  * 00:00.0. The reset register, which is the ICH9's, has its place among the bridge's ports.
  *
@@ -14,12 +14,12 @@
 #include "dev/pci/q35_mch.h"
 
 enum {
-	PCIEXBAR = Q35_PCIEXBAR, /* section 5.1.15 */
+	PCIEXBAR = Q35_PCIEXBAR,
 	PCIEXBAR_LENGTH_SHIFT = 1,
 	PCIEXBAR_LENGTH = 3 << PCIEXBAR_LENGTH_SHIFT,
 	PAM0 = Q35_PAM0,
 	SMRAM = 0x9d,
-	ESMRAMC = 0x9e, /* section 5.1.26 */
+	ESMRAMC = 0x9e,
 	ESMRAMC_T_EN = 1 << 0,
 	ESMRAMC_TSEG_SZ_SHIFT = 1,
 	ESMRAMC_TSEG_SZ = 3 << ESMRAMC_TSEG_SZ_SHIFT,
@@ -184,7 +184,7 @@ static bool q35_mch_init(struct device *device, const struct device_config *conf
 	device->env->pci = pci_bus_new(pci, q35_gsi, true);
 	if (!pci_device_init(pci, &ids, &pci_ops, config, error))
 		return false;
-	/* Sections 5.1.3 and 5.1.4: it is always a master, and memory always answers. */
+	/* It is always a master, and memory always answers. */
 	pci->defaults[PCI_COMMAND] = PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER;
 	le16_store(pci->write_mask + PCI_COMMAND, PCI_COMMAND_SERR);
 	for (size_t i = 0; i < G_N_ELEMENTS(registers); i++) {
@@ -251,7 +251,7 @@ static const struct state_table q35_mch_state = {
 
 const struct device_class q35_mch_class = {
 	.name = "q35_mch",
-	.document = "Intel 316966, 82Q35 MCH, chapter 5",
+	.document = "Intel 316966, 82Q35 MCH",
 	.size = sizeof(struct q35_mch),
 	.state = &q35_mch_state,
 	.init = q35_mch_init,

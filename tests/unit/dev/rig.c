@@ -27,6 +27,7 @@ const struct rig_row rig_rows[] = {
 	{&ns16550_class, {.base = 0x3f8, .irq = 4}},
 	{&i440fx_class},
 	{&q35_mch_class},
+	{&hpet_class, {.base = 0xfed00000}},
 	{&ich9_lpc_class, {.devfn = PCI_DEVFN(31, 0), .irq = 9}, .on_pci = true, .express = true},
 	{&ich9_root_port_class, {.devfn = PCI_DEVFN(28, 0)}, .on_pci = true, .express = true},
 	{&i82077aa_class, {.n_drives = 2}, .disk = true, .dma = true},

@@ -47,7 +47,7 @@ struct card {
 
 static const struct card cards[] = {
 	{&ne2000_class, 0x300, 9},
-	{&rtl8029_class, PCI_IO_FIRST, PCI_GSI_BASE + 2},
+	{&rtl8029_class, PCI_IO_FIRST, PCI_GSI_BASE + 1},
 };
 
 static uint8_t in(struct nic_rig *n, const struct card *card, unsigned reg)

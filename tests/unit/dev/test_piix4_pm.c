@@ -101,8 +101,12 @@ static void test_power_off(void)
 	rig_out16(rig, PM1_CNT, cnt | ACPI_SLP_TYP_S5 << 10 | 1 << 13);
 	rig_assert_log(rig, "poweroff ");
 	g_assert_cmphex(in16(rig, PM1_CNT), ==, 0x0001 | ACPI_SLP_TYP_S5 << 10);
+	/* An APM BIOS knows nothing of \_S5. */
+	rig_out16(rig, PM1_CNT, 0x2000);
+	rig_assert_log(rig, "poweroff ");
 	/* No other sleep state. */
-	rig_out16(rig, PM1_CNT, 1 << 10 | 1 << 13);
+	for (unsigned type = 1; type < 8; type++)
+		rig_out16(rig, PM1_CNT, type << 10 | 1 << 13);
 	rig_assert_log(rig, "");
 	rig_free(rig);
 }

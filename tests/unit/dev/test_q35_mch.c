@@ -101,7 +101,9 @@ static void test_assigned(void)
 	g_assert_cmphex(bus_read(rig->env.bus, BUS_MMIO, bar + 12, 4), ==, 0xffffffff);
 	set(rig, 0, PORT_DEVFN, PCI_COMMAND, PCI_COMMAND_MEMORY, 2);
 	g_assert_cmphex(bus_read(rig->env.bus, BUS_MMIO, bar + 12, 4), ==, 1);
-	/* The window moves away; the prefetchable one comes. */
+	/* The window ends before; it moves away; the prefetchable one comes. */
+	set(rig, 0, PORT_DEVFN, BRIDGE_MEMORY, 0xdff0d000, 4);
+	g_assert_cmphex(bus_read(rig->env.bus, BUS_MMIO, bar + 12, 4), ==, 0xffffffff);
 	set(rig, 0, PORT_DEVFN, BRIDGE_MEMORY, 0xf000f000, 4);
 	g_assert_cmphex(bus_read(rig->env.bus, BUS_MMIO, bar + 12, 4), ==, 0xffffffff);
 	set(rig, 0, PORT_DEVFN, BRIDGE_MEMORY + 4, 0xe000e000, 4);

@@ -69,7 +69,7 @@ static const uint8_t *table_at(struct mem *mem, uint64_t gpa, const char *signat
 
 struct tables {
 	struct mem *mem;
-	const uint8_t *xsdt, *fadt, *madt, *dsdt, *facs, *mcfg;
+	const uint8_t *rsdt, *xsdt, *fadt, *madt, *dsdt, *facs, *mcfg, *hpet;
 };
 
 static void build(struct tables *t, const struct acpi_config *config)
@@ -87,10 +87,15 @@ static void build(struct tables *t, const struct acpi_config *config)
 	g_assert_cmpuint(sum(rsdp, 20), ==, 0);
 	g_assert_cmpuint(sum(rsdp, 36), ==, 0);
 	t->xsdt = table_at(t->mem, le64_load(rsdp + 24), "XSDT");
-	g_assert_cmpuint(le32_load(t->xsdt + 4), ==, 36 + (config->pci_config_base ? 3 : 2) * 8);
+	t->rsdt = table_at(t->mem, le32_load(rsdp + 16), "RSDT");
+	g_assert_cmpuint((le32_load(t->rsdt + 4) - 36) / 4, ==, (le32_load(t->xsdt + 4) - 36) / 8);
+	for (unsigned at = 0; at < le32_load(t->rsdt + 4) - 36; at += 4)
+		g_assert_cmphex(le32_load(t->rsdt + 36 + at), ==, le64_load(t->xsdt + 36 + 2 * at));
+	g_assert_cmpuint(le32_load(t->xsdt + 4), ==, 36 + (config->pci_config_base ? 4 : 2) * 8);
 	t->fadt = table_at(t->mem, le64_load(t->xsdt + 36), "FACP");
 	t->madt = table_at(t->mem, le64_load(t->xsdt + 44), "APIC");
 	t->mcfg = config->pci_config_base ? table_at(t->mem, le64_load(t->xsdt + 52), "MCFG") : NULL;
+	t->hpet = config->pci_config_base ? table_at(t->mem, le64_load(t->xsdt + 60), "HPET") : NULL;
 	t->dsdt = table_at(t->mem, le64_load(t->fadt + 140), "DSDT");
 	g_assert_cmphex(le32_load(t->fadt + 36) % 64, ==, 0);
 	t->facs = mem_hva(t->mem, le32_load(t->fadt + 36));
@@ -311,6 +316,8 @@ static void check_express_dsdt(const char *text)
 		"Name(_CID,EisaId(\"PNP0A03\")",
 		"0x00000000,0xC0000000,0xCFFFFFFF,0x00000000,0x10000000",
 		"0x00000000,0xE0000000,0xFEBFFFFF,0x00000000,0x1EC00000",
+		"Name(_HID,EisaId(\"PNP0103\")",
+		"Memory32Fixed(ReadWrite,0xFED00000,0x00000400,)",
 		"Memory32Fixed(ReadWrite,0xD0000000,0x10000000,)",
 		"ToUUID(\"33db4d5b-1ff7-401c-9657-7441c03dd766\")",
 		"Local0=(CTRL&0x14)If((CTRL!=Local0)){STAT|=0x10}CTRL=Local0}Else{STAT|=0x04}Return(Arg3)",
@@ -331,13 +338,17 @@ static void test_express(void)
 
 	config.pci_config_base = 0xd0000000;
 	config.gpe0_len = 16;
+	config.hpet_base = 0xfed00000;
+	config.hpet_id = 0x80862201;
 	build(&t, &config);
 	g_assert_cmphex(t.fadt[92], ==, 16);
 	g_assert_cmphex(t.fadt[221], ==, 128);
 	g_assert_cmphex(le64_load(t.mcfg + 44), ==, 0xd0000000);
 	g_assert_cmpmem(t.mcfg + 52, 8, "\0\0\0\xff\0\0\0\0", 8);
+	g_assert_cmpmem(t.hpet + 36, 20, "\x01\x22\x86\x80\0\x40\0\0\0\0\xd0\xfe\0\0\0\0\0\xd0\x07\0", 20);
 	if (iasl) {
 		g_free(disassemble(dir, "mcfg", t.mcfg));
+		g_free(disassemble(dir, "hpet", t.hpet));
 		dsdt = disassemble(dir, "dsdt", t.dsdt);
 		check_express_dsdt(dsdt);
 	}

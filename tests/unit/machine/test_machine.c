@@ -8,6 +8,7 @@
 
 #include "block/block.h"
 #include "dev/pci/pci.h"
+#include "display/display.h"
 #include "display/input.h"
 #include "machine/board.h"
 #include "stream/stream.h"
@@ -47,8 +48,11 @@ static void rig_prepare(struct rig *rig, unsigned n_disks)
 	*rig = (struct rig){
 		.config = {.ram_size = 64 << 20,
 			   .n_vcpus = 1,
+			   .cpu = x86_model_default(),
 			   .clock = clock_new_manual(),
 			   .serial = stream_new(),
+			   .display = display_new(),
+			   .virtio_gpu = true,
 			   .input = input_new(),
 			   .inputs = {[MACHINE_USB_INPUT] = true, [MACHINE_VIRTIO_INPUT] = true},
 			   .disks = rig->disks,
@@ -78,6 +82,7 @@ static void rig_close(struct rig *rig)
 	for (unsigned i = 0; i < rig->config.n_disks; i++)
 		block_close(rig->disks[i].block);
 	stream_free(rig->config.serial);
+	display_free(rig->config.display);
 	input_free(rig->config.input);
 	clock_free(rig->config.clock);
 }
