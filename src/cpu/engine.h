@@ -123,6 +123,7 @@ struct engine_stats {
 struct engine {
 	const char *name;
 	unsigned max_vcpus; /* the most one VM may have */
+	bool no_smm;	    /* SMIs come to nothing */
 	/* vCPU `id`, in power-on state; NULL with the error set. */
 	struct vcpu *(*vcpu_new)(struct engine_env *env, unsigned id, GError **error);
 	void (*vcpu_free)(struct vcpu *vcpu);

@@ -68,6 +68,7 @@ struct device_env {
 	struct bus *bus;
 	struct clock *clock;
 	const struct trace *trace; /* NULL: off */
+	bool no_smm; /* SMIs come to nothing: firmware, which would wait for its first, finds SMIs set up */
 	struct pci_bus *pci;	 /* set once the host bridge exists */
 	struct isa_dma *isa_dma; /* set once the DMA controllers exist */
 };

@@ -18,6 +18,7 @@ enum {
 	MAX_CLIENTS = 8,
 	MAX_EVENTS = 256, /* that wait for the loop thread; then clients wait */
 	REFRESH_MS = 33,
+	FRESH_MS = 1000, /* in which the loop brings the picture up to date for a client */
 	CLIENT_PATIENCE_MS = 5000, /* for a client that does not read, which is then dropped */
 	BUTTON_WHEEL_UP = 3,
 	BUTTON_WHEEL_DOWN = 4,
@@ -53,6 +54,7 @@ struct vnc {
 	struct picture picture;
 	unsigned x0, y0, x1, y1; /* changed in it; x1 0: nothing */
 	GArray *events;		 /* struct event */
+	bool stale;		 /* a client comes, and the picture is to be brought up to date first */
 	GSource *drain;		 /* attached while there are events, or clients have come */
 
 	/* The server's thread only. */
@@ -168,6 +170,22 @@ static void deliver(struct vnc *vnc, const struct event *event)
 	}
 }
 
+static void freshen(struct vnc *vnc)
+{
+	bool stale;
+
+	g_mutex_lock(&vnc->lock);
+	stale = vnc->stale;
+	g_mutex_unlock(&vnc->lock);
+	if (!stale)
+		return;
+	refresh(vnc);
+	g_mutex_lock(&vnc->lock);
+	vnc->stale = false;
+	g_cond_signal(&vnc->drained);
+	g_mutex_unlock(&vnc->lock);
+}
+
 static gboolean on_drain(gpointer opaque)
 {
 	struct vnc *vnc = opaque;
@@ -183,6 +201,7 @@ static gboolean on_drain(gpointer opaque)
 	for (unsigned i = 0; i < taken->len; i++)
 		deliver(vnc, &g_array_index(taken, struct event, i));
 	g_array_unref(taken);
+	freshen(vnc);
 	start_timer(vnc);
 	return G_SOURCE_REMOVE;
 }
@@ -331,12 +350,29 @@ static void take_picture(struct vnc *vnc)
 	}
 }
 
+/* The first thing a client hears is the screen's size, and not all can be told of another later. */
+static void wait_for_picture(struct vnc *vnc)
+{
+	gint64 deadline = g_get_monotonic_time() + FRESH_MS * 1000;
+
+	g_mutex_lock(&vnc->lock);
+	vnc->stale = true;
+	call_loop(vnc);
+	while (vnc->stale && !vnc->stopping &&
+	       g_cond_wait_until(&vnc->drained, &vnc->lock, deadline))
+		;
+	g_mutex_unlock(&vnc->lock);
+	take_picture(vnc);
+}
+
 static void accept_client(struct vnc *vnc)
 {
 	int fd = accept4(vnc->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-	if (fd >= 0)
-		rfbNewClient(vnc->screen, fd);
+	if (fd < 0)
+		return;
+	wait_for_picture(vnc);
+	rfbNewClient(vnc->screen, fd);
 }
 
 /* Until there is something to do. */

@@ -80,6 +80,7 @@ struct machine_config {
 	const struct machine_firmware *firmware; /* NULL: none */
 	struct clock *clock;
 	const struct trace *trace; /* NULL: off */
+	bool no_smm;		   /* the engine's */
 	struct stream *serial;
 	struct display *display; /* NULL: no screen */
 	bool virtio_gpu;	 /* besides the VGA, for the same screen */

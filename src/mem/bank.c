@@ -130,6 +130,7 @@ void mem_bank_collect(struct mem_bank *bank)
 	struct mem *mem = bank->mem;
 	bool any = false;
 
+	mem_gather(mem);
 	g_mutex_lock(&mem->windows_lock);
 	for (unsigned i = 0; i < mem->windows->len; i++)
 		if (window_at(mem, i)->bank == bank)
@@ -230,6 +231,7 @@ void mem_show(struct mem *mem, uint64_t gpa, uint64_t len, struct mem_bank *bank
 	uint64_t ram = gpa < mem->low_size ? MIN(len, mem->low_size - gpa) : 0;
 
 	g_assert(is_place(gpa, len));
+	mem_gather(mem);
 	g_mutex_lock(&mem->windows_lock);
 	cut(mem, gpa, gpa + len);
 	if (bank) {

@@ -237,6 +237,28 @@ bool mem_is_closed(const struct mem *mem, uint64_t gpa, uint64_t len)
 	return false;
 }
 
+uint64_t mem_run(const struct mem *mem, uint64_t gpa, enum mem_access *access)
+{
+	uint64_t page = gpa / MEM_PAGE_SIZE, end = MEM_HOLE_END;
+
+	for (unsigned i = 0; i < MEM_N_SMRAM; i++) {
+		uint64_t start = atomic_load(&mem->smram[i].gpa);
+		uint64_t size = atomic_load(&mem->smram[i].len);
+
+		if (gpa - start < size) {
+			*access = MEM_NO_ACCESS;
+			return start + size;
+		}
+		if (size && start > gpa)
+			end = MIN(end, start);
+	}
+	*access = mem->access[page];
+	while (page < end / MEM_PAGE_SIZE &&
+	       atomic_load_explicit(&mem->access[page], memory_order_relaxed) == *access)
+		page++;
+	return page * MEM_PAGE_SIZE;
+}
+
 static const struct mem_listener *listener_at(const struct mem *mem, unsigned i)
 {
 	return &g_array_index(mem->listeners, struct mem_listener, i);
@@ -300,6 +322,13 @@ void mem_cleaned(struct mem *mem)
 {
 	for (unsigned i = 0; i < mem->listeners->len; i++)
 		listener_at(mem, i)->cleaned(listener_at(mem, i)->opaque);
+}
+
+void mem_gather(struct mem *mem)
+{
+	for (unsigned i = 0; i < mem->listeners->len; i++)
+		if (listener_at(mem, i)->gather)
+			listener_at(mem, i)->gather(listener_at(mem, i)->opaque);
 }
 
 void mem_remapped(struct mem *mem)

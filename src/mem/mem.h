@@ -37,8 +37,9 @@
  * longer marked; what was decoded from them is to be dropped. protect(): gpa's page holds code from
  * now on; when the call returns, no more stores go to it but through mem_written(). cleaned():
  * dirty bits were cleared; when the call returns, the next store to each clean page sets its bit.
- * remapped(): what is RAM has changed; seen at the next branch at the latest. Any thread, and
- * remapped() under any lock.
+ * remapped(): what is RAM has changed; seen at the next branch at the latest. gather(): sets the dirty bits
+ * of stores so far that the engine has noted elsewhere; NULL: it notes none. Any thread; remapped() and gather()
+ * under any lock.
  */
 struct mem_listener {
 	void (*written)(void *opaque, uint64_t gpa, uint64_t len);
@@ -46,6 +47,7 @@ struct mem_listener {
 	void (*cleaned)(void *opaque);
 	void (*remapped)(void *opaque);
 	void *opaque;
+	void (*gather)(void *opaque);
 };
 
 /* How a page answers as memory. */
@@ -124,6 +126,9 @@ static inline bool mem_is_ram(const struct mem *mem, uint64_t gpa)
 {
 	return mem_hva(mem, gpa) != NULL;
 }
+/* The end of a run of pages from gpa on, which is below MEM_HOLE_END, that answer all alike to everybody but
+ * system-management mode, and how they do. */
+uint64_t mem_run(const struct mem *mem, uint64_t gpa, enum mem_access *access);
 
 /*
  * A bank of `len` zeroed bytes, whole pages; before vCPUs run, and freed with `mem`. NULL with the error set.
@@ -156,13 +161,13 @@ void mem_write_under(struct mem *mem, uint64_t gpa, const void *buf, uint64_t le
 /*
  * SMRAM: closes whole pages of RAM to all but processors in system-management mode, who reach them
  * also where a device's memory lies; `len` 0 opens what was closed. What a chipset's register says, from
- * the register's function: no lock is taken, none is waited for. KVM does not heed it.
+ * the register's function: no lock is taken, none is waited for.
  */
 void mem_set_smram(struct mem *mem, enum mem_smram which, uint64_t gpa, uint64_t len);
 
 /*
  * A20M#: while it is not enabled, addresses of processors have bit 20 clear, as an 8086's do at 1 MiB; those of
- * devices do not. As mem_set_smram() in all else.
+ * devices do not. As mem_set_smram() in all else. KVM does not heed it.
  */
 void mem_set_a20(struct mem *mem, bool enabled);
 

@@ -13,6 +13,8 @@ bool mem_map_file(struct mem *mem, uint64_t gpa, uint64_t len, uint64_t file_off
 uint64_t mem_file_offset(const struct mem *mem, uint64_t gpa);
 /* Tells the listeners that what is memory has changed. */
 void mem_remapped(struct mem *mem);
+/* Has them set the dirty bits of what was written so far. */
+void mem_gather(struct mem *mem);
 /* Tells them that dirty bits were cleared, and waits. */
 void mem_cleaned(struct mem *mem);
 

@@ -206,6 +206,7 @@ static bool build_machine(struct vm *vm, GError **error)
 		.cpu = &vm->config->cpu,
 		.clock = vm->clock,
 		.trace = get_trace(vm),
+		.no_smm = vm->engine->no_smm,
 		.serial = vm->serial,
 	};
 

@@ -101,6 +101,15 @@ def test_password(viv, tmp_path):
             assert struct.unpack(">I", read(peer, 4)) == (1,)
 
 
+def test_size_at_first(viv):
+    """A viewer hears the size that the screen has, not the one that it had when nobody looked."""
+    with Pc(viv, "size", "-m", "64M", "--cdrom", media.RESCUE_CD, "--display", "vnc") as pc:
+        pc.wait("GNU GRUB")
+        peer, *size = handshake("size")
+        with peer:
+            assert size == [720, 400]
+
+
 def test_hostile_peers(viv):
     """Nonsense ends the peer that speaks it, and nothing else."""
     with Pc(viv, "hostile", "-m", "64M", "--cdrom", media.RESCUE_CD, "--display", "vnc") as pc:
@@ -110,3 +119,56 @@ def test_hostile_peers(viv):
         pc.wait("GNU GRUB")
         with connect("hostile") as peer:
             assert read(peer, 12) == b"RFB 003.008\n"
+
+
+KEY_DOWN = 0xff54
+GTK_CONFIG = "DEFAULT install\nLABEL install\n KERNEL /linux\n APPEND initrd=/initrd.gz vga=788 ---\n"
+
+
+def handshake(name):
+    """RFC 6143, 7.1 to 7.3, without a password; the peer, and the size of the screen."""
+    peer = connect(name)
+    read(peer, 12)
+    peer.sendall(b"RFB 003.008\n")
+    read(peer, read(peer, 1)[0])
+    peer.sendall(bytes([1]))
+    assert read(peer, 4) == bytes(4)
+    peer.sendall(bytes([1]))
+    width, height = struct.unpack(">HH", read(peer, 4))
+    read(peer, 16)
+    read(peer, struct.unpack(">I", read(peer, 4))[0])
+    return peer, width, height
+
+
+def press(peer, keysym):
+    for down in (1, 0):
+        peer.sendall(struct.pack(">BBxxI", 4, down, keysym))
+
+
+def settle(pc, shot, until):
+    """The screen, once it fits and does not change any more."""
+    deadline, before = time.monotonic() + 300, None
+    while time.monotonic() < deadline:
+        now = pc.screenshot(shot)
+        if before and now.rows == before.rows and until(now):
+            return now
+        before = now
+        time.sleep(2)
+    raise AssertionError("the screen did not come to what was waited for")
+
+
+@pytest.mark.boot
+@pytest.mark.slow
+def test_graphical_installer(viv, tmp_path):
+    """Debian's installer asks its first question in its graphical form, and obeys a key that comes by VNC."""
+    folder = media.installer("gtk")
+    cd = media.isolinux_cd(tmp_path, {"linux": folder / "linux", "initrd.gz": folder / "initrd.gz"}, GTK_CONFIG)
+    shot = tmp_path / "shot.png"
+    with Pc(viv, "gtk", "-m", "1G", "--cdrom", cd, "--display", "vnc") as pc:
+        # A list of languages, one selected: white, and darker than the window's background.
+        first = settle(pc, shot, lambda picture: picture.colours()[0][0] == (255, 255, 255))
+        peer, width, height = handshake("gtk")
+        with peer:
+            assert (width, height) == (first.width, first.height)
+            press(peer, KEY_DOWN)
+            settle(pc, shot, lambda picture: picture.rows != first.rows)

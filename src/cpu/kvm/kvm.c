@@ -40,15 +40,17 @@ void kvm_interrupt_run(struct kvm_vcpu *v)
 		pthread_kill(v->thread, SIG_KICK);
 }
 
-/* The vCPU's own thread looks at the APIC before each KVM_RUN anyway. */
-static void wake(void *opaque)
+void kvm_wake(struct kvm_vcpu *v)
 {
-	struct kvm_vcpu *v = opaque;
-
 	g_mutex_lock(&v->lock);
 	if (!v->running || !pthread_equal(v->thread, pthread_self()))
 		kvm_interrupt_run(v);
 	g_mutex_unlock(&v->lock);
+}
+
+static void on_apic(void *opaque)
+{
+	kvm_wake(opaque);
 }
 
 static void kvm_kick(struct vcpu *vcpu)
@@ -151,7 +153,7 @@ static void take_event(struct kvm_vcpu *v, unsigned accept)
 
 	switch (event) {
 	case LAPIC_EVENT_NONE:
-	case LAPIC_EVENT_SMI: /* not accepted */
+	case LAPIC_EVENT_SMI: /* nor kept for an engine that has the mode, but no handler there */
 		break;
 	case LAPIC_EVENT_INIT:
 		take_init(v);
@@ -183,7 +185,7 @@ static void inject(struct kvm_vcpu *v)
 	if (v->activity == X86_ACTIVE)
 		kvm_machine_check_inject(v);
 	for (;;) {
-		unsigned accept = LAPIC_ACCEPT_INIT | LAPIC_ACCEPT_NMI |
+		unsigned accept = LAPIC_ACCEPT_INIT | LAPIC_ACCEPT_NMI | LAPIC_ACCEPT_SMI |
 				  (v->can_inject && !step ? LAPIC_ACCEPT_INTERRUPT : 0);
 
 		if (v->activity != X86_ACTIVE || !lapic_pending(v->lapic, accept))
@@ -200,9 +202,10 @@ static int enter(struct kvm_vcpu *v)
 	int result;
 
 	v->run->cr8 = v->cr8 = lapic_cr8(v->lapic);
-	atomic_store(&v->in_kvm, true);
+	if (!kvm_slots_enter(v))
+		return ENOMEM;
 	result = ioctl(v->fd, KVM_RUN, 0) < 0 ? errno : 0;
-	atomic_store(&v->in_kvm, false);
+	kvm_slots_leave(v);
 	if (v->run->cr8 != v->cr8)
 		lapic_set_cr8(v->lapic, v->run->cr8);
 	v->if_flag = v->run->if_flag;
@@ -454,8 +457,10 @@ static void kvm_free(struct vcpu *vcpu)
 		munmap(v->run, v->vm->run_size);
 	if (v->fd >= 0)
 		close(v->fd);
-	if (v->vm)
+	if (v->vm) {
+		v->vm->vcpus[v->id] = NULL;
 		kvm_vm_unref(v->env);
+	}
 	g_clear_pointer(&v->machine_checks, g_array_unref);
 	g_mutex_clear(&v->lock);
 	g_cond_clear(&v->wakeup);
@@ -476,6 +481,7 @@ static bool create(struct kvm_vcpu *v, GError **error)
 			    g_strerror(errno));
 		return false;
 	}
+	v->vm->vcpus[v->id] = v;
 	kvm_machine_check_init(v);
 	return kvm_tsc_init(v, error) && kvm_cpuid_set(v, error);
 }
@@ -504,7 +510,7 @@ static struct vcpu *kvm_new(struct engine_env *env, unsigned id, GError **error)
 		g_set_error_literal(error, VIV_ERROR, VIV_ERROR_HOST, v->error);
 		goto fail;
 	}
-	lapic_set_wake(v->lapic, wake, v);
+	lapic_set_wake(v->lapic, on_apic, v);
 	return (struct vcpu *)v;
 fail:
 	kvm_free((struct vcpu *)v);
@@ -538,7 +544,8 @@ static const char *kvm_last_error(const struct vcpu *vcpu)
 
 const struct engine engine_kvm = {
 	.name = "kvm",
-	.max_vcpus = 64,
+	.max_vcpus = KVM_ENGINE_MAX_VCPUS,
+	.no_smm = true,
 	.vcpu_new = kvm_new,
 	.vcpu_free = kvm_free,
 	.run = kvm_run,

@@ -19,12 +19,25 @@
 #include "cpu/x86/model.h"
 #include "cpu/x86/state.h"
 
+struct kvm_vcpu;
+
+#define KVM_ENGINE_MAX_VCPUS 64
+
 /* What the vCPUs of a VM share: engine_env.engine_vm. The last vCPU takes it along. */
 struct kvm_vm {
+	struct mem *mem;
 	int kvm_fd, fd;
 	unsigned n_vcpus;
+	struct kvm_vcpu *vcpus[KVM_ENGINE_MAX_VCPUS]; /* by id; set up before any runs */
 	size_t run_size;
 	bool user_msrs; /* MSRs can be ours: x2APIC, TSC deadline and kvmclock are offered */
+
+	/* slots.c's */
+	_Atomic unsigned changes, changes_done; /* of what mem shows: counted, and put into slots */
+	GMutex lock;				/* of the rest; below all others */
+	GCond left;				/* a vCPU left KVM_RUN, or the slots were changed */
+	GArray *slots;				/* struct slot, by KVM's number */
+	bool log_dirty;
 };
 
 struct kvm_vcpu {
@@ -76,6 +89,18 @@ void kvm_vm_unref(struct engine_env *env);
 bool kvm_vm_log_dirty(struct engine_env *env, bool on, GError **error);
 bool kvm_vm_fetch_dirty(struct engine_env *env, GError **error);
 
+/*
+ * slots.c: guest memory. init and fini, and make, which makes the first slots; any thread: log_dirty and
+ * fetch_dirty. False with errno set. KVM_RUN stands between enter and leave; enter fails with the vCPU refused.
+ */
+void kvm_slots_init(struct kvm_vm *vm);
+void kvm_slots_fini(struct kvm_vm *vm);
+bool kvm_slots_make(struct kvm_vm *vm);
+bool kvm_slots_log_dirty(struct kvm_vm *vm, bool on);
+bool kvm_slots_fetch_dirty(struct kvm_vm *vm);
+bool kvm_slots_enter(struct kvm_vcpu *v);
+void kvm_slots_leave(struct kvm_vcpu *v);
+
 /* cpuid.c: the processor's identity; before its first run. */
 bool kvm_cpuid_set(struct kvm_vcpu *v, GError **error);
 
@@ -94,6 +119,8 @@ void kvm_machine_check_inject(struct kvm_vcpu *v);
 
 /* kvm.c: KVM_RUN, now or next, comes back at once, and a halted vCPU wakes up. Under the lock. */
 void kvm_interrupt_run(struct kvm_vcpu *v);
+/* The same from any thread without the lock; nothing on the vCPU's own, which looks before each KVM_RUN. */
+void kvm_wake(struct kvm_vcpu *v);
 
 /* debug.c */
 bool kvm_debug_set(struct kvm_vcpu *v, const struct engine_debug *debug);

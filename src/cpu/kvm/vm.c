@@ -7,47 +7,18 @@
 #include "base/error.h"
 #include "cpu/kvm/kvm_int.h"
 
-/* In the hole below 4 GiB, where the board puts nothing: what Intel's real mode under KVM needs. */
-#define IDENTITY_MAP_ADDR 0xfffbc000ull
-#define TSS_ADDR	  0xfffbd000ul
-
-enum { SLOT_LOW, SLOT_HIGH, N_SLOTS };
-
-/* Both may be called by the vCPUs' owner only, one at a time. */
-struct slot {
-	uint64_t gpa, size;
-};
-
-static struct slot slot_at(const struct mem *mem, unsigned n)
-{
-	return n == SLOT_LOW ? (struct slot){0, mem->low_size}
-			     : (struct slot){MEM_HOLE_END, mem->high_size};
-}
+/*
+ * What Intel's real mode under KVM needs: a page, and three. Above the interrupt controllers, whose last are the
+ * messages at fee00000h-feefffffh, and below 16 MiB for the firmware.
+ */
+#define IDENTITY_MAP_ADDR 0xfeffc000ull
+#define TSS_ADDR	  0xfeffd000ul
 
 static bool host_error(GError **error, const char *what)
 {
 	g_set_error(error, VIV_ERROR, VIV_ERROR_HOST,
 		    "the host's KVM refuses %s: %s; use --engine soft", what, g_strerror(errno));
 	return false;
-}
-
-static bool set_slots(const struct kvm_vm *vm, const struct mem *mem, bool log_dirty,
-		      GError **error)
-{
-	for (unsigned n = 0; n < N_SLOTS; n++) {
-		struct slot slot = slot_at(mem, n);
-		struct kvm_userspace_memory_region region = {
-			.slot = n,
-			.flags = log_dirty ? KVM_MEM_LOG_DIRTY_PAGES : 0,
-			.guest_phys_addr = slot.gpa,
-			.memory_size = slot.size,
-			.userspace_addr = (uintptr_t)mem->base + slot.gpa,
-		};
-
-		if (slot.size && ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &region) < 0)
-			return host_error(error, "the guest's memory");
-	}
-	return true;
 }
 
 static bool has_capability(const struct kvm_vm *vm, int capability)
@@ -62,6 +33,7 @@ static bool check_capabilities(const struct kvm_vm *vm, GError **error)
 		const char *name;
 	} needed[] = {
 		{KVM_CAP_USER_MEMORY, "USER_MEMORY"},
+		{KVM_CAP_READONLY_MEM, "READONLY_MEM"},
 		{KVM_CAP_IMMEDIATE_EXIT, "IMMEDIATE_EXIT"},
 		{KVM_CAP_XSAVE, "XSAVE"},
 		{KVM_CAP_VCPU_EVENTS, "VCPU_EVENTS"},
@@ -96,7 +68,7 @@ static bool take_msrs(struct kvm_vm *vm)
 	       ioctl(vm->fd, KVM_ENABLE_CAP, &cap) == 0 && kvm_filter_msrs(vm);
 }
 
-static bool create(struct kvm_vm *vm, const struct engine_env *env, GError **error)
+static bool create(struct kvm_vm *vm, GError **error)
 {
 	uint64_t identity = IDENTITY_MAP_ADDR;
 
@@ -119,11 +91,12 @@ static bool create(struct kvm_vm *vm, const struct engine_env *env, GError **err
 	    ioctl(vm->fd, KVM_SET_TSS_ADDR, TSS_ADDR) < 0)
 		return host_error(error, "the addresses it keeps for itself");
 	vm->user_msrs = take_msrs(vm);
-	return set_slots(vm, env->mem, false, error);
+	return kvm_slots_make(vm) || host_error(error, "the guest's memory");
 }
 
 static void destroy(struct kvm_vm *vm)
 {
+	kvm_slots_fini(vm);
 	if (vm->fd >= 0)
 		close(vm->fd);
 	if (vm->kvm_fd >= 0)
@@ -138,7 +111,9 @@ struct kvm_vm *kvm_vm_ref(struct engine_env *env, GError **error)
 	if (!vm) {
 		vm = g_new0(struct kvm_vm, 1);
 		vm->kvm_fd = vm->fd = -1;
-		if (!create(vm, env, error)) {
+		vm->mem = env->mem;
+		kvm_slots_init(vm);
+		if (!create(vm, error)) {
 			destroy(vm);
 			return NULL;
 		}
@@ -160,28 +135,10 @@ void kvm_vm_unref(struct engine_env *env)
 
 bool kvm_vm_log_dirty(struct engine_env *env, bool on, GError **error)
 {
-	return set_slots(env->engine_vm, env->mem, on, error);
+	return kvm_slots_log_dirty(env->engine_vm, on) || host_error(error, "to log written pages");
 }
 
 bool kvm_vm_fetch_dirty(struct engine_env *env, GError **error)
 {
-	const struct kvm_vm *vm = env->engine_vm;
-
-	for (unsigned n = 0; n < N_SLOTS; n++) {
-		struct slot slot = slot_at(env->mem, n);
-		uint64_t n_words = (slot.size / MEM_PAGE_SIZE + 63) / 64;
-		g_autofree uint64_t *bits = g_new0(uint64_t, n_words);
-		struct kvm_dirty_log log = {.slot = n, .dirty_bitmap = bits};
-
-		if (!slot.size)
-			continue;
-		if (ioctl(vm->fd, KVM_GET_DIRTY_LOG, &log) < 0)
-			return host_error(error, "its log of written pages");
-		for (uint64_t i = 0; i < n_words; i++)
-			for (uint64_t word = bits[i]; word; word &= word - 1)
-				mem_set_dirty(env->mem,
-					      slot.gpa + (i * 64 + __builtin_ctzll(word)) *
-								 MEM_PAGE_SIZE);
-	}
-	return true;
+	return kvm_slots_fetch_dirty(env->engine_vm) || host_error(error, "its log of written pages");
 }

@@ -277,7 +277,8 @@ static void ich9_lpc_reset(struct device *device)
 	update(lpc);
 	acpi_pm_reset(&lpc->acpi);
 	lpc->apm_cnt = lpc->apm_sts = 0;
-	lpc->smi_en = lpc->smi_sts = 0;
+	lpc->smi_en = device->env->no_smm ? SMI_EN_APMC : 0;
+	lpc->smi_sts = 0;
 }
 
 static void ich9_lpc_post_load(struct device *device)

@@ -136,6 +136,8 @@ static void piix4_pm_reset(struct device *device)
 	struct piix4_pm *pm = (struct piix4_pm *)device;
 
 	pci_device_reset(&pm->pci);
+	if (device->env->no_smm)
+		le32_store(pm->pci.config + DEVACTB, DEVACTB_APMC_EN);
 	update_mapping(pm);
 	acpi_pm_reset(&pm->acpi);
 	pm->apmc = pm->apms = 0;

@@ -143,6 +143,13 @@ static void test_smi(void)
 	rig_out8(rig, APMC, 9);
 	g_assert_cmpuint(n, ==, 1);
 	g_assert_cmphex(in16(rig, APMC), ==, 0x0109);
+	/* Where there is no system-management mode, they are asked for from reset on. */
+	for (unsigned no_smm = 0; no_smm < 2; no_smm++) {
+		rig->env.no_smm = no_smm;
+		device_reset(rig->device);
+		rig_out8(rig, APMC, 9);
+		g_assert_cmpuint(n, ==, 1 + no_smm);
+	}
 	rig_free(rig);
 }
 

@@ -221,6 +221,33 @@ static void test_smram(void)
 	mem_free(mem);
 }
 
+static void expect_run(const struct mem *mem, uint64_t gpa, uint64_t end, enum mem_access access)
+{
+	enum mem_access found;
+
+	g_assert_cmphex(mem_run(mem, gpa, &found), ==, end);
+	g_assert_cmpint(found, ==, access);
+}
+
+/* From any page on, up to the next that answers in another way, or in which SMRAM begins or ends. */
+static void test_runs(void)
+{
+	struct mem *mem = mem_new(MEM_MIN_SIZE, NULL);
+
+	expect_run(mem, 0, MEM_MIN_SIZE, MEM_READ_WRITE);
+	expect_run(mem, MEM_MIN_SIZE, MEM_HOLE_END, MEM_NO_ACCESS);
+	mem_set_access(mem, 0xf0000, 0x10000, MEM_READ);
+	mem_set_smram(mem, MEM_SMRAM_COMPATIBLE, 0xa0000, 0x20000);
+	mem_set_smram(mem, MEM_SMRAM_TOP, MEM_MIN_SIZE - 0x100000, 0x100000);
+	expect_run(mem, 0x9f000, 0xa0000, MEM_READ_WRITE);
+	expect_run(mem, 0xa1000, 0xc0000, MEM_NO_ACCESS);
+	expect_run(mem, 0xc0000, 0xf0000, MEM_READ_WRITE);
+	expect_run(mem, 0xf0000, 0x100000, MEM_READ);
+	expect_run(mem, 0x100000, MEM_MIN_SIZE - 0x100000, MEM_READ_WRITE);
+	expect_run(mem, MEM_MIN_SIZE - 0x100000, MEM_MIN_SIZE, MEM_NO_ACCESS);
+	mem_free(mem);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -232,5 +259,6 @@ int main(int argc, char **argv)
 	g_test_add_func("/mem/code", test_code);
 	g_test_add_func("/mem/pair", test_pair);
 	g_test_add_func("/mem/smram", test_smram);
+	g_test_add_func("/mem/runs", test_runs);
 	return g_test_run();
 }
