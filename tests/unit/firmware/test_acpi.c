@@ -291,8 +291,8 @@ static void check_dsdt(const char *text)
 		"Device(RTC)",
 		"Device(KBD)",
 		"EisaId(\"PNP0303\")",
-		"IO(Decode16,0x0060,0x0060,0x01,0x01,)IO(Decode16,0x0064,0x0064,0x01,0x01,)"
-		"IRQNoFlags(){1}",
+		("IO(Decode16,0x0060,0x0060,0x01,0x01,)IO(Decode16,0x0064,0x0064,0x01,0x01,)"
+		 "IRQNoFlags(){1}"),
 		"EisaId(\"PNP0F13\")",
 		"IRQNoFlags(){6}DMA(Compatibility,NotBusMaster,Transfer8,){2}",
 		"Device(COM1)",
