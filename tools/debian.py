@@ -3,6 +3,7 @@
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 
@@ -98,3 +99,44 @@ class Apt:
 
     def get_kernel(self, meta):
         return self.get(self.with_lists(lambda: self.kernel_package(meta)))
+
+
+class Stanza(dict):
+    """What a package list says of one package."""
+
+    def __init__(self, text):
+        super().__init__(re.findall(r"^(\S+): (.*)$", text, re.MULTILINE))
+        self.text = text
+
+
+class Bare(Apt):
+    """The packages for a system that has none yet."""
+
+    def __init__(self, architecture, scratch):
+        super().__init__(architecture, scratch)
+        self.options += [f"-oDir::{name}" for name in ("State::status=/dev/null", "Cache::pkgcache=",
+                                                       "Cache::srcpkgcache=")]
+
+    def stanzas(self, *query):
+        texts = run("apt-cache", *self.options, *query).split("\n\n")
+        return [Stanza(text) for text in texts if text.strip()]
+
+    def closure(self, packages):
+        """These and all that they need: {name: version}."""
+        log = run("apt-get", *self.options, "--simulate", "--no-install-recommends", "install", *packages)
+        return dict(re.findall(r"^Inst (\S+) \((\S+) ", log, re.MULTILINE))
+
+    def download_all(self, versions, folder):
+        """The packages of closure(), to where their stanzas say, under the folder; returns those."""
+        named = [f"{name}={version}" for name, version in versions.items()]
+        say(f"fetching {len(named)} packages")
+        debs = self.scratch / "all"
+        debs.mkdir(exist_ok=True)
+        run("apt-get", *self.options, "download", *named, cwd=debs)
+        stanzas = {stanza["Package"]: stanza for stanza in self.stanzas("show", *named)}
+        for name, stanza in stanzas.items():
+            deb, = debs.glob(f"{name}_*.deb")
+            path = folder / stanza["Filename"]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(deb, path)
+        return stanzas

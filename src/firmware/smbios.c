@@ -158,7 +158,7 @@ static void put_processor(struct tables *t, const struct smbios_config *config, 
 	put(t, 1, 1);	       /* cores */
 	put(t, 1, 1);	       /* of which enabled */
 	put(t, 1, 1);	       /* threads */
-	put(t, capable_of_64_bits, 2);
+	put(t, config->cpu_has_64_bits ? capable_of_64_bits : 0, 2);
 	put(t, OTHER, 2);      /* family, again */
 	end(t);
 }

@@ -7,6 +7,7 @@
 #define VIV_FIRMWARE_SMBIOS_H
 
 #include <glib.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #define SMBIOS_ANCHOR_FILE "etc/smbios/smbios-anchor"
@@ -19,6 +20,7 @@ struct smbios_config {
 	unsigned n_cpus;
 	const char *cpu_vendor, *cpu_name;
 	uint32_t cpu_signature, cpu_features; /* CPUID leaf 1, EAX and EDX */
+	bool cpu_has_64_bits;
 	uint64_t low_size, high_size;	      /* bytes of RAM from 0 and from 4 GiB */
 };
 

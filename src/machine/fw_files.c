@@ -81,11 +81,28 @@ static void add_acpi(struct machine *machine)
 	add(machine, ACPI_LOADER_FILE, 0, files.loader);
 }
 
-static void add_smbios(struct machine *machine, const struct machine_config *config)
+/* As CPUID has it; those of old do not say. */
+static void get_cpu_name(const struct machine_config *config, char name[3 * sizeof(struct cpuid) + 1])
 {
 	static const struct x86_state at_reset;
 	const struct x86_model *cpu = config->cpu;
-	char name[3 * sizeof(struct cpuid) + 1] = "";
+
+	if (cpu->max_extended_leaf < 0x80000004) {
+		g_strlcpy(name, cpu->name, 3 * sizeof(struct cpuid) + 1);
+		return;
+	}
+	for (unsigned i = 0; i < 3; i++) {
+		struct cpuid part = cpuid_get(cpu, 0x80000002 + i, 0, &at_reset, 0, config->n_vcpus);
+
+		memcpy(name + i * sizeof(part), &part, sizeof(part));
+	}
+	name[3 * sizeof(struct cpuid)] = '\0';
+}
+
+static void add_smbios(struct machine *machine, const struct machine_config *config)
+{
+	const struct x86_model *cpu = config->cpu;
+	char name[3 * sizeof(struct cpuid) + 1];
 	struct smbios_config smbios = {
 		.product = machine->board->name,
 		.n_cpus = config->n_vcpus,
@@ -93,18 +110,13 @@ static void add_smbios(struct machine *machine, const struct machine_config *con
 		.cpu_name = name,
 		.cpu_signature = cpu->signature,
 		.cpu_features = cpuid_feature_bits(cpu->has, 1, 0).edx,
+		.cpu_has_64_bits = cpu->has[F_LM],
 		.low_size = machine->env.mem->low_size,
 		.high_size = machine->env.mem->high_size,
 	};
 	struct smbios_files files;
 
-	for (unsigned i = 0; i < 3; i++) {
-		struct cpuid part = cpuid_get(cpu, 0x80000002 + i, 0, &at_reset, 0, config->n_vcpus);
-
-		memcpy(name + i * sizeof(part), &part, sizeof(part));
-	}
-	if (!*name) /* it is too old to say */
-		g_strlcpy(name, cpu->name, sizeof(name));
+	get_cpu_name(config, name);
 	memcpy(smbios.uuid, config->uuid, sizeof(smbios.uuid));
 	smbios_build_files(&smbios, &files);
 	add(machine, SMBIOS_ANCHOR_FILE, 0, files.anchor);

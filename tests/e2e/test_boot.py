@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+import media
 from conftest import ROOT
 from guest import Guest
 from pc import Picture
@@ -20,7 +21,7 @@ BOOT_CPU_SECONDS = 60
 BAD_NEWS = re.compile(
     r"WARNING|BUG|Oops|Call Trace|unable to handle|nobody cared|rcu: INFO|tsc: Marking"
     r"|clocksource: .*unstable|Kernel panic|general protection|segfault|traps:|ACPI.* Error"
-    r"|MP-BIOS bug|[Ss]purious|timed out|not responding|I/O error|soft lockup|stall")
+    r"|MP-BIOS bug|Firmware Bug|[Ss]purious|timed out|not responding|I/O error|soft lockup|stall")
 
 
 def start(viv, kernel, *options):
@@ -255,6 +256,32 @@ def test_other_kernels(viv, kernel, cpus):
         assert last_line(guest.run("uname -m")) == machine
         log = guest.run("dmesg")
         assert bad_news(log) == []
+        guest.send("poweroff -f\n")
+        assert guest.finish()[0] == 0
+
+
+GRUB_CONFIG = """set timeout=0
+menuentry Linux {
+    linux /boot/vmlinuz console=ttyS0
+    initrd /boot/initrd.gz
+}
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("drive", ["--disk={},ro,bus=ide", "--cdrom={}"], ids=["disk", "cd"])
+@pytest.mark.parametrize("kernel", ["i386", "i386-pae"])
+def test_32_bit_kernels_from_grub(viv, tmp_path, kernel, drive):
+    """The image is a CD and, by the boot sector in it, a disk."""
+    subprocess.run([ROOT / "tools/mkguest", GUEST, kernel], check=True)
+    files = {name: GUEST / kernel / name for name in ("vmlinuz", "initrd.gz")}
+    image = media.grub_cd(tmp_path, files, GRUB_CONFIG)
+    with Guest([viv, "run", drive.format(image)]) as guest:
+        guest.expect(PROMPT, timeout=600)
+        assert last_line(guest.run("uname -m")) == "i686"
+        log = guest.run("dmesg")
+        assert bad_news(log) == []
+        assert ("non-PAE kernel" in log) == (kernel == "i386")
         guest.send("poweroff -f\n")
         assert guest.finish()[0] == 0
 

@@ -33,7 +33,7 @@ def make_image(tmp_path, per_track):
 def test_boot(viv, tmp_path, per_track):
     image = make_image(tmp_path, per_track)
     first = (5 * 2 + 1) * per_track
-    with Guest([viv, "run", "--floppy", image, "-m", "64M"]) as guest:
+    with Guest([viv, "run", "--floppy", image, "-m", "64M", "--no-reboot"]) as guest:
         for number in (first, first + per_track - 1, 0x0227):  # INT 11h: mouse, FPU, a floppy drive
             guest.expect(f"{number:04x}\n", timeout=120)
         assert guest.finish()[0] == 3  # it asked for a reset

@@ -253,11 +253,12 @@ static struct jit_region *find_region(struct cpu *cpu, struct block *block)
 {
 	struct jit_region *region;
 
-	if (!block->translated && ++block->heat < cpu->jit.cache->threshold)
-		return NULL;
-	region = cache_find(cpu, block->gpa, false);
+	region = block->translated ? cache_find(cpu, block->gpa, false) : NULL;
 	if (region)
 		return region;
+	if (++block->heat < cpu->jit.cache->threshold)
+		return NULL;
+	block->heat = 0;
 	block->translated = true;
 	region = region_translate(cpu, block->gpa, false);
 	if (!region) {

@@ -13,6 +13,8 @@
 
 #define ARENA_SIZE (64u << 20)
 #define HASH_SIZE  (1u << 15)
+/* A full arena has some 180,000 blocks, and the list that one is searched in should be short. */
+#define GPA_HASH_SIZE (1u << 18)
 #define ITLB_SIZE  128
 /* More requests of a kind than this are taken as one that concerns everything. */
 #define REQUESTS_MAX 256
@@ -22,7 +24,7 @@
 struct code_cache {
 	uint8_t *arena;
 	size_t used;
-	struct block *by_gpa[HASH_SIZE];
+	struct block *by_gpa[GPA_HASH_SIZE];
 	struct block *by_page[HASH_SIZE]; /* lists of all pages with the same hash */
 	struct {
 		uint64_t page; /* linear, with bit 0 for user mode; all ones: empty */
@@ -44,7 +46,7 @@ struct code_cache {
 
 static unsigned hash_gpa(uint64_t gpa, uint32_t mode_key)
 {
-	return (gpa ^ gpa >> 13 ^ mode_key * 0x9e5u) % HASH_SIZE;
+	return (gpa ^ gpa >> 13 ^ mode_key * 0x9e5u) % GPA_HASH_SIZE;
 }
 
 static unsigned hash_page(uint64_t gpa)

@@ -234,7 +234,7 @@ static const struct msr_row {
 	{0xc001001a, IGNORED}, /* TOP_MEM */
 	{0xc001001d, IGNORED}, /* TOP_MEM2 */
 	{0xc001001f, IGNORED}, /* NB_CFG */
-	{0xc0010015, IGNORED}, /* HWCR */
+	{0xc0010015, IGNORED, 0, 1ull << 24}, /* HWCR: the TSC counts at the P0 frequency */
 	{0xc0011029, IGNORED, 0, 2}, /* DE_CFG: LFENCE serializes */
 };
 

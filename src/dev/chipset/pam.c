@@ -49,6 +49,20 @@ bool pam_init(struct pam *pam, struct device *device, struct mem_bank *rom, GErr
 	return device_map_part(device, BUS_MMIO, AREA_START, AREA_END - AREA_START, &area_ops, pam, error);
 }
 
+/* As much of the ROM's end as lies in a segment: one may be smaller than its area. */
+static void show_rom(const struct pam *pam, uint32_t gpa, uint32_t len)
+{
+	struct mem *mem = pam->device->env->mem;
+	uint64_t size = pam->rom ? mem_bank_size(pam->rom) : 0;
+	uint32_t start = AREA_END - MIN(size, AREA_END - ROM_START);
+	uint32_t from = CLAMP(start, gpa, gpa + len);
+
+	if (from > gpa)
+		mem_show(mem, gpa, from - gpa, NULL, 0, MEM_NO_ACCESS);
+	if (from < gpa + len)
+		mem_show(mem, from, gpa + len - from, pam->rom, size - (AREA_END - from), MEM_READ);
+}
+
 static void show_segment(const struct pam *pam, unsigned segment, uint8_t enables)
 {
 	struct mem *mem = pam->device->env->mem;
@@ -57,10 +71,8 @@ static void show_segment(const struct pam *pam, unsigned segment, uint8_t enable
 
 	if (enables & RE)
 		mem_show(mem, gpa, len, NULL, 0, enables & WE ? MEM_READ_WRITE : MEM_READ);
-	else if (pam->rom && gpa >= ROM_START)
-		mem_show(mem, gpa, len, pam->rom, mem_bank_size(pam->rom) - (AREA_END - gpa), MEM_READ);
 	else
-		mem_show(mem, gpa, len, NULL, 0, MEM_NO_ACCESS);
+		show_rom(pam, gpa, len);
 }
 
 void pam_update(struct pam *pam, const uint8_t regs[PAM_REGS])

@@ -21,8 +21,7 @@ power_off:
 	mov	$1, %bx
 	mov	$3, %cx
 	int	$0x15
-reset:	ASK	"reset"
-	mov	$0xfe, %al
+reset:	mov	$0xfe, %al
 	out	%al, $0x64
 1:	hlt
 	jmp	1b

@@ -184,6 +184,44 @@ static void test_flush_behind_exit(void)
 		flush_behind_exit(&guest, n);
 }
 
+static unsigned translations(const struct guest *guest)
+{
+	const GPtrArray *regions = guest->cpu->jit.cache->regions;
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < regions->len; i++)
+		n += ((const struct jit_region *)regions->pdata[i])->gpa / 4096 == guest->code_gpa / 4096;
+	return n;
+}
+
+/* Code that was translated for one process has to prove hot in the next, which has it elsewhere. */
+static void test_hot_elsewhere(void)
+{
+	enum { THRESHOLD = 3, ELSEWHERE = 4096 };
+	static const uint8_t program[] = {0x31, 0xc0, 0xcd, 0x80}; /* xor eax, eax; INT 80h */
+	g_autofree struct guest_outcome *outcome = g_new0(struct guest_outcome, 1);
+	struct host_registers r;
+	struct guest guest = {0};
+
+	guest_init(&guest, &engine_soft);
+	jit_set_threshold(guest.cpu, THRESHOLD);
+	if (!guest.cpu->jit.cache)
+		return;
+	sample_seed(1, 1, 2);
+	sample_registers(&r);
+	guest_set_code(&guest, 0, program, sizeof(program));
+	*guest_page(&guest, HOST_CODE + ELSEWHERE) = *guest_page(&guest, HOST_CODE);
+	for (unsigned i = 0; i < 2 * THRESHOLD; i++) {
+		g_assert_cmpuint(translations(&guest), ==, i / THRESHOLD);
+		guest_set_registers(&guest, &r);
+		guest_set_mode(&guest, INSN_MODE_64);
+		guest.cpu->state.rip = HOST_CODE + (i < THRESHOLD ? 0 : ELSEWHERE);
+		guest_run_blocks(&guest, 0, 0, 0, outcome);
+		g_assert_cmpint(outcome->vector, ==, -1);
+	}
+	g_assert_cmpuint(translations(&guest), ==, 2);
+}
+
 int main(int argc, char **argv)
 {
 	int status;
@@ -199,6 +237,7 @@ int main(int argc, char **argv)
 	}
 	g_test_add_func("/jit/no room for records", test_no_room);
 	g_test_add_func("/jit/flush-behind-exit", test_flush_behind_exit);
+	g_test_add_func("/jit/hot-elsewhere", test_hot_elsewhere);
 	status = g_test_run();
 	engine_pair_free(pair);
 	return status;

@@ -19,6 +19,7 @@ static const struct smbios_config config = {
 	.cpu_name = "A processor",
 	.cpu_signature = 0x00830f10,
 	.cpu_features = 0x178bfbff,
+	.cpu_has_64_bits = true,
 	.low_size = 2 * GIB,
 	.high_size = 2 * GIB,
 };
@@ -113,6 +114,7 @@ static void test_structures(void)
 	g_assert_cmpuint(s[1], ==, 0x2a);
 	g_assert_cmpstr(string(s, 4), ==, "CPU 2");
 	g_assert_cmpstr(string(s, 0x10), ==, "A processor");
+	g_assert_cmphex(le16_load(s + 0x26), ==, 4); /* 64 bits */
 	g_assert_null(find(&files, 4, 3));
 	s = find(&files, 16, 0);
 	g_assert_cmpuint(s[1], ==, 0x17);

@@ -7,9 +7,11 @@
 #include <unistd.h>
 
 #include "block/block.h"
+#include "dev/chipset/fw_cfg.h"
 #include "dev/pci/pci.h"
 #include "display/display.h"
 #include "display/input.h"
+#include "firmware/smbios.h"
 #include "machine/board.h"
 #include "stream/stream.h"
 
@@ -218,6 +220,67 @@ static void test_cut_stream(gconstpointer board)
 	rig_close(&rig);
 }
 
+static bool is_told(const struct machine *machine, const char *file, const char *text)
+{
+	for (unsigned i = 0; i < machine->n_files; i++) {
+		gsize len;
+		const void *data = g_bytes_get_data(machine->files[i].bytes, &len);
+
+		if (!g_strcmp0(machine->files[i].name, file))
+			return memmem(data, len, text, strlen(text) + 1);
+	}
+	return false;
+}
+
+/* By SMBIOS; a processor of old does not tell its name itself. */
+static void test_firmware_is_told(gconstpointer board)
+{
+	static const char *const models[][2] = {
+		{"486", "486"}, {"pentium3", "pentium3"}, {"zen2", "Vivarium software CPU, zen2"}};
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(models); i++) {
+		g_autoptr(GBytes) bios = g_bytes_new_take(g_malloc0(64 << 10), 64 << 10);
+		struct machine_firmware firmware = {.bios = bios};
+		struct x86_model model;
+		struct rig rig;
+
+		g_assert_true(x86_model_parse(&model, models[i][0], NULL));
+		rig_prepare(&rig, 0);
+		rig.config.firmware = &firmware;
+		rig.config.cpu = &model;
+		rig_build(&rig, board);
+		g_assert_true(is_told(rig.machine, SMBIOS_TABLES_FILE, models[i][1]));
+		g_assert_true(is_told(rig.machine, SMBIOS_TABLES_FILE, ((const struct board *)board)->name));
+		rig_close(&rig);
+	}
+}
+
+/* The end of an image of any size is below 1 MiB, and nothing is before it. */
+static void test_bios_sizes(gconstpointer board)
+{
+	static const uint32_t sizes[] = {4 << 10, 64 << 10, 128 << 10, 256 << 10};
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(sizes); i++) {
+		uint8_t *image = g_malloc0(sizes[i]), byte = 0;
+		g_autoptr(GBytes) bios = g_bytes_new_take(image, sizes[i]);
+		struct machine_firmware firmware = {.bios = bios};
+		uint32_t start = 0x100000 - MIN(sizes[i], 0x20000u);
+		struct rig rig;
+		struct mem *mem;
+
+		image[sizes[i] - 16] = 0xea;
+		rig_prepare(&rig, 0);
+		rig.config.firmware = &firmware;
+		rig_build(&rig, board);
+		mem = rig.machine->env.mem;
+		g_assert_true(mem_read(mem, 0xffff0, &byte, 1));
+		g_assert_cmphex(byte, ==, 0xea);
+		g_assert_true(mem_answers(mem, start, MEM_READ));
+		g_assert_false(mem_answers(mem, start - 1, MEM_READ));
+		rig_close(&rig);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
@@ -229,6 +292,8 @@ int main(int argc, char **argv)
 		{"no-room", test_no_room},
 		{"save-and-load", test_save_and_load},
 		{"cut-stream", test_cut_stream},
+		{"bios-sizes", test_bios_sizes},
+		{"firmware-is-told", test_firmware_is_told},
 	};
 
 	g_test_init(&argc, &argv, NULL);
