@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a BIOS boots, seen on the screen and driven by the keyboard."""
+import json
 import re
+import subprocess
 import time
 
 import pytest
@@ -52,6 +54,17 @@ def test_boot_menu(viv):
         pc.wait("GNU GRUB")
         pc.key("c")
         pc.wait("grub>")
+
+
+@pytest.mark.parametrize("board", ["pc", "q35"])
+def test_kvm(viv, board):
+    """ROMs, shadowing and what is told of SMIs, under the host's processor."""
+    doctor = subprocess.run([viv, "doctor", "--json"], capture_output=True, check=True).stdout
+    if not json.loads(doctor)["engines"]["kvm"]["runs"]:
+        pytest.skip("no KVM here")
+    with Pc(viv, f"kvm-{board}", "-m", "64M", "--engine", "kvm", "--board", board, "--cpus", "2",
+            "--cdrom", "none") as pc:
+        pc.wait("No bootable device")
 
 
 def test_media_change(viv):
