@@ -151,6 +151,7 @@ void mem_bank_written(struct mem_bank *bank, uint64_t offset, uint64_t len)
 {
 	struct mem *mem = bank->mem;
 
+	g_assert(offset <= bank->len && len <= bank->len - offset);
 	if (!len)
 		return;
 	for (uint64_t page = offset / MEM_PAGE_SIZE; page <= (offset + len - 1) / MEM_PAGE_SIZE; page++)

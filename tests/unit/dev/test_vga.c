@@ -608,6 +608,10 @@ static void test_vbe(void)
 	assert_rect(&rect, 0, 767, 2, 1);
 	g_assert_cmphex(dot(&p, 0, 767), ==, 0xff0000);
 	g_assert_cmphex(dot(&p, 1, 767), ==, 0x00ff00);
+	/* And the memory's last byte. */
+	vbe(rig, 5, 0xff);
+	poke(rig, WINDOW + 0xffff, 0x5a);
+	g_assert_cmphex(bus_read(rig->env.bus, BUS_MMIO, lfb + (16 << 20) - 1, 1), ==, 0x5a);
 	rig_free(rig);
 }
 
