@@ -248,6 +248,20 @@ void mem_show(struct mem *mem, uint64_t gpa, uint64_t len, struct mem_bank *bank
 	mem_remapped(mem);
 }
 
+bool mem_shows(struct mem *mem, uint64_t gpa, uint64_t len)
+{
+	bool found = false;
+
+	g_mutex_lock(&mem->windows_lock);
+	for (unsigned i = 0; i < mem->windows->len; i++) {
+		const struct window *w = window_at(mem, i);
+
+		found = found || (w->gpa < gpa + len && gpa < w->gpa + w->len);
+	}
+	g_mutex_unlock(&mem->windows_lock);
+	return found;
+}
+
 void mem_set_access(struct mem *mem, uint64_t gpa, uint64_t len, enum mem_access access)
 {
 	g_assert(is_place(gpa, len));
