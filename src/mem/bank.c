@@ -152,6 +152,7 @@ void mem_bank_written(struct mem_bank *bank, uint64_t offset, uint64_t len)
 {
 	struct mem *mem = bank->mem;
 
+	g_assert(offset <= bank->len && len <= bank->len - offset);
 	if (!len)
 		return;
 	for (uint64_t page = offset / MEM_PAGE_SIZE; page <= (offset + len - 1) / MEM_PAGE_SIZE; page++)
@@ -247,6 +248,20 @@ void mem_show(struct mem *mem, uint64_t gpa, uint64_t len, struct mem_bank *bank
 	g_mutex_unlock(&mem->windows_lock);
 	mem_written(mem, gpa, len);
 	mem_remapped(mem);
+}
+
+bool mem_shows(struct mem *mem, uint64_t gpa, uint64_t len)
+{
+	bool found = false;
+
+	g_mutex_lock(&mem->windows_lock);
+	for (unsigned i = 0; i < mem->windows->len; i++) {
+		const struct window *w = window_at(mem, i);
+
+		found = found || (w->gpa < gpa + len && gpa < w->gpa + w->len);
+	}
+	g_mutex_unlock(&mem->windows_lock);
+	return found;
 }
 
 void mem_set_access(struct mem *mem, uint64_t gpa, uint64_t len, enum mem_access access)

@@ -153,6 +153,8 @@ void mem_bank_take(struct mem_bank *bank, uint64_t *out);
  */
 void mem_show(struct mem *mem, uint64_t gpa, uint64_t len, struct mem_bank *bank, uint64_t offset,
 	      enum mem_access access);
+/* Whether some of gpa .. gpa+len-1 shows a bank. */
+bool mem_shows(struct mem *mem, uint64_t gpa, uint64_t len);
 /* Only changes how pages answer that are shown already. */
 void mem_set_access(struct mem *mem, uint64_t gpa, uint64_t len, enum mem_access access);
 /* Writes RAM at gpa, within one page, where something else is shown that cannot be written. */

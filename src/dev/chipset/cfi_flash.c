@@ -376,7 +376,8 @@ static bool cfi_flash_check(const void *object)
 	return flash->mode < N_READ_MODES && flash->pending < N_PENDING &&
 	       flash->buffer_start < flash_size(flash) && flash->buffer_len <= BUFFER_MAX &&
 	       flash->buffer_left <= BUFFER_MAX - flash->buffer_len &&
-	       (flash->pending != BUFFER_DATA || flash->buffer_left);
+	       (flash->pending != BUFFER_DATA || flash->buffer_left) &&
+	       (flash->pending != BUFFER_CONFIRM || flash->buffer_len);
 }
 
 static const struct state_table cfi_flash_state = {

@@ -444,11 +444,18 @@ static void i82077aa_reset(struct device *device)
 static void i82077aa_drain(struct device *device)
 {
 	struct i82077aa *fdc = (struct i82077aa *)device;
+	bool idle;
 
-	for (unsigned i = 0; i < FLOPPY_DRIVES; i++) {
-		if (fdc->drives[i].medium)
-			block_drain(fdc->drives[i].medium);
-	}
+	/* What ends on one disk can start what waits for another. */
+	do {
+		for (unsigned i = 0; i < FLOPPY_DRIVES; i++) {
+			if (fdc->drives[i].medium)
+				block_drain(fdc->drives[i].medium);
+		}
+		g_mutex_lock(&device->lock);
+		idle = !fdc->in_flight;
+		g_mutex_unlock(&device->lock);
+	} while (!idle);
 }
 
 static bool i82077aa_set_medium(struct device *device, unsigned index, struct block *medium)

@@ -195,17 +195,19 @@ static void unmap_bar(struct pci_device *pci, struct pci_bar *bar)
 
 static void map_bar(struct pci_device *pci, struct pci_bar *bar, uint64_t base)
 {
+	struct mem *mem = pci->device.env->mem;
+
 	/* Where another region lies already, that one keeps answering. */
 	if (!bus_map(pci->device.env->bus, bar_space(bar), base, bar->size, bar->ops,
 		     bar->bank ? (void *)bar->bank : pci, &pci->device.lock))
 		return;
 	bar->mapped = true;
 	bar->mapped_at = base;
-	/* RAM keeps answering, too; past 4 GiB the bus has to do. */
-	bar->shown = bar->bank && base >= pci->device.env->mem->low_size &&
-		     base <= MEM_HOLE_END - bar->size;
+	/* RAM and ROM keep answering, too; past 4 GiB the bus has to do. */
+	bar->shown = bar->bank && base >= mem->low_size && base <= MEM_HOLE_END - bar->size &&
+		     !mem_shows(mem, base, bar->size);
 	if (bar->shown)
-		mem_show(pci->device.env->mem, base, bar->size, bar->bank, 0, MEM_READ_WRITE);
+		mem_show(mem, base, bar->size, bar->bank, 0, MEM_READ_WRITE);
 }
 
 static void unmap_moved_bars(struct pci_device *pci)

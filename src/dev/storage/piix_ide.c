@@ -493,12 +493,26 @@ static void piix_ide_post_load(struct device *device)
 		irq_line_set(&ide->channels[i].line, has_intrq(&ide->channels[i]));
 }
 
+static bool is_idle(struct piix_ide *ide)
+{
+	bool idle = true;
+
+	g_mutex_lock(&ide->pci.device.lock);
+	for (unsigned i = 0; i < N_DRIVES; i++)
+		idle = idle && !ide->channels[i / 2].drives[i % 2].in_flight;
+	g_mutex_unlock(&ide->pci.device.lock);
+	return idle;
+}
+
+/* What ends on one drive can start something on the channel's other one. */
 static void piix_ide_drain(struct device *device)
 {
 	struct piix_ide *ide = (struct piix_ide *)device;
 
-	for (unsigned i = 0; i < N_DRIVES; i++)
-		ata_drive_drain(&ide->channels[i / 2].drives[i % 2]);
+	do {
+		for (unsigned i = 0; i < N_DRIVES; i++)
+			ata_drive_drain(&ide->channels[i / 2].drives[i % 2]);
+	} while (!is_idle(ide));
 }
 
 static void piix_ide_fini(struct device *device)

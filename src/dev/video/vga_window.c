@@ -174,7 +174,7 @@ static void window_write(void *opaque, uint64_t offset, uint64_t value, unsigned
 			at = write_byte(vga, offset + i, value);
 		}
 		if (at / MEM_PAGE_SIZE != page)
-			mem_bank_written(vga->bank, at, 4);
+			mem_bank_written(vga->bank, at & ~3u, 4);
 		page = at / MEM_PAGE_SIZE;
 	}
 }

@@ -20,10 +20,10 @@ enum {
 };
 
 /* Each sector of it starts with its number. */
-static struct block *open_image(unsigned size, bool read_only)
+static struct block *open_gated(unsigned size, bool read_only, GMutex *gate)
 {
 	g_autofree char *path = NULL;
-	struct block_options options = {.format = "raw", .read_only = read_only};
+	struct block_options options = {.format = "raw", .read_only = read_only, .gate = gate};
 	struct block *block;
 	int fd = g_file_open_tmp("viv-floppy-XXXXXX", &path, NULL);
 
@@ -36,6 +36,11 @@ static struct block *open_image(unsigned size, bool read_only)
 	g_assert_nonnull(block);
 	unlink(path);
 	return block;
+}
+
+static struct block *open_image(unsigned size, bool read_only)
+{
+	return open_gated(size, read_only, NULL);
 }
 
 /* Drive A with the image, B without a disk; reset, as drivers begin. The image is the test's. */
@@ -476,6 +481,71 @@ static void test_reset_in_flight(void)
 	block_close(image);
 }
 
+/* Two disks that stand still until they are let go. */
+struct held {
+	GMutex gates[2];
+	int is_held, let_go;
+};
+
+/* B's answers first. */
+static gpointer hold_disks(gpointer opaque)
+{
+	struct held *held = opaque;
+
+	g_mutex_lock(&held->gates[0]);
+	g_mutex_lock(&held->gates[1]);
+	g_atomic_int_set(&held->is_held, true);
+	while (!g_atomic_int_get(&held->let_go))
+		g_usleep(1000);
+	for (int i = 1; i >= 0; i--) {
+		g_usleep(100000);
+		g_mutex_unlock(&held->gates[i]);
+	}
+	return NULL;
+}
+
+/* What a reset cut off on one drive may be waited for by a command for another. */
+static void test_drain(void)
+{
+	struct block *images[2];
+	struct held held = {};
+	struct rig_row row = {&i82077aa_class, {.n_drives = 2}, .dma = true};
+	GThread *thread;
+	struct rig *rig;
+
+	for (unsigned i = 0; i < 2; i++) {
+		g_mutex_init(&held.gates[i]);
+		images[i] = open_gated(1440 * KB, false, &held.gates[i]);
+		row.config.drives[i].block = images[i];
+	}
+	rig = rig_new_row(&row);
+	rig_out8(rig, DOR, 0x0c);
+	rig_assert_log(rig, "+6 ");
+	start(rig, NULL);
+	thread = g_thread_new("disks", hold_disks, &held);
+	while (!g_atomic_int_get(&held.is_held))
+		g_usleep(1000);
+	program_dma(rig, 0x46, SECTOR);
+	SEND(rig, 0xc6, 0x01, 0x00, 0x00, 0x01, 0x02, 0x12, 0x1b, 0xff);
+	clock_step(rig->env.clock, MS);
+	rig_out8(rig, DOR, 0x00);
+	rig_out8(rig, DOR, 0x3c);
+	start(rig, NULL);
+	program_dma(rig, 0x46, SECTOR);
+	SEND(rig, 0xc6, 0x00, 0x00, 0x00, 0x05, 0x02, 0x12, 0x1b, 0xff);
+	clock_step(rig->env.clock, MS);
+	g_atomic_int_set(&held.let_go, true);
+	i82077aa_class.drain(rig->device);
+	g_assert_true(rig_line(rig, 6));
+	assert_result(rig, "00 00 00 00 00 06 02");
+	g_thread_join(thread);
+	rig_free(rig);
+	for (unsigned i = 0; i < 2; i++) {
+		block_close(images[i]);
+		g_mutex_clear(&held.gates[i]);
+	}
+}
+
 static void test_implied_seek(void)
 {
 	struct block *image = open_image(1440 * KB, false);
@@ -551,6 +621,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/i82077aa/pio", test_pio);
 	g_test_add_func("/i82077aa/change", test_change);
 	g_test_add_func("/i82077aa/reset-in-flight", test_reset_in_flight);
+	g_test_add_func("/i82077aa/drain", test_drain);
 	g_test_add_func("/i82077aa/implied-seek", test_implied_seek);
 	g_test_add_func("/i82077aa/formats", test_formats);
 	g_test_add_func("/i82077aa/no-floppy", test_no_floppy);

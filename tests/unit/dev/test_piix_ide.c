@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Speaks to the two channels as BIOSes and Linux's libata do: PIO and bus-master DMA, disks and
  * CD-ROM drives. */
+#include <unistd.h>
+
 #include "dev/pci/pci.h"
 #include "dev/table.h"
 
@@ -470,6 +472,91 @@ static void test_diagnostic_in_reset(void)
 	ide_fini(&ide);
 }
 
+/* Two disks that stand still until they are let go. */
+struct held {
+	GMutex gates[2];
+	int is_held, let_go;
+};
+
+/* The second one answers first. */
+static gpointer hold_disks(gpointer opaque)
+{
+	struct held *held = opaque;
+
+	g_mutex_lock(&held->gates[0]);
+	g_mutex_lock(&held->gates[1]);
+	g_atomic_int_set(&held->is_held, true);
+	while (!g_atomic_int_get(&held->let_go))
+		g_usleep(1000);
+	for (int i = 1; i >= 0; i--) {
+		g_usleep(100000);
+		g_mutex_unlock(&held->gates[i]);
+	}
+	return NULL;
+}
+
+static struct block *open_gated(GMutex *gate)
+{
+	g_autofree char *path = NULL;
+	struct block_options options = {.format = "raw", .gate = gate};
+	int fd = g_file_open_tmp("viv-ide-XXXXXX", &path, NULL);
+	struct block *block;
+
+	g_assert_cmpint(ftruncate(fd, DISK_SECTORS * 512), ==, 0);
+	close(fd);
+	options.path = path;
+	block = block_open(&options, NULL);
+	g_assert_nonnull(block);
+	unlink(path);
+	return block;
+}
+
+/* The end of a drive's reset can find the channel's other drive ready to go: its DMA was started while the function
+ * was no bus master. */
+static void test_drain(void)
+{
+	struct held held = {};
+	struct rig_row row = *rig_row_of(&piix_ide_class);
+	struct block *disks[2];
+	struct ide ide = {.base = 0x1f0, .line = 14};
+	GThread *thread;
+
+	row.disk = false;
+	row.config.n_drives = 2;
+	for (unsigned i = 0; i < 2; i++) {
+		g_mutex_init(&held.gates[i]);
+		disks[i] = open_gated(&held.gates[i]);
+		row.config.drives[i] = (struct device_drive){.block = disks[i]};
+	}
+	ide.rig = rig_new_row(&row);
+	thread = g_thread_new("disks", hold_disks, &held);
+	while (!g_atomic_int_get(&held.is_held))
+		g_usleep(1000);
+	select_drive(&ide, 1);
+	out(&ide, STATUS, 0xe7);
+	rig_out8(ide.rig, 0x3f6, 0x04);
+	rig_out8(ide.rig, 0x3f6, 0x00);
+	rig_config_write(ide.rig, row.config.devfn, PCI_COMMAND, PCI_COMMAND_IO);
+	memset(ram(&ide, DATA_AT), 0xa5, 512);
+	put_prd(&ide, 0, DATA_AT, 512, true);
+	bus_write(ide.rig->env.bus, BUS_PIO, BM + 4, TABLE_AT, 4);
+	select_drive(&ide, 0);
+	rw(&ide, 0xc8, 0, 1);
+	rig_out8(ide.rig, BM, 9);
+	rig_config_write(ide.rig, row.config.devfn, PCI_COMMAND, PCI_COMMAND_IO | PCI_COMMAND_MASTER);
+	g_assert_cmphex(alt_status(&ide) & (BSY | DRQ), ==, DRQ);
+	g_atomic_int_set(&held.let_go, true);
+	piix_ide_class.drain(ide.rig->device);
+	g_assert_cmphex(take_interrupt(&ide), ==, DRDY | DSC);
+	g_assert_cmphex(*ram(&ide, DATA_AT), ==, 0);
+	g_thread_join(thread);
+	rig_free(ide.rig);
+	for (unsigned i = 0; i < 2; i++) {
+		block_close(disks[i]);
+		g_mutex_clear(&held.gates[i]);
+	}
+}
+
 static void test_trim(void)
 {
 	uint8_t back[3 * 512];
@@ -712,6 +799,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/piix-ide/dma-tables", test_dma_tables);
 	g_test_add_func("/piix-ide/reset-in-flight", test_reset_in_flight);
 	g_test_add_func("/piix-ide/diagnostic-in-reset", test_diagnostic_in_reset);
+	g_test_add_func("/piix-ide/drain", test_drain);
 	g_test_add_func("/piix-ide/trim", test_trim);
 	g_test_add_func("/piix-ide/packets", test_packets);
 	g_test_add_func("/piix-ide/cd-read", test_cd_read);

@@ -608,6 +608,32 @@ static void test_vbe(void)
 	assert_rect(&rect, 0, 767, 2, 1);
 	g_assert_cmphex(dot(&p, 0, 767), ==, 0xff0000);
 	g_assert_cmphex(dot(&p, 1, 767), ==, 0x00ff00);
+	/* And the memory's last byte. */
+	vbe(rig, 5, 0xff);
+	poke(rig, WINDOW + 0xffff, 0x5a);
+	g_assert_cmphex(bus_read(rig->env.bus, BUS_MMIO, lfb + (16 << 20) - 1, 1), ==, 0x5a);
+	rig_free(rig);
+}
+
+/* A ROM keeps answering where video memory is laid over it, and is still there when that has gone. */
+static void test_over_rom(void)
+{
+	enum { ROM_SIZE = 0x10000 };
+	struct rig *rig = setup();
+	struct mem *mem = rig->env.mem;
+	struct mem_bank *rom = mem_bank_new(mem, ROM_SIZE, NULL);
+	uint64_t at = MEM_HOLE_END - ROM_SIZE, lfb = MEM_HOLE_END - (16 << 20), old = bar(rig, 0);
+
+	memset(mem_bank_data(rom), 0x90, ROM_SIZE);
+	mem_show(mem, at, ROM_SIZE, rom, 0, MEM_READ);
+	rig_config_write(rig, PCI_DEVFN(2, 0), PCI_BAR_0, lfb);
+	g_assert_cmphex(*mem_hva(mem, at), ==, 0x90);
+	g_assert_false(mem_write(mem, at, &(uint8_t){0}, 1));
+	bus_write(rig->env.bus, BUS_MMIO, lfb, 0x5a, 1);
+	rig_config_write(rig, PCI_DEVFN(2, 0), PCI_BAR_0, old);
+	g_assert_true(mem_is_ram(mem, at));
+	g_assert_cmphex(*mem_hva(mem, at), ==, 0x90);
+	g_assert_cmphex(*mem_hva(mem, old), ==, 0x5a);
 	rig_free(rig);
 }
 
@@ -777,6 +803,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/vga/ega-and-cga", test_ega_and_cga);
 	g_test_add_func("/vga/packed", test_packed);
 	g_test_add_func("/vga/vbe", test_vbe);
+	g_test_add_func("/vga/over-rom", test_over_rom);
 	g_test_add_func("/vga/vbe-depths", test_vbe_depths);
 	g_test_add_func("/vga/mmio", test_mmio);
 	g_test_add_func("/vga/registers", test_registers);

@@ -167,6 +167,11 @@ static void test_pair(void)
 	pair[4096] = 2;
 	g_assert_cmphex(byte_at(mem, 0x1fff), ==, 1);
 	g_assert_cmphex(mem_bank_data(vram)[0x1000], ==, 2);
+	/* Hidden since the processor looked: what it saw, and nothing else. */
+	mem_show(mem, VRAM, 0x2000, NULL, 0, MEM_NO_ACCESS);
+	pair = mem_map_pair(mem, pair, pages);
+	pair[4096] = 3;
+	g_assert_cmphex(mem_bank_data(vram)[0x1000], ==, 3);
 	mem_unmap_pair(pair);
 	mem_free(mem);
 }
