@@ -59,7 +59,7 @@ struct machine_firmware {
 	struct stream *log;  /* what it tells its makers; NULL: nobody */
 };
 
-enum machine_nic_model { MACHINE_E1000, MACHINE_RTL8139, MACHINE_N_NIC_MODELS };
+enum machine_nic_model { MACHINE_E1000, MACHINE_RTL8139, MACHINE_RTL8029, MACHINE_N_NIC_MODELS };
 
 struct machine_nic {
 	enum machine_nic_model model;

@@ -42,6 +42,7 @@ static const struct board_row pc_rows[] = {
 	{&nvme_class, .devfn = BOARD_ANY_SLOT, .backing = BOARD_EACH_DISK, .bus = MACHINE_NVME},
 	{&e1000_class, .devfn = BOARD_ANY_SLOT, .backing = BOARD_NICS, .nic = MACHINE_E1000},
 	{&rtl8139_class, .devfn = BOARD_ANY_SLOT, .backing = BOARD_NICS, .nic = MACHINE_RTL8139},
+	{&rtl8029_class, .devfn = BOARD_ANY_SLOT, .backing = BOARD_NICS, .nic = MACHINE_RTL8029},
 	{&xhci_class, .devfn = BOARD_ANY_SLOT, .backing = BOARD_MORE_INPUT, .input = MACHINE_USB_INPUT},
 	{&virtio_keyboard_class, .devfn = BOARD_ANY_SLOT, .backing = BOARD_MORE_INPUT, .input = MACHINE_VIRTIO_INPUT},
 	{&virtio_tablet_class, .devfn = BOARD_ANY_SLOT, .backing = BOARD_MORE_INPUT, .input = MACHINE_VIRTIO_INPUT},

@@ -344,6 +344,9 @@ void mem_set_smram(struct mem *mem, enum mem_smram which, uint64_t gpa, uint64_t
 	bool any = false;
 
 	g_assert(gpa % MEM_PAGE_SIZE == 0 && len % MEM_PAGE_SIZE == 0);
+	/* What stays closed, and may be locked, does not open for a moment. */
+	if (atomic_load(&range->gpa) == gpa && atomic_load(&range->len) == len)
+		return;
 	/* Nothing is closed in between that was not or will not be. */
 	atomic_store(&range->len, 0);
 	atomic_store(&range->gpa, gpa);

@@ -231,6 +231,7 @@ static bool set_floppy(void *target, const char *value, GError **error)
 static const char *const nic_models[MACHINE_N_NIC_MODELS] = {
 	[MACHINE_E1000] = "e1000",
 	[MACHINE_RTL8139] = "rtl8139",
+	[MACHINE_RTL8029] = "ne2k",
 };
 
 static bool parse_mac(const char *text, uint8_t mac[6])
@@ -269,7 +270,7 @@ static bool set_nic(void *target, const char *value, GError **error)
 	while (model < MACHINE_N_NIC_MODELS && strcmp(words[0], nic_models[model]))
 		model++;
 	if (model == MACHINE_N_NIC_MODELS)
-		return refuse(error, "'%s' is not a network card; use e1000 or rtl8139", words[0]);
+		return refuse(error, "'%s' is not a network card; use e1000, rtl8139 or ne2k", words[0]);
 	nic->model = model;
 	make_mac(nic->mac);
 	if (words[1] && !parse_mac(words[1], nic->mac))
@@ -559,7 +560,7 @@ const struct option_row vm_config_options[] = {
 	 "a drive with that ISO image, or without, on the bus ide,\nsata or scsi; without one: ide, and on q35 sata", set_cdrom},
 	{"floppy", 0, "FILE|none[,ro]", "a floppy drive with that raw image, or without", set_floppy},
 	{"nic", 0, "MODEL[,mac=ADDRESS]",
-	 "a network card, e1000 or rtl8139; it has no cable yet", set_nic},
+	 "a network card: e1000, rtl8139 or ne2k; it has no\ncable yet", set_nic},
 	{"input", 0, "KIND[,...]",
 	 "a keyboard and a tablet, usb or virtio, besides a PS/2\nkeyboard and mouse; without it: ps2, those alone", set_input},
 	{"video", 0, "vga|virtio",

@@ -304,10 +304,10 @@ static void queue_key(struct usb_hid *hid, unsigned code, bool down)
 /* Movement adds up while reports wait to be fetched; each change of a button is told, while there is room. */
 static void queue_tablet(struct usb_hid *hid, int wheel)
 {
-	uint64_t *last = &hid->queue[hid->n_queue - 1];
+	uint64_t *last = hid->n_queue ? &hid->queue[hid->n_queue - 1] : NULL;
 	bool full = hid->n_queue == HID_QUEUE;
 
-	if (hid->n_queue && (full || (uint8_t)*last == hid->buttons))
+	if (last && (full || (uint8_t)*last == hid->buttons))
 		*last = pack_tablet(hid, CLAMP((int8_t)(*last >> 40) + wheel, -127, 127));
 	else
 		hid->queue[hid->n_queue++] = pack_tablet(hid, wheel);

@@ -184,6 +184,28 @@ static void test_pair(void)
 	mem_free(mem);
 }
 
+static gpointer look_at_smram(gpointer mem)
+{
+	for (unsigned i = 0; i < 3000000; i++)
+		g_assert_true(mem_is_closed(mem, 0xa0000, 1));
+	return NULL;
+}
+
+/* A chipset says again what it has said, at each write to a register nearby: what is closed, and may be locked,
+ * never opens meanwhile. */
+static void test_smram_stays_closed(void)
+{
+	struct mem *mem = mem_new(MEM_MIN_SIZE, NULL);
+	GThread *thread;
+
+	mem_set_smram(mem, MEM_SMRAM_COMPATIBLE, 0xa0000, 0x20000);
+	thread = g_thread_new("look", look_at_smram, mem);
+	for (unsigned i = 0; i < 3000000; i++)
+		mem_set_smram(mem, MEM_SMRAM_COMPATIBLE, 0xa0000, 0x20000);
+	g_thread_join(thread);
+	mem_free(mem);
+}
+
 /* Closed SMRAM is no RAM for devices, and is for system-management mode. */
 static void test_smram(void)
 {
@@ -260,5 +282,6 @@ int main(int argc, char **argv)
 	g_test_add_func("/mem/pair", test_pair);
 	g_test_add_func("/mem/smram", test_smram);
 	g_test_add_func("/mem/runs", test_runs);
+	g_test_add_func("/mem/smram-stays-closed", test_smram_stays_closed);
 	return g_test_run();
 }
