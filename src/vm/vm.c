@@ -134,7 +134,7 @@ static const struct engine *find_engine(const struct vm_config *config)
 
 static bool check(const struct vm_config *config, const struct engine *engine, GError **error)
 {
-	if (!config->kernel && !config->firmware && !config->n_disks) {
+	if (!config->kernel && !config->firmware && !config->n_disks && !config->n_nics) {
 		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
 			    "nothing to boot; name a kernel with --kernel FILE, or a disk with --disk FILE");
 		return false;
