@@ -4,6 +4,7 @@
  * IOAPIC (82093AA), COM1, and what the user adds behind the host bridge.
  */
 #include "machine/board.h"
+#include "machine/option_rows.h"
 
 #include "cpu/x86/lapic.h"
 #include "dev/chipset/acpi_pm.h"
@@ -40,16 +41,7 @@ static const struct board_row pc_rows[] = {
 	{&ahci_class, .devfn = BOARD_ANY_SLOT, .backing = BOARD_ALL_DISKS, .bus = MACHINE_SATA},
 	{&virtio_scsi_class, .devfn = BOARD_ANY_SLOT, .backing = BOARD_ALL_DISKS, .bus = MACHINE_SCSI},
 	{&nvme_class, .devfn = BOARD_ANY_SLOT, .backing = BOARD_EACH_DISK, .bus = MACHINE_NVME},
-	{&e1000_class, .devfn = BOARD_ANY_SLOT, .backing = BOARD_NICS, .nic = MACHINE_E1000},
-	{&rtl8139_class, .devfn = BOARD_ANY_SLOT, .backing = BOARD_NICS, .nic = MACHINE_RTL8139},
-	{&rtl8029_class, .devfn = BOARD_ANY_SLOT, .backing = BOARD_NICS, .nic = MACHINE_RTL8029},
-	{&xhci_class, .devfn = BOARD_ANY_SLOT, .backing = BOARD_MORE_INPUT, .input = MACHINE_USB_INPUT},
-	{&virtio_keyboard_class, .devfn = BOARD_ANY_SLOT, .backing = BOARD_MORE_INPUT, .input = MACHINE_VIRTIO_INPUT},
-	{&virtio_tablet_class, .devfn = BOARD_ANY_SLOT, .backing = BOARD_MORE_INPUT, .input = MACHINE_VIRTIO_INPUT},
-	{&virtio_gpu_class, .devfn = BOARD_ANY_SLOT, .backing = BOARD_MORE_SCREEN},
-	{&cfi_flash_class, .backing = BOARD_FLASH},
-	{&debugcon_class, .base = 0x402, .backing = BOARD_FIRMWARE_LOG},
-	{&fw_cfg_class, .backing = BOARD_FW_CFG},
+	BOARD_OPTION_ROWS,
 };
 
 /* RAM from C0000h on, and the ACPI registers. */
