@@ -19,6 +19,8 @@ enum {
 	MAX_EVENTS = 256, /* that wait for the loop thread; then clients wait */
 	REFRESH_MS = 33,
 	FRESH_MS = 1000, /* in which the loop brings the picture up to date for a client */
+	HANDSHAKE_MS = 10000, /* in which a client has said who it is */
+	LOOK_AGAIN_MS = 1000,
 	CLIENT_PATIENCE_MS = 5000, /* for a client that does not read, which is then dropped */
 	BUTTON_WHEEL_UP = 3,
 	BUTTON_WHEEL_DOWN = 4,
@@ -66,6 +68,7 @@ struct vnc {
 /* What a client holds down, to be let go of when it leaves. */
 struct client {
 	struct vnc *vnc;
+	gint64 since_us;
 	uint8_t keys[KEY_CNT / 8];
 	int buttons;
 };
@@ -306,6 +309,7 @@ static enum rfbNewClientAction on_client(rfbClientPtr cl)
 		return RFB_CLIENT_REFUSE;
 	client = g_new0(struct client, 1);
 	client->vnc = vnc;
+	client->since_us = g_get_monotonic_time();
 	cl->clientData = client;
 	cl->clientGoneHook = on_client_gone;
 	vnc->n_clients++;
@@ -375,9 +379,31 @@ static void accept_client(struct vnc *vnc)
 	rfbNewClient(vnc->screen, fd);
 }
 
+/* A peer that does not introduce itself keeps its place from others for so long only. Returns whether there are any. */
+static bool drop_strangers(struct vnc *vnc)
+{
+	gint64 too_long_ago = g_get_monotonic_time() - HANDSHAKE_MS * 1000;
+	rfbClientIteratorPtr iterator = rfbGetClientIterator(vnc->screen);
+	bool any = false;
+	rfbClientPtr cl;
+
+	while ((cl = rfbClientIteratorNext(iterator))) {
+		const struct client *client = cl->clientData;
+
+		if (cl->state == RFB_NORMAL || !client)
+			continue;
+		any = true;
+		if (client->since_us < too_long_ago)
+			rfbCloseClient(cl);
+	}
+	rfbReleaseClientIterator(iterator);
+	return any;
+}
+
 /* Until there is something to do. */
 static void wait_for_work(struct vnc *vnc)
 {
+	int timeout_ms = drop_strangers(vnc) ? LOOK_AGAIN_MS : -1;
 	struct pollfd fds[2 + MAX_CLIENTS] = {{vnc->wake_fd, POLLIN}, {vnc->listen_fd, POLLIN}};
 	rfbClientIteratorPtr iterator = rfbGetClientIterator(vnc->screen);
 	eventfd_t unused;
@@ -387,7 +413,7 @@ static void wait_for_work(struct vnc *vnc)
 	while ((cl = rfbClientIteratorNext(iterator)) && n < G_N_ELEMENTS(fds))
 		fds[n++] = (struct pollfd){cl->sock, POLLIN};
 	rfbReleaseClientIterator(iterator);
-	poll(fds, n, -1);
+	poll(fds, n, timeout_ms);
 	if (fds[0].revents)
 		eventfd_read(vnc->wake_fd, &unused);
 	if (fds[1].revents)

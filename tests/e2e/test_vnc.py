@@ -121,6 +121,28 @@ def test_hostile_peers(viv):
             assert read(peer, 12) == b"RFB 003.008\n"
 
 
+@pytest.mark.slow
+def test_silent_peers(viv):
+    """Those that say nothing lose their places to one that does."""
+    with Pc(viv, "silent", "-m", "64M", "--firmware", "bios", "--display", "vnc"):
+        silent = []
+        try:
+            for _ in range(8):
+                silent.append(connect("silent"))
+                read(silent[-1], 12)
+            deadline = time.monotonic() + 40
+            while True:
+                try:
+                    handshake("silent")[0].close()
+                    break
+                except (EOFError, ConnectionError):
+                    assert time.monotonic() < deadline
+                    time.sleep(0.5)
+        finally:
+            for peer in silent:
+                peer.close()
+
+
 KEY_DOWN = 0xff54
 GTK_CONFIG = "DEFAULT install\nLABEL install\n KERNEL /linux\n APPEND initrd=/initrd.gz vga=788 ---\n"
 
