@@ -16,7 +16,7 @@ bool local_socket_check(const char *path, GError **error);
 int local_socket_listen(const char *path, int backlog, GError **error);
 /* Connects, where many want to after at most so many seconds; -1 with errno set. */
 int local_socket_connect(const char *path, int timeout_s);
-/* The next connection, or -1. */
+/* The next connection, of any kind of socket, or -1. */
 int local_socket_accept(int listen_fd);
 
 #endif

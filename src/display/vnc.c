@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/local_socket.h"
 #include "display/keysym.h"
 
 enum {
@@ -371,7 +372,7 @@ static void wait_for_picture(struct vnc *vnc)
 
 static void accept_client(struct vnc *vnc)
 {
-	int fd = accept4(vnc->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int fd = local_socket_accept(vnc->listen_fd);
 
 	if (fd < 0)
 		return;

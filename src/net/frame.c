@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/be.h"
+
 /* The CRC's register after its bits, lowest first, without the final inversion. */
 static uint32_t crc(const uint8_t *bytes, size_t len)
 {

@@ -24,23 +24,4 @@ static inline bool frame_is_group(const uint8_t *addr)
 }
 bool frame_is_broadcast(const uint8_t *addr);
 
-static inline uint16_t be16_load(const uint8_t *p)
-{
-	return p[0] << 8 | p[1];
-}
-static inline void be16_store(uint8_t *p, uint16_t v)
-{
-	p[0] = v >> 8;
-	p[1] = v;
-}
-static inline uint32_t be32_load(const uint8_t *p)
-{
-	return (uint32_t)be16_load(p) << 16 | be16_load(p + 2);
-}
-static inline void be32_store(uint8_t *p, uint32_t v)
-{
-	be16_store(p, v >> 16);
-	be16_store(p + 2, v);
-}
-
 #endif

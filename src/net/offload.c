@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/be.h"
 #include "net/frame.h"
 #include "net/net.h"
 

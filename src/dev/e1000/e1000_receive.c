@@ -2,6 +2,7 @@
 /* Receiving: filters, and the ring of buffers. */
 #include <string.h>
 
+#include "base/be.h"
 #include "base/le.h"
 #include "dev/e1000/e1000_int.h"
 #include "net/frame.h"

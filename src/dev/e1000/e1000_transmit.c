@@ -2,6 +2,7 @@
 /* Sending: the ring of descriptors, offloads, and turns that end. */
 #include <string.h>
 
+#include "base/be.h"
 #include "base/le.h"
 #include "dev/e1000/e1000_int.h"
 #include "net/frame.h"

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "base/be.h"
 #include "nic_rig.h"
 
 #define BAR   PCI_MEM_FIRST

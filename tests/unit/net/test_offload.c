@@ -2,6 +2,7 @@
 #include <glib.h>
 #include <string.h>
 
+#include "base/be.h"
 #include "net/frame.h"
 #include "net/net.h"
 #include "net/offload.h"
