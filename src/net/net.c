@@ -12,6 +12,7 @@
 struct frame {
 	size_t len;
 	struct net_offload offload;
+	unsigned n_seen; /* filters that let it pass */
 	unsigned n_cut; /* segments of it that have arrived */
 	uint8_t bytes[];
 };
@@ -27,6 +28,8 @@ struct net_port {
 	struct net_port *peer;
 	struct net_receiver receiver; /* receive NULL: nobody */
 	bool enabled;
+	struct net_filter filters[NET_MAX_FILTERS];
+	unsigned n_filters;
 	_Atomic unsigned offloads; /* that the receiver takes */
 	/* Under the lock. Only the loop thread takes frames away. */
 	GMutex lock;
@@ -86,6 +89,12 @@ void net_set_receiver(struct net_port *port, const struct net_receiver *receiver
 		return;
 	port->receiver = receiver ? *receiver : (struct net_receiver){};
 	atomic_store(&port->offloads, port->receiver.offloads);
+}
+
+void net_add_filter(struct net_port *port, const struct net_filter *filter)
+{
+	g_assert(port->n_filters < NET_MAX_FILTERS);
+	port->filters[port->n_filters++] = *filter;
 }
 
 void net_set_offloads(struct net_port *port, unsigned offloads)
@@ -271,13 +280,38 @@ static bool deliver_frame(struct net_port *to, struct frame *frame)
 	return receiver->receive(receiver->opaque, frame->bytes, frame->len, &frame->offload);
 }
 
+/* Those of the sender's port, then the receiver's. */
+static enum net_verdict filter_frame(struct net_port *from, struct frame *frame)
+{
+	const struct net_port *to = from->peer;
+
+	while (frame->n_seen < from->n_filters + to->n_filters) {
+		bool out = frame->n_seen < from->n_filters;
+		const struct net_filter *filter =
+			out ? &from->filters[frame->n_seen]
+			    : &to->filters[from->n_filters + to->n_filters - 1 - frame->n_seen];
+		enum net_verdict verdict = filter->look(filter->opaque, out ? NET_OUT : NET_IN, frame->bytes,
+							frame->len, &frame->offload);
+
+		if (verdict != NET_PASS)
+			return verdict;
+		frame->n_seen++;
+	}
+	return NET_PASS;
+}
+
 /* What is under way when it begins, and no more: answers to it wait for the next turn. */
 static void deliver(struct net_port *from)
 {
 	for (unsigned n = queued(from); n > 0; n--) {
-		if (!deliver_frame(from->peer, from->queue[from->first]))
+		struct frame *frame = from->queue[from->first];
+		enum net_verdict verdict = filter_frame(from, frame);
+
+		if (verdict == NET_WAIT)
 			return;
-		drop_head(from, from->peer->receiver.receive != NULL);
+		if (verdict == NET_PASS && !deliver_frame(from->peer, frame))
+			return;
+		drop_head(from, verdict == NET_PASS && from->peer->receiver.receive);
 	}
 }
 

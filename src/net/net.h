@@ -11,6 +11,9 @@
  * segments. A receiver says what of that it takes; for others the cable does it. What a sender says
  * of it may be a guest's and is checked: a frame that it does not fit is dropped.
  *
+ * A port may have filters, which see all frames that pass it, before their receiver: those it sends from its
+ * own first filter to its last, those it gets the other way round.
+ *
  * Threads: net_send(), net_send_offload(), net_receive_more(), net_set_offloads(), net_link() and
  * net_dropped() from any thread, with the device's lock held or not; they never wait, and accept
  * NULL, a socket without a cable. All else on the loop thread, and so come the receivers' calls,
@@ -49,7 +52,8 @@ struct net_offload {
 	uint16_t csum_start, csum_offset;
 };
 
-/* What a receiver does itself. Segments need sums: none of the others without CSUM. */
+/* What a receiver does itself. One that takes packets uncut, but not CSUM, gets them with their sum
+ * completed. */
 enum net_can {
 	NET_CAN_CSUM = 1,
 	NET_CAN_TSO4 = 2,
@@ -70,12 +74,29 @@ struct net_receiver {
 	unsigned offloads; /* enum net_can; until net_set_offloads() */
 };
 
+enum net_direction { NET_OUT, NET_IN, NET_N_DIRECTIONS }; /* from the port; to it */
+enum net_verdict {
+	NET_PASS,
+	NET_DROP,
+	NET_WAIT, /* until net_receive_more() of the port; the frame is shown again then */
+};
+
+/* Looks at frames that pass a port, on the loop thread; `offload` is what is left to do. */
+struct net_filter {
+	enum net_verdict (*look)(void *opaque, enum net_direction direction, const uint8_t *frame, size_t len,
+				 const struct net_offload *offload);
+	void *opaque;
+};
+#define NET_MAX_FILTERS 4u
+
 /* The loop of `context` carries the frames; NULL: only net_run() does. */
 struct net_port *net_port_new(GMainContext *context);
 /* Pulls the cable first. */
 void net_port_free(struct net_port *port);
 /* NULL: nobody; what arrives is dropped. Copied. */
 void net_set_receiver(struct net_port *port, const struct net_receiver *receiver);
+/* Behind those there are; for good. Before frames pass. */
+void net_add_filter(struct net_port *port, const struct net_filter *filter);
 
 /* Copies the frame. Dropped and counted where the link is down, the queue full or the length none
  * of a frame. */

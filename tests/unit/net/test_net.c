@@ -383,6 +383,65 @@ static void test_bytes_bound(void)
 	end_fini(&b);
 }
 
+struct filter_log {
+	char text[64]; /* a letter for each look: upper case on the way out */
+	enum net_verdict verdict;
+};
+
+struct lettered {
+	struct filter_log *log;
+	char letter;
+};
+
+static enum net_verdict on_look(void *opaque, enum net_direction direction, const uint8_t *frame, size_t len,
+				const struct net_offload *offload)
+{
+	struct lettered *filter = opaque;
+	char look[] = {filter->letter, 0};
+
+	if (direction == NET_OUT)
+		look[0] = g_ascii_toupper(look[0]);
+	g_strlcat(filter->log->text, look, sizeof(filter->log->text));
+	return filter->letter == 'b' ? filter->log->verdict : NET_PASS;
+}
+
+/* Filters stand between their port and the cable, in order; one that waits is asked again, those before it not. */
+static void test_filters(void)
+{
+	struct filter_log log = {};
+	struct lettered lettered[] = {{&log, 'a'}, {&log, 'b'}, {&log, 'c'}};
+	struct end a, b;
+
+	end_init(&a, NULL);
+	end_init(&b, NULL);
+	for (unsigned i = 0; i < 3; i++)
+		net_add_filter(a.port, &(struct net_filter){on_look, &lettered[i]});
+	net_join(a.port, b.port);
+	send(&a, 1, 60);
+	send(&b, 2, 60);
+	net_run(a.port);
+	g_assert_cmpstr(log.text, ==, "ABCcba");
+	assert_got(&b, "\1", 1);
+	assert_got(&a, "\2", 1);
+	log = (struct filter_log){.verdict = NET_WAIT};
+	send(&a, 3, 60);
+	send(&a, 4, 60);
+	net_run(a.port);
+	g_assert_cmpstr(log.text, ==, "AB");
+	log.verdict = NET_PASS;
+	net_run(a.port);
+	g_assert_cmpstr(log.text, ==, "ABBCABC");
+	assert_got(&b, "\3\4", 2);
+	log = (struct filter_log){.verdict = NET_DROP};
+	send(&b, 5, 60);
+	net_run(a.port);
+	g_assert_cmpstr(log.text, ==, "cb");
+	assert_got(&a, "", 0);
+	g_assert_cmpuint(net_dropped(b.port), ==, 1);
+	end_fini(&a);
+	end_fini(&b);
+}
+
 static void test_no_cable(void)
 {
 	net_send(NULL, (const uint8_t *)"", 0);
@@ -406,6 +465,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/net/cut-waits", test_cut_waits);
 	g_test_add_func("/net/offload-refused", test_offload_refused);
 	g_test_add_func("/net/bytes-bound", test_bytes_bound);
+	g_test_add_func("/net/filters", test_filters);
 	g_test_add_func("/net/no-cable", test_no_cable);
 	return g_test_run();
 }
