@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A disk: requests in, completions out. The work is done by synchronous format
- * code (a row of the format table) on worker threads; the format of a
- * disk is stated by the user, never probed from bytes a guest can write.
+ * A disk of a VM: requests in, completions out. The work is done on an image by synchronous
+ * format code (block/image.h) on worker threads.
  *
  * Threads: block_submit() from any thread, never blocks on I/O. A request's done() runs on a
  * worker thread. The caller owns the request and its buffers until then. Requests in flight
@@ -19,7 +18,9 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-#define BLOCK_SECTOR_SIZE 512u
+#include "block/image.h"
+
+#define BLOCK_SECTOR_SIZE IMAGE_SECTOR_SIZE
 
 struct block;
 
@@ -28,7 +29,7 @@ enum block_op { BLOCK_READ, BLOCK_WRITE, BLOCK_FLUSH, BLOCK_DISCARD, BLOCK_WRITE
 struct block_request {
 	enum block_op op;
 	uint64_t offset; /* bytes; a multiple of the sector size */
-	uint64_t len;    /* bytes; for read and write the sum of the iovecs */
+	uint64_t len;	 /* bytes; for read and write the sum of the iovecs */
 	const struct iovec *iov;
 	unsigned n_iov;
 	/* status: 0 or a negative errno. */
@@ -37,9 +38,7 @@ struct block_request {
 };
 
 struct block_options {
-	const char *path;
-	const char *format; /* "raw" */
-	bool read_only;
+	struct image_open image;
 	GMutex *gate; /* held while a request is carried out and its done() runs; NULL: none */
 };
 

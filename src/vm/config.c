@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/size.h"
 #include "base/local_socket.h"
 #include "machine/board.h"
 #include "mem/mem.h"
@@ -74,31 +75,6 @@ static bool set_append(void *target, const char *value, GError **error)
 	return true;
 }
 
-/* Bytes; without a suffix, MiB. */
-static bool parse_size(const char *text, uint64_t *size)
-{
-	static const char suffixes[] = "KMGT";
-	const char *suffix = NULL;
-	unsigned shift = 20;
-	char *end;
-
-	if (!g_ascii_isdigit(text[0]))
-		return false;
-	errno = 0;
-	guint64 number = g_ascii_strtoull(text, &end, 10);
-
-	if (*end) {
-		suffix = strchr(suffixes, g_ascii_toupper(*end));
-		if (!suffix || end[1])
-			return false;
-		shift = 10 * (suffix - suffixes + 1);
-	}
-	if (errno || number > UINT64_MAX >> shift)
-		return false;
-	*size = number << shift;
-	return true;
-}
-
 static bool check_size(const char *value, uint64_t size, uint64_t min, uint64_t max, GError **error)
 {
 	if (size < min || size > max)
@@ -127,7 +103,7 @@ static bool set_memory(void *target, const char *value, GError **error)
 	struct vm_config *config = target;
 	uint64_t size;
 
-	if (!parse_size(value, &size))
+	if (!size_parse(value, 20, &size))
 		return refuse(error, "'%s' is not a size; write it like 512M or 2G", value);
 	if (!check_size(value, size, MEM_MIN_SIZE, MEM_MAX_SIZE, error))
 		return false;
@@ -140,7 +116,7 @@ static bool set_code_cache(void *target, const char *value, GError **error)
 	struct vm_config *config = target;
 	uint64_t size;
 
-	if (!parse_size(value, &size))
+	if (!size_parse(value, 20, &size))
 		return refuse(error, "'%s' is not a size; write it like 16M or 1G", value);
 	if (!check_size(value, size, ENGINE_CODE_CACHE_MIN, ENGINE_CODE_CACHE_MAX, error))
 		return false;

@@ -95,13 +95,13 @@ static void on_request(void *opaque, enum bus_request request)
 static struct block *open_disk(void)
 {
 	g_autofree char *path = NULL;
-	struct block_options options = {.format = "raw"};
+	struct block_options options = {.image.format = "raw"};
 	struct block *block;
 	int fd = g_file_open_tmp("viv-rig-XXXXXX", &path, NULL);
 
 	g_assert_cmpint(ftruncate(fd, DISK_SIZE), ==, 0);
 	close(fd);
-	options.path = path;
+	options.image.path = path;
 	block = block_open(&options, NULL);
 	g_assert_nonnull(block);
 	unlink(path);

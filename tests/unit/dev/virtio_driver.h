@@ -185,11 +185,11 @@ static inline void driver_init(struct driver *d, const struct device_class *clas
 	if (size) {
 		g_autofree char *path = NULL;
 		struct block_options options = {
-			.format = "raw", .read_only = read_only, .gate = &d->gate};
+			.image.format = "raw", .image.read_only = read_only, .gate = &d->gate};
 
 		d->image_fd = memfd_create("image", MFD_CLOEXEC);
 		g_assert_cmpint(ftruncate(d->image_fd, size), ==, 0);
-		options.path = path = g_strdup_printf("/proc/self/fd/%d", d->image_fd);
+		options.image.path = path = g_strdup_printf("/proc/self/fd/%d", d->image_fd);
 		d->block = config.block = block_open(&options, NULL);
 		g_assert_nonnull(d->block);
 	}
