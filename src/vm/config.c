@@ -465,6 +465,15 @@ static bool set_vnc_password(void *target, const char *value, GError **error)
 	return refuse(error, "a VNC password has 1 to 8 characters; '%s' holds another number", value);
 }
 
+static bool set_vnc_tls(void *target, const char *value, GError **error)
+{
+	struct vm_config *config = target;
+
+	g_free(config->vnc_tls);
+	config->vnc_tls = g_strdup(value);
+	return true;
+}
+
 static bool set_gdb(void *target, const char *value, GError **error)
 {
 	return address_check(value, error) &&
@@ -560,6 +569,7 @@ const struct option_row vm_config_options[] = {
 	 "serve the screen to VNC viewers, at unix:PATH or\ntcp:127.0.0.1:PORT; without one: a socket that\n"
 	 "`viv screen` finds", set_display},
 	{"vnc-password", 0, "FILE", "ask VNC viewers for the password in FILE", set_vnc_password},
+	{"vnc-tls", 0, "FILE", "encrypt VNC by TLS, with the certificate and its key in the PEM FILE", set_vnc_tls},
 	{"engine", 0, "ENGINE", "what runs the guest's code: auto, soft, interp or kvm; auto\nmeasures",
 	 set_engine},
 	{"code-cache", 0, "SIZE", "room for each processor's translated code; without it: 64M",
@@ -604,6 +614,7 @@ void vm_config_fini(struct vm_config *config)
 	g_free(config->vars);
 	g_free(config->vnc);
 	g_free(config->vnc_password);
+	g_free(config->vnc_tls);
 	g_free(config->initrd);
 	g_free(config->append);
 	g_free(config->kernel_cache);
