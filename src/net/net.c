@@ -1,13 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "net/net.h"
 
+#include <stdatomic.h>
 #include <string.h>
+
+#include "net/offload.h"
 
 /* The shortest thing with two addresses and a type. */
 #define HEADER_LEN 14u
 
 struct frame {
 	size_t len;
+	struct net_offload offload;
+	unsigned n_seen; /* filters that let it pass */
+	unsigned n_cut; /* segments of it that have arrived */
 	uint8_t bytes[];
 };
 
@@ -22,11 +28,15 @@ struct net_port {
 	struct net_port *peer;
 	struct net_receiver receiver; /* receive NULL: nobody */
 	bool enabled;
+	struct net_filter filters[NET_MAX_FILTERS];
+	unsigned n_filters;
+	_Atomic unsigned offloads; /* that the receiver takes */
 	/* Under the lock. Only the loop thread takes frames away. */
 	GMutex lock;
 	bool link;
 	struct frame *queue[NET_QUEUE_LEN]; /* towards the peer */
 	unsigned first, count;
+	size_t bytes;
 	uint64_t dropped;
 };
 
@@ -75,30 +85,92 @@ void net_port_free(struct net_port *port)
 
 void net_set_receiver(struct net_port *port, const struct net_receiver *receiver)
 {
-	if (port)
-		port->receiver = receiver ? *receiver : (struct net_receiver){};
+	if (!port)
+		return;
+	port->receiver = receiver ? *receiver : (struct net_receiver){};
+	atomic_store(&port->offloads, port->receiver.offloads);
 }
 
-void net_send(struct net_port *port, const uint8_t *bytes, size_t len)
+void net_add_filter(struct net_port *port, const struct net_filter *filter)
 {
+	g_assert(port->n_filters < NET_MAX_FILTERS);
+	port->filters[port->n_filters++] = *filter;
+}
+
+void net_set_offloads(struct net_port *port, unsigned offloads)
+{
+	if (port)
+		atomic_store(&port->offloads, offloads);
+}
+
+/* Under the lock. */
+static bool has_room(const struct net_port *port, size_t len)
+{
+	return port->link && port->count < NET_QUEUE_LEN && port->bytes + len <= NET_QUEUE_BYTES;
+}
+
+/* Copies outside the lock, since a frame may be long. NULL: no frame. */
+static struct frame *copy_frame(const struct iovec *iov, unsigned n_iov, const struct net_offload *offload)
+{
+	size_t max = offload->gso == NET_GSO_NONE ? NET_FRAME_MAX : NET_GSO_FRAME_MAX, len = 0, padded;
 	struct frame *frame;
-	size_t padded = MAX(len, NET_FRAME_MIN);
+
+	for (unsigned i = 0; i < n_iov; i++) {
+		if (iov[i].iov_len > max - len)
+			return NULL;
+		len += iov[i].iov_len;
+	}
+	if (len < HEADER_LEN)
+		return NULL;
+	padded = MAX(len, NET_FRAME_MIN);
+	frame = g_malloc(sizeof(*frame) + padded);
+	*frame = (struct frame){.offload = *offload};
+	for (unsigned i = 0; i < n_iov; i++) {
+		if (iov[i].iov_len)
+			memcpy(frame->bytes + frame->len, iov[i].iov_base, iov[i].iov_len);
+		frame->len += iov[i].iov_len;
+	}
+	if (!offload_check(&frame->offload, frame->bytes, len)) {
+		g_free(frame);
+		return NULL;
+	}
+	memset(frame->bytes + len, 0, padded - len);
+	frame->len = padded;
+	return frame;
+}
+
+void net_send_offload(struct net_port *port, const struct iovec *iov, unsigned n_iov,
+		      const struct net_offload *offload)
+{
+	struct frame *frame = NULL;
+	bool room;
 
 	if (!port)
 		return;
 	g_mutex_lock(&port->lock);
-	if (!port->link || port->count == NET_QUEUE_LEN || len < HEADER_LEN ||
-	    len > NET_FRAME_MAX) {
-		port->dropped++;
-	} else {
-		frame = g_malloc(sizeof(*frame) + padded);
-		frame->len = padded;
-		memcpy(frame->bytes, bytes, len);
-		memset(frame->bytes + len, 0, padded - len);
+	room = has_room(port, 0);
+	g_mutex_unlock(&port->lock);
+	if (room)
+		frame = copy_frame(iov, n_iov, offload);
+	g_mutex_lock(&port->lock);
+	if (frame && has_room(port, frame->len)) {
 		port->queue[(port->first + port->count++) % NET_QUEUE_LEN] = frame;
+		port->bytes += frame->len;
+		frame = NULL;
 		wake(port);
+	} else {
+		port->dropped++;
 	}
 	g_mutex_unlock(&port->lock);
+	g_free(frame);
+}
+
+void net_send(struct net_port *port, const uint8_t *bytes, size_t len)
+{
+	static const struct net_offload none;
+	struct iovec iov = {(void *)bytes, len};
+
+	net_send_offload(port, &iov, 1, &none);
 }
 
 void net_receive_more(struct net_port *port)
@@ -140,6 +212,7 @@ static void drop_head(struct net_port *port, bool arrived)
 	frame = port->queue[port->first];
 	port->first = (port->first + 1) % NET_QUEUE_LEN;
 	port->count--;
+	port->bytes -= frame->len;
 	port->dropped += !arrived;
 	g_mutex_unlock(&port->lock);
 	g_free(frame);
@@ -155,18 +228,90 @@ static unsigned queued(struct net_port *port)
 	return count;
 }
 
+static bool takes_segmented(const struct net_offload *offload, unsigned can)
+{
+	switch (offload->gso) {
+	case NET_GSO_TCPV4:
+		return can & NET_CAN_TSO4;
+	case NET_GSO_TCPV6:
+		return can & NET_CAN_TSO6;
+	case NET_GSO_UDP_L4:
+		return can & NET_CAN_USO;
+	default:
+		return true;
+	}
+}
+
+/* Hands on the segments, as far as there is room. */
+static bool deliver_cut(struct frame *frame, const struct net_receiver *receiver, unsigned can)
+{
+	struct net_offload valid = {.flags = can & NET_CAN_CSUM ? NET_DATA_VALID : 0};
+	uint8_t segment[NET_FRAME_MAX];
+	struct offload plan;
+	size_t len;
+
+	offload_plan(&frame->offload, frame->bytes, frame->len, &plan);
+	while ((len = offload_segment(&plan, frame->bytes, frame->len, frame->n_cut, segment))) {
+		if (len < NET_FRAME_MIN) {
+			memset(segment + len, 0, NET_FRAME_MIN - len);
+			len = NET_FRAME_MIN;
+		}
+		if (!receiver->receive(receiver->opaque, segment, len, &valid))
+			return false;
+		frame->n_cut++;
+	}
+	return true;
+}
+
+static bool deliver_frame(struct net_port *to, struct frame *frame)
+{
+	const struct net_receiver *receiver = &to->receiver;
+	unsigned can = atomic_load(&to->offloads);
+
+	if (!receiver->receive)
+		return true;
+	/* What has been begun is ended that way. */
+	if (frame->n_cut || !takes_segmented(&frame->offload, can))
+		return deliver_cut(frame, receiver, can);
+	if (!(can & NET_CAN_CSUM)) {
+		offload_complete(&frame->offload, frame->bytes, frame->len);
+		frame->offload = (struct net_offload){};
+	}
+	return receiver->receive(receiver->opaque, frame->bytes, frame->len, &frame->offload);
+}
+
+/* Those of the sender's port, then the receiver's. */
+static enum net_verdict filter_frame(struct net_port *from, struct frame *frame)
+{
+	const struct net_port *to = from->peer;
+
+	while (frame->n_seen < from->n_filters + to->n_filters) {
+		bool out = frame->n_seen < from->n_filters;
+		const struct net_filter *filter =
+			out ? &from->filters[frame->n_seen]
+			    : &to->filters[from->n_filters + to->n_filters - 1 - frame->n_seen];
+		enum net_verdict verdict = filter->look(filter->opaque, out ? NET_OUT : NET_IN, frame->bytes,
+							frame->len, &frame->offload);
+
+		if (verdict != NET_PASS)
+			return verdict;
+		frame->n_seen++;
+	}
+	return NET_PASS;
+}
+
 /* What is under way when it begins, and no more: answers to it wait for the next turn. */
 static void deliver(struct net_port *from)
 {
-	const struct net_receiver *receiver = &from->peer->receiver;
-
 	for (unsigned n = queued(from); n > 0; n--) {
-		const struct frame *frame = from->queue[from->first];
+		struct frame *frame = from->queue[from->first];
+		enum net_verdict verdict = filter_frame(from, frame);
 
-		if (receiver->receive &&
-		    !receiver->receive(receiver->opaque, frame->bytes, frame->len))
+		if (verdict == NET_WAIT)
 			return;
-		drop_head(from, receiver->receive != NULL);
+		if (verdict == NET_PASS && !deliver_frame(from->peer, frame))
+			return;
+		drop_head(from, verdict == NET_PASS && from->peer->receiver.receive);
 	}
 }
 

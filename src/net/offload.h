@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct net_offload;
+
 /* A sum over bytes `first` up to before `end` (0: to the packet's end). Its place is among them,
  * and holds what is to be added: zero, or the sum of a pseudo-header. */
 struct offload_sum {
@@ -33,5 +35,12 @@ void offload_insert_sum(const struct offload_sum *sum, uint8_t *packet, size_t l
  */
 size_t offload_segment(const struct offload *offload, const uint8_t *packet, size_t len,
 		       unsigned index, uint8_t *out);
+
+/* Whether it says something that can be done to the frame, to each of its segments if it is to be cut. */
+bool offload_check(const struct net_offload *offload, const uint8_t *frame, size_t len);
+/* Of a frame that passed the check and is to be cut: how; its checksums become ones for segments. */
+void offload_plan(const struct net_offload *offload, uint8_t *frame, size_t len, struct offload *plan);
+/* The checksum of one that is not to be cut, if it needs any. */
+void offload_complete(const struct net_offload *offload, uint8_t *frame, size_t len);
 
 #endif

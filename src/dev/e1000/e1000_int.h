@@ -161,7 +161,8 @@ void e1000_phy_reset(struct e1000 *nic);
 uint16_t e1000_phy_read(const struct e1000 *nic, unsigned reg);
 void e1000_phy_write(struct e1000 *nic, unsigned reg, uint16_t value);
 
-bool e1000_receive(void *opaque, const uint8_t *frame, size_t len);
+bool e1000_receive(void *opaque, const uint8_t *frame, size_t len,
+		   const struct net_offload *offload);
 
 /* From TDH to TDT, or as far as a turn goes; the timer goes on with the rest. */
 void e1000_transmit(struct e1000 *nic);

@@ -172,7 +172,8 @@ static bool receive(struct e1000 *nic, const uint8_t *frame, size_t len)
 	return true;
 }
 
-bool e1000_receive(void *opaque, const uint8_t *frame, size_t len)
+bool e1000_receive(void *opaque, const uint8_t *frame, size_t len,
+		   const struct net_offload *offload)
 {
 	struct e1000 *nic = opaque;
 	bool taken;

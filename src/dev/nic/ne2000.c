@@ -206,7 +206,8 @@ static bool receive(struct ne2000 *nic, const uint8_t *frame, size_t len)
 	return true;
 }
 
-static bool on_receive(void *opaque, const uint8_t *frame, size_t len)
+static bool on_receive(void *opaque, const uint8_t *frame, size_t len,
+		   const struct net_offload *offload)
 {
 	struct ne2000 *nic = opaque;
 	bool taken;

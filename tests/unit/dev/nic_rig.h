@@ -17,7 +17,8 @@ struct nic_rig {
 	GPtrArray *frames; /* GBytes */
 };
 
-static inline bool nic_keep_frame(void *opaque, const uint8_t *frame, size_t len)
+static inline bool nic_keep_frame(void *opaque, const uint8_t *frame, size_t len,
+				  const struct net_offload *offload)
 {
 	g_ptr_array_add(((struct nic_rig *)opaque)->frames, g_bytes_new(frame, len));
 	return true;

@@ -108,7 +108,8 @@ static struct block *open_disk(void)
 	return block;
 }
 
-static bool on_frame(void *opaque, const uint8_t *frame, size_t len)
+static bool on_frame(void *opaque, const uint8_t *frame, size_t len,
+				  const struct net_offload *offload)
 {
 	struct rig *rig = opaque;
 

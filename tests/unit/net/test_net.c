@@ -3,18 +3,34 @@
 
 #include <string.h>
 
+#include "base/be.h"
+#include "net/frame.h"
+
 /* One end, and who listens there. */
 struct end {
 	struct net_port *port;
 	GByteArray *first; /* bytes of each frame: the 15th, which numbers it */
 	size_t last_len;
+	struct net_offload last_offload;
+	bool sums_hold; /* of IPv4 and TCP, in all that arrived */
 	unsigned room; /* frames it takes before it refuses */
 	unsigned echo; /* so many it sends back */
 	unsigned changes;
 	bool up;
 };
 
-static bool on_receive(void *opaque, const uint8_t *frame, size_t len)
+/* Ethernet, IPv4 and TCP without options: 54 bytes. */
+static bool ipv4_tcp_sums_hold(const uint8_t *frame, size_t len)
+{
+	unsigned total = be16_load(frame + 16);
+	uint8_t pseudo[] = {0, 6, (total - 20) >> 8, total - 20};
+
+	return len >= 54 && total + 14 <= len && frame_sum(frame + 14, 20, 0) == 0xffff &&
+	       frame_sum(frame + 34, total - 20, frame_sum(pseudo, 4, frame_sum(frame + 26, 8, 0))) == 0xffff;
+}
+
+static bool on_receive(void *opaque, const uint8_t *frame, size_t len,
+		       const struct net_offload *offload)
 {
 	struct end *end = opaque;
 
@@ -22,6 +38,8 @@ static bool on_receive(void *opaque, const uint8_t *frame, size_t len)
 		return false;
 	end->room--;
 	end->last_len = len;
+	end->last_offload = *offload;
+	end->sums_hold &= ipv4_tcp_sums_hold(frame, len);
 	g_byte_array_append(end->first, frame + 14, 1);
 	if (end->echo) {
 		end->echo--;
@@ -43,7 +61,8 @@ static void end_init(struct end *end, GMainContext *context)
 	struct net_receiver receiver = {on_receive, on_link, end};
 
 	*end = (struct end){
-		.port = net_port_new(context), .first = g_byte_array_new(), .room = UINT_MAX};
+		.port = net_port_new(context), .first = g_byte_array_new(), .room = UINT_MAX,
+		.sums_hold = true};
 	net_set_receiver(end->port, &receiver);
 }
 
@@ -93,7 +112,8 @@ static void test_both_ways(void)
 	end_fini(&b);
 }
 
-static bool padding_is_zero(void *opaque, const uint8_t *frame, size_t len)
+static bool padding_is_zero(void *opaque, const uint8_t *frame, size_t len,
+			    const struct net_offload *offload)
 {
 	for (size_t i = 20; i < len; i++)
 		g_assert_cmphex(frame[i], ==, 0);
@@ -233,6 +253,195 @@ static void test_loop(void)
 	g_main_context_unref(context);
 }
 
+/* A TCP segment of `payload` bytes whose sums are left to others. */
+static void send_tcp(struct end *end, size_t payload, const struct net_offload *offload)
+{
+	uint8_t headers[54] = {[12] = 8, [14] = 0x45, [22] = 64, [23] = 6, [26] = 10, [30] = 10, [46] = 0x50};
+	g_autofree uint8_t *data = g_malloc(payload + 1);
+	struct iovec iov[] = {{headers, 20}, {headers + 20, 34}, {NULL, 0}, {data, payload}};
+	uint8_t pseudo[] = {0, 6, (payload + 20) >> 8, payload + 20};
+
+	for (size_t i = 0; i < payload; i++)
+		data[i] = i * 7;
+	be16_store(headers + 16, 40 + payload);
+	be16_store(headers + 24, ~frame_sum(headers + 14, 20, 0));
+	be16_store(headers + 50, frame_sum(pseudo, 4, frame_sum(headers + 26, 8, 0)));
+	net_send_offload(end->port, iov, G_N_ELEMENTS(iov), offload);
+}
+
+static const struct net_offload tso = {
+	.flags = NET_NEEDS_CSUM, .gso = NET_GSO_TCPV4, .gso_size = 1000, .csum_start = 34, .csum_offset = 16};
+static const struct net_offload csum = {.flags = NET_NEEDS_CSUM, .csum_start = 34, .csum_offset = 16};
+
+/* The cable does what the receiver does not, and nothing else. */
+static void test_offload(void)
+{
+	struct end a, b;
+
+	end_init(&a, NULL);
+	end_init(&b, NULL);
+	net_join(a.port, b.port);
+	send_tcp(&a, 500, &csum);
+	send_tcp(&a, 60000, &tso);
+	net_run(a.port);
+	g_assert_cmpuint(b.first->len, ==, 61);
+	g_assert_cmpuint(b.last_len, ==, 1054);
+	g_assert_cmpuint(b.last_offload.flags, ==, 0);
+	g_assert_true(b.sums_hold);
+	net_set_offloads(b.port, NET_CAN_CSUM);
+	send_tcp(&a, 500, &csum);
+	net_run(a.port);
+	g_assert_cmpuint(b.last_offload.csum_start, ==, 34);
+	g_assert_false(b.sums_hold);
+	b.sums_hold = true;
+	send_tcp(&a, 2000, &tso);
+	net_run(a.port);
+	g_assert_cmpuint(b.last_offload.flags, ==, NET_DATA_VALID);
+	g_assert_true(b.sums_hold);
+	net_set_offloads(b.port, NET_CAN_CSUM | NET_CAN_TSO4);
+	send_tcp(&a, 60000, &tso);
+	net_run(a.port);
+	g_assert_cmpuint(b.first->len, ==, 61 + 1 + 2 + 1);
+	g_assert_cmpuint(b.last_len, ==, 60054);
+	g_assert_cmpmem(&b.last_offload, sizeof(tso), &tso, sizeof(tso));
+	end_fini(&a);
+	end_fini(&b);
+}
+
+/* A receiver that fills up between segments gets the others later, each once, cut to the end. */
+static void test_cut_waits(void)
+{
+	struct end a, b;
+
+	end_init(&a, NULL);
+	end_init(&b, NULL);
+	net_join(a.port, b.port);
+	b.room = 3;
+	send_tcp(&a, 4500, &tso);
+	net_run(a.port);
+	g_assert_cmpuint(b.first->len, ==, 3);
+	b.room = UINT_MAX;
+	net_set_offloads(b.port, NET_CAN_CSUM | NET_CAN_TSO4);
+	net_run(a.port);
+	g_assert_cmpuint(b.first->len, ==, 5);
+	g_assert_cmpuint(b.last_len, ==, 554);
+	g_assert_true(b.sums_hold);
+	end_fini(&a);
+	end_fini(&b);
+}
+
+/* A guest's lies. */
+static void test_offload_refused(void)
+{
+	struct net_offload wrong[10];
+	struct end a, b;
+
+	end_init(&a, NULL);
+	end_init(&b, NULL);
+	net_set_offloads(b.port, NET_CAN_CSUM | NET_CAN_TSO4 | NET_CAN_TSO6 | NET_CAN_USO);
+	net_join(a.port, b.port);
+	for (unsigned i = 0; i < G_N_ELEMENTS(wrong); i++)
+		wrong[i] = tso;
+	wrong[0].gso_size = 0;
+	wrong[1].gso_size = 1;
+	wrong[2].flags = 0;
+	wrong[3].gso = NET_GSO_TCPV6;
+	wrong[4].gso = NET_GSO_UDP_L4;
+	wrong[5].gso = 0x81;
+	wrong[6].csum_start = 33;
+	wrong[7].csum_offset = 15;
+	wrong[8] = (struct net_offload){.flags = NET_NEEDS_CSUM, .csum_start = UINT16_MAX, .csum_offset = UINT16_MAX};
+	wrong[9].gso_size = UINT16_MAX;
+	for (unsigned i = 0; i < G_N_ELEMENTS(wrong); i++)
+		send_tcp(&a, 5000, &wrong[i]);
+	send_tcp(&a, 0, &tso);
+	send_tcp(&a, 17000, &csum);
+	send_tcp(&a, 70000, &tso);
+	net_run(a.port);
+	g_assert_cmpuint(b.first->len, ==, 0);
+	g_assert_cmpuint(net_dropped(a.port), ==, G_N_ELEMENTS(wrong) + 3);
+	end_fini(&a);
+	end_fini(&b);
+}
+
+static void test_bytes_bound(void)
+{
+	unsigned fit = NET_QUEUE_BYTES / 60054;
+	struct end a, b;
+
+	end_init(&a, NULL);
+	end_init(&b, NULL);
+	net_join(a.port, b.port);
+	for (unsigned i = 0; i < fit + 10; i++)
+		send_tcp(&a, 60000, &tso);
+	g_assert_cmpuint(net_dropped(a.port), ==, 10);
+	net_run(a.port);
+	g_assert_cmpuint(b.first->len, ==, fit * 60);
+	send_tcp(&a, 60000, &tso);
+	g_assert_cmpuint(net_dropped(a.port), ==, 10);
+	end_fini(&a);
+	end_fini(&b);
+}
+
+struct filter_log {
+	char text[64]; /* a letter for each look: upper case on the way out */
+	enum net_verdict verdict;
+};
+
+struct lettered {
+	struct filter_log *log;
+	char letter;
+};
+
+static enum net_verdict on_look(void *opaque, enum net_direction direction, const uint8_t *frame, size_t len,
+				const struct net_offload *offload)
+{
+	struct lettered *filter = opaque;
+	char look[] = {filter->letter, 0};
+
+	if (direction == NET_OUT)
+		look[0] = g_ascii_toupper(look[0]);
+	g_strlcat(filter->log->text, look, sizeof(filter->log->text));
+	return filter->letter == 'b' ? filter->log->verdict : NET_PASS;
+}
+
+/* Filters stand between their port and the cable, in order; one that waits is asked again, those before it not. */
+static void test_filters(void)
+{
+	struct filter_log log = {};
+	struct lettered lettered[] = {{&log, 'a'}, {&log, 'b'}, {&log, 'c'}};
+	struct end a, b;
+
+	end_init(&a, NULL);
+	end_init(&b, NULL);
+	for (unsigned i = 0; i < 3; i++)
+		net_add_filter(a.port, &(struct net_filter){on_look, &lettered[i]});
+	net_join(a.port, b.port);
+	send(&a, 1, 60);
+	send(&b, 2, 60);
+	net_run(a.port);
+	g_assert_cmpstr(log.text, ==, "ABCcba");
+	assert_got(&b, "\1", 1);
+	assert_got(&a, "\2", 1);
+	log = (struct filter_log){.verdict = NET_WAIT};
+	send(&a, 3, 60);
+	send(&a, 4, 60);
+	net_run(a.port);
+	g_assert_cmpstr(log.text, ==, "AB");
+	log.verdict = NET_PASS;
+	net_run(a.port);
+	g_assert_cmpstr(log.text, ==, "ABBCABC");
+	assert_got(&b, "\3\4", 2);
+	log = (struct filter_log){.verdict = NET_DROP};
+	send(&b, 5, 60);
+	net_run(a.port);
+	g_assert_cmpstr(log.text, ==, "cb");
+	assert_got(&a, "", 0);
+	g_assert_cmpuint(net_dropped(b.port), ==, 1);
+	end_fini(&a);
+	end_fini(&b);
+}
+
 static void test_no_cable(void)
 {
 	net_send(NULL, (const uint8_t *)"", 0);
@@ -252,6 +461,11 @@ int main(int argc, char **argv)
 	g_test_add_func("/net/no-room", test_no_room);
 	g_test_add_func("/net/echo", test_echo);
 	g_test_add_func("/net/loop", test_loop);
+	g_test_add_func("/net/offload", test_offload);
+	g_test_add_func("/net/cut-waits", test_cut_waits);
+	g_test_add_func("/net/offload-refused", test_offload_refused);
+	g_test_add_func("/net/bytes-bound", test_bytes_bound);
+	g_test_add_func("/net/filters", test_filters);
 	g_test_add_func("/net/no-cable", test_no_cable);
 	return g_test_run();
 }
