@@ -84,7 +84,7 @@ struct block_format {
 
 extern const struct block_format *const block_formats[];
 extern const size_t block_n_formats;
-extern const struct block_format block_format_raw;
+extern const struct block_format block_format_raw, block_format_qcow2;
 
 /* Of the backing image, zeroes where it has ended or there is none. */
 int image_read_backing(struct image *image, uint64_t offset, struct span span);

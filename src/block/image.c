@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "block/format.h"
 
-const struct block_format *const block_formats[] = {&block_format_raw};
+const struct block_format *const block_formats[] = {&block_format_raw, &block_format_qcow2};
 const size_t block_n_formats = G_N_ELEMENTS(block_formats);
 
 const struct block_format *image_find_format(const char *name, GError **error)
