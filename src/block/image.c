@@ -10,6 +10,7 @@
 const struct block_format *const block_formats[] = {
 	&block_format_raw,
 	&block_format_vdi,
+	&block_format_vhd,
 };
 const size_t block_n_formats = G_N_ELEMENTS(block_formats);
 
@@ -93,6 +94,18 @@ bool image_refuse(const struct image *image, GError **error, const char *why, ..
 	va_end(args);
 	g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT, "%s disk '%s' %s", image->format->name,
 		    image_path(image), text);
+	return false;
+}
+
+bool image_reject(GError **error, const char *why, ...)
+{
+	g_autofree char *text = NULL;
+	va_list args;
+
+	va_start(args, why);
+	text = g_strdup_vprintf(why, args);
+	va_end(args);
+	g_set_error_literal(error, VIV_ERROR, VIV_ERROR_INPUT, text);
 	return false;
 }
 

@@ -208,8 +208,7 @@ static bool vdi_create(struct file *file, const struct image_create *create, GEr
 	if (!image_option_bool(create, &block_format_vdi, "static", &whole, error))
 		return false;
 	if (blocks > BAT_MAX_BLOCKS)
-		return image_fail(create->path, -EFBIG, "too large for format vdi; choose qcow2",
-				  error);
+		return image_reject(error, "format vdi ends at 64 TiB; choose qcow2");
 	le32_store(header + SIGNATURE, SIGNATURE_VALUE);
 	le32_store(header + VERSION, VERSION_1_1);
 	le32_store(header + HEADER_SIZE, 0x180);

@@ -23,6 +23,12 @@ static const struct row rows[] = {
 	{"vdi", "vdi", "vdi", NULL, 9 * MIB + 1536, true},
 	{"vdi-one", "vdi", "vdi", NULL, 512, true},
 	{"vdi-static", "vdi", "vdi", "static=on", 5 * MIB, true},
+	{"vhd", "vhd", "vpc", NULL, 9 * MIB + 1536},
+	{"vhd-exact", "vhd", "vpc", "force_size=on", 9 * MIB + 1536},
+	{"vhd-by-geometry", "vhd", "vpc", "subformat=dynamic,force_size=off", 70 * MIB + 512},
+	{"vhd-fixed", "vhd", "vpc", "subformat=fixed,force_size=off", 5 * MIB + 512},
+	{"vhd-fixed-exact", "vhd", "vpc", "subformat=fixed,force_size=on", 5 * MIB + 512},
+	{"vhd-large", "vhd", "vpc", "force_size=on", 2200 * MIB, .slow = true},
 	{"vdi-large", "vdi", "vdi", NULL, 1100 * MIB, true, .slow = true},
 };
 
