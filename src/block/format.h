@@ -84,8 +84,16 @@ struct block_format {
 
 extern const struct block_format *const block_formats[];
 extern const size_t block_n_formats;
-extern const struct block_format block_format_raw, block_format_qcow2;
+extern const struct block_format block_format_raw, block_format_qcow2, block_format_vdi,
+	block_format_vhd, block_format_vhdx, block_format_vmdk;
 
+/* "vdi disk 'PATH' WHY": an error that open returns, and its false. */
+bool image_refuse(const struct image *image, GError **error, const char *why, ...)
+	G_GNUC_PRINTF(3, 4);
+/* What create was asked for and cannot do; false. */
+bool image_reject(GError **error, const char *why, ...) G_GNUC_PRINTF(2, 3);
+/* What the host did not do: "disk 'PATH': WHAT: No space left on device"; false. */
+bool image_fail(const char *path, int status, const char *what, GError **error);
 /* Of the backing image, zeroes where it has ended or there is none. */
 int image_read_backing(struct image *image, uint64_t offset, struct span span);
 /* A backing image's name is relative to the folder of the image that names it. Freed by the caller.

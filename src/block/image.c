@@ -7,7 +7,12 @@
 #include "base/error.h"
 #include "block/format.h"
 
-const struct block_format *const block_formats[] = {&block_format_raw, &block_format_qcow2};
+const struct block_format *const block_formats[] = {
+	&block_format_raw,
+	&block_format_qcow2,
+	&block_format_vdi,
+	&block_format_vhd,
+};
 const size_t block_n_formats = G_N_ELEMENTS(block_formats);
 
 const struct block_format *image_find_format(const char *name, GError **error)
@@ -78,6 +83,38 @@ char *image_resolve_backing(const char *path, const char *name)
 		return g_strdup(name);
 	folder = g_path_get_dirname(path);
 	return g_build_filename(folder, name, NULL);
+}
+
+bool image_refuse(const struct image *image, GError **error, const char *why, ...)
+{
+	g_autofree char *text = NULL;
+	va_list args;
+
+	va_start(args, why);
+	text = g_strdup_vprintf(why, args);
+	va_end(args);
+	g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT, "%s disk '%s' %s", image->format->name,
+		    image_path(image), text);
+	return false;
+}
+
+bool image_reject(GError **error, const char *why, ...)
+{
+	g_autofree char *text = NULL;
+	va_list args;
+
+	va_start(args, why);
+	text = g_strdup_vprintf(why, args);
+	va_end(args);
+	g_set_error_literal(error, VIV_ERROR, VIV_ERROR_INPUT, text);
+	return false;
+}
+
+bool image_fail(const char *path, int status, const char *what, GError **error)
+{
+	g_set_error(error, VIV_ERROR, VIV_ERROR_HOST, "disk '%s': %s: %s", path, what,
+		    g_strerror(-status));
+	return false;
 }
 
 static struct image *open_chain(const struct image_open *how, unsigned depth, GError **error);
