@@ -61,18 +61,6 @@ static int transfer(struct file *file, uint64_t offset, struct span span, transf
 	return 0;
 }
 
-static bool is_aligned(uint64_t offset, struct span span, unsigned align)
-{
-	struct iovec iov;
-
-	if (offset % align || span.len % align)
-		return false;
-	for (; span_iov(span, &iov, 1); span = span_part(span, iov.iov_len, span.len - iov.iov_len))
-		if ((uintptr_t)iov.iov_base % align || iov.iov_len % align)
-			return false;
-	return true;
-}
-
 /* One piece of a transfer, by a buffer of whole blocks around it. */
 static int bounce(struct file *file, uint64_t offset, struct span span, bool write)
 {
@@ -110,7 +98,7 @@ static int host_transfer(struct file *file, uint64_t offset, struct span span, b
 {
 	int status = 0;
 
-	if (file->align == 1 || is_aligned(offset, span, file->align))
+	if (offset % file->align == 0 && span_is_aligned(span, file->align))
 		return transfer(file, offset, span, write ? pwritev : preadv);
 	while (span.len && !status) {
 		uint64_t n = MIN(span.len, BOUNCE - offset % DIRECT_ALIGN);

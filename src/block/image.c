@@ -326,6 +326,21 @@ int image_map(struct image *image, uint64_t offset, uint64_t len, struct image_e
 	}
 }
 
+bool image_locate(struct image *image, uint64_t offset, struct span span, bool write, int *fd,
+		  uint64_t *file_offset)
+{
+	struct file *file = image->file;
+
+	if (file->fd < 0 || !image->format->locate || !span.len ||
+	    check_range(image, offset, span.len, write) ||
+	    !image->format->locate(image, offset, span.len, write, file_offset))
+		return false;
+	*fd = file->fd;
+	/* What moves the file's end has to be known to the file. */
+	return *file_offset <= file->size && span.len <= file->size - *file_offset &&
+	       span_is_aligned(span, file->align) && *file_offset % file->align == 0;
+}
+
 static bool has(const struct image *image, bool can, const char *what, GError **error)
 {
 	if (can)

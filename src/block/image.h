@@ -119,6 +119,10 @@ int image_flush(struct image *image);
 /* Through the chain: whose the bytes at `offset` are, of at most `len`; never unallocated but at
  * the chain's end. */
 int image_map(struct image *image, uint64_t offset, uint64_t len, struct image_extent *extent);
+/* Where all of a range to be read or written stands plainly in a file of the host, as format.h's
+ * locate says; false: that is not so, or not known. */
+bool image_locate(struct image *image, uint64_t offset, struct span span, bool write, int *fd,
+		  uint64_t *file_offset);
 
 bool image_resize(struct image *image, uint64_t size, GError **error);
 bool image_check(struct image *image, enum image_repair repair, struct image_check *report,

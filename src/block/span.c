@@ -73,6 +73,16 @@ void span_zero(struct span to)
 		memset(piece.iov_base, 0, piece.iov_len);
 }
 
+bool span_is_aligned(struct span span, unsigned align)
+{
+	if (align == 1)
+		return true;
+	for (struct iovec piece; take(&span, &piece);)
+		if ((uintptr_t)piece.iov_base % align || piece.iov_len % align)
+			return false;
+	return true;
+}
+
 static bool is_zero(const uint8_t *bytes, size_t len)
 {
 	/* The first bytes by themselves; then each equals the one that many before it. */

@@ -24,6 +24,8 @@ unsigned span_iov(struct span span, struct iovec *out, unsigned max);
 void span_load(struct span from, void *to);	   /* span->len bytes out of it */
 void span_store(struct span to, const void *from); /* into it */
 void span_zero(struct span to);
+/* Whether each vector's address and length is a multiple of `align`. */
+bool span_is_aligned(struct span span, unsigned align);
 bool span_is_zero(struct span span);
 
 /* The span of one buffer, which lives as long as the vector that the macro makes: the enclosing
