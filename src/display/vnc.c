@@ -14,6 +14,7 @@
 
 #include "base/local_socket.h"
 #include "display/keysym.h"
+#include "display/vnc_tls.h"
 
 enum {
 	MAX_CLIENTS = 8,
@@ -45,7 +46,9 @@ struct vnc {
 	GMainContext *context;
 	struct display *display;
 	struct input *input;
-	int listen_fd, wake_fd;
+	int listen_fd; /* -1: clients come by `tls` */
+	int wake_fd;
+	struct vnc_tls *tls;
 	GThread *thread;
 	_Atomic bool stopping;
 	_Atomic unsigned n_clients;
@@ -57,6 +60,7 @@ struct vnc {
 	struct picture picture;
 	unsigned x0, y0, x1, y1; /* changed in it; x1 0: nothing */
 	GArray *events;		 /* struct event */
+	GArray *newcomers;	 /* int: connections of clients, from `tls` */
 	bool stale;		 /* a client comes, and the picture is to be brought up to date first */
 	GSource *drain;		 /* attached while there are events, or clients have come */
 
@@ -370,14 +374,30 @@ static void wait_for_picture(struct vnc *vnc)
 	take_picture(vnc);
 }
 
-static void accept_client(struct vnc *vnc)
+/* The next connection, or -1. */
+static int take_connection(struct vnc *vnc)
 {
-	int fd = local_socket_accept(vnc->listen_fd);
+	int fd = -1;
 
-	if (fd < 0)
-		return;
-	wait_for_picture(vnc);
-	rfbNewClient(vnc->screen, fd);
+	if (!vnc->tls)
+		return local_socket_accept(vnc->listen_fd);
+	g_mutex_lock(&vnc->lock);
+	if (vnc->newcomers->len) {
+		fd = g_array_index(vnc->newcomers, int, 0);
+		g_array_remove_index(vnc->newcomers, 0);
+	}
+	g_mutex_unlock(&vnc->lock);
+	return fd;
+}
+
+static void accept_clients(struct vnc *vnc)
+{
+	int fd;
+
+	for (unsigned n = 0; n < MAX_CLIENTS && (fd = take_connection(vnc)) >= 0; n++) {
+		wait_for_picture(vnc);
+		rfbNewClient(vnc->screen, fd);
+	}
 }
 
 /* A peer that does not introduce itself keeps its place from others for so long only. Returns whether there are any. */
@@ -417,8 +437,7 @@ static void wait_for_work(struct vnc *vnc)
 	poll(fds, n, timeout_ms);
 	if (fds[0].revents)
 		eventfd_read(vnc->wake_fd, &unused);
-	if (fds[1].revents)
-		accept_client(vnc);
+	accept_clients(vnc);
 }
 
 static gpointer serve(gpointer opaque)
@@ -469,8 +488,19 @@ static void set_up_screen(struct vnc *vnc, const char *password)
 	vnc->screen = screen;
 }
 
+/* On any thread. */
+static void add_newcomer(void *opaque, int fd)
+{
+	struct vnc *vnc = opaque;
+
+	g_mutex_lock(&vnc->lock);
+	g_array_append_val(vnc->newcomers, fd);
+	g_mutex_unlock(&vnc->lock);
+	wake(vnc);
+}
+
 struct vnc *vnc_new(GMainContext *context, struct display *display, struct input *input,
-		    int listen_fd, const char *password)
+		    int listen_fd, const char *password, GTlsCertificate *certificate)
 {
 	struct vnc *vnc = g_new0(struct vnc, 1);
 	struct display_picture now;
@@ -479,16 +509,19 @@ struct vnc *vnc_new(GMainContext *context, struct display *display, struct input
 	vnc->context = g_main_context_ref(context);
 	vnc->display = display;
 	vnc->input = input;
-	vnc->listen_fd = listen_fd;
+	vnc->listen_fd = certificate ? -1 : listen_fd;
 	vnc->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	g_assert(vnc->wake_fd >= 0);
 	vnc->seen = display_changes(display) - 1; /* nothing yet */
 	vnc->events = g_array_new(FALSE, FALSE, sizeof(struct event));
+	vnc->newcomers = g_array_new(FALSE, FALSE, sizeof(int));
 	g_mutex_init(&vnc->lock);
 	g_cond_init(&vnc->drained);
 	set_size(&vnc->picture, now.width, now.height);
 	set_size(&vnc->shown, now.width, now.height);
 	set_up_screen(vnc, password);
+	if (certificate)
+		vnc->tls = vnc_tls_new(context, listen_fd, certificate, password != NULL, add_newcomer, vnc);
 	vnc->thread = g_thread_new("vnc", serve, vnc);
 	return vnc;
 }
@@ -511,6 +544,10 @@ void vnc_free(struct vnc *vnc)
 	g_mutex_unlock(&vnc->lock);
 	wake(vnc);
 	g_thread_join(vnc->thread);
+	vnc_tls_free(vnc->tls);
+	for (unsigned i = 0; i < vnc->newcomers->len; i++)
+		close(g_array_index(vnc->newcomers, int, i));
+	g_array_unref(vnc->newcomers);
 	rfbShutdownServer(vnc->screen, TRUE);
 	rfbScreenCleanup(vnc->screen);
 	drop_source(vnc->timer);
@@ -519,7 +556,8 @@ void vnc_free(struct vnc *vnc)
 	for (unsigned i = 0; i < vnc->events->len; i++)
 		deliver(vnc, &g_array_index(vnc->events, struct event, i));
 	g_array_unref(vnc->events);
-	close(vnc->listen_fd);
+	if (vnc->listen_fd >= 0)
+		close(vnc->listen_fd);
 	close(vnc->wake_fd);
 	g_free(vnc->picture.pixels);
 	g_free(vnc->shown.pixels);

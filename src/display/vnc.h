@@ -12,7 +12,7 @@
 #ifndef VIV_DISPLAY_VNC_H
 #define VIV_DISPLAY_VNC_H
 
-#include <glib.h>
+#include <gio/gio.h>
 
 #include "display/display.h"
 #include "display/input.h"
@@ -22,10 +22,11 @@ struct vnc;
 /*
  * Serves connections to `listen_fd`, a listening stream socket that becomes the server's. Who may
  * connect is the socket's business; `password`, of which the protocol takes 8 characters and does
- * not hide them well, is asked for if it is not NULL. Nothing is encrypted.
+ * not hide them well, is asked for if it is not NULL. With a certificate all connections are TLS
+ * sessions (VeNCrypt); without, nothing is encrypted.
  */
 struct vnc *vnc_new(GMainContext *context, struct display *display, struct input *input,
-		    int listen_fd, const char *password);
+		    int listen_fd, const char *password, GTlsCertificate *certificate);
 void vnc_free(struct vnc *vnc);
 
 #endif

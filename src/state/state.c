@@ -52,6 +52,34 @@ static size_t field_bytes(const struct state_field *field)
 	return (size_t)field->size * field->count;
 }
 
+/* Elements to a place where, and from one where, they are so many bytes apart. */
+static void copy_elements(const struct state_field *field, uint8_t *to, size_t to_stride,
+			  const uint8_t *from, size_t from_stride)
+{
+	bool packed = to_stride == field->size && from_stride == field->size;
+	size_t piece = packed ? field_bytes(field) : field->size;
+
+	for (size_t done = 0; done < field_bytes(field); done += piece) {
+		memcpy(to, from, piece);
+		to += to_stride;
+		from += from_stride;
+	}
+}
+
+void state_field_set(const struct state_field *field, void *object, const void *elements)
+{
+	copy_elements(field, (uint8_t *)object + field->offset, field->stride, elements, field->size);
+}
+
+static void put_elements(GByteArray *out, const struct state_field *field, const void *object)
+{
+	guint at = out->len;
+
+	g_byte_array_set_size(out, at + field_bytes(field));
+	copy_elements(field, out->data + at, field->size, (const uint8_t *)object + field->offset,
+		      field->stride);
+}
+
 void state_save(const struct state_table *table, uint16_t instance, const void *object,
 		GByteArray *out)
 {
@@ -63,12 +91,12 @@ void state_save(const struct state_table *table, uint16_t instance, const void *
 		const struct state_field *field = &table->fields[i];
 
 		g_assert(field->since <= table->version &&
-			 field->offset + field_bytes(field) <= table->object_size);
+			 field->offset + (size_t)field->stride * (field->count - 1) + field->size <=
+				 table->object_size);
 		put_name(out, field->name);
 		put(out, field->size, 1);
 		put(out, field->count, 4);
-		g_byte_array_append(out, (const uint8_t *)object + field->offset,
-				    field_bytes(field));
+		put_elements(out, field, object);
 	}
 }
 
@@ -119,7 +147,7 @@ static bool expect_name(struct load *load, const char *what, const char *name)
 	return true;
 }
 
-static bool load_field(struct load *load, const struct state_field *field, uint8_t *object)
+static bool load_field(struct load *load, const struct state_field *field, void *object)
 {
 	const uint8_t *p;
 
@@ -138,7 +166,7 @@ static bool load_field(struct load *load, const struct state_field *field, uint8
 				      "damaged",
 				      field->name);
 	}
-	memcpy(object + field->offset, p, field_bytes(field));
+	state_field_set(field, object, p);
 	return true;
 }
 
@@ -187,8 +215,8 @@ bool state_load(const struct state_table *table, uint16_t instance, void *object
 	for (size_t i = 0; i < table->n_fields; i++) {
 		const struct state_field *field = &table->fields[i];
 
-		memcpy((uint8_t *)object + field->offset, scratch + field->offset,
-		       field_bytes(field));
+		copy_elements(field, (uint8_t *)object + field->offset, field->stride,
+			      scratch + field->offset, field->stride);
 	}
 	reader->pos = load.in.pos;
 	return true;

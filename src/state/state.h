@@ -24,6 +24,7 @@ struct state_field {
 	uint32_t offset;
 	uint8_t size;   /* bytes an element: 1, 2, 4 or 8 */
 	uint32_t count; /* elements */
+	uint32_t stride; /* bytes from one to the next: `size`, or those of the struct they are in */
 	uint16_t since; /* first table version that has it; older streams leave it at reset value */
 	bool boolean;   /* any other value than 0 and 1 is refused */
 };
@@ -45,8 +46,15 @@ struct state_table {
 #define STATE_FIELD_SINCE(type, member, v)                                                         \
 	{                                                                                          \
 		#member, offsetof(type, member), STATE_ELEM(type, member),                         \
-			sizeof(((type *)0)->member) / STATE_ELEM(type, member), v,                 \
-			STATE_IS_BOOL(type, member)                                                \
+			sizeof(((type *)0)->member) / STATE_ELEM(type, member),                    \
+			STATE_ELEM(type, member), v, STATE_IS_BOOL(type, member)                   \
+	}
+/* A scalar member of each struct of an array. */
+#define STATE_FIELD_EACH(type, array, member)                                                      \
+	{                                                                                          \
+		#array "[]." #member, offsetof(type, array[0].member),                             \
+			STATE_ELEM(type, array[0].member), G_N_ELEMENTS(((type *)0)->array),       \
+			sizeof(((type *)0)->array[0]), 0, STATE_IS_BOOL(type, array[0].member)     \
 	}
 
 /* Matches a scalar, an array (which decays to a pointer) and an array of arrays. */
@@ -63,6 +71,9 @@ struct state_table {
 /* Appends one section to `out`. */
 void state_save(const struct state_table *table, uint16_t instance, const void *object,
 		GByteArray *out);
+
+/* Writes all of a field's elements, which lie one behind the other at `elements`. */
+void state_field_set(const struct state_field *field, void *object, const void *elements);
 
 /* A cursor over a stream somebody else owns. */
 struct state_reader {

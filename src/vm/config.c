@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/size.h"
 #include "base/local_socket.h"
 #include "machine/board.h"
 #include "mem/mem.h"
@@ -71,31 +72,6 @@ static bool set_append(void *target, const char *value, GError **error)
 	return true;
 }
 
-/* Bytes; without a suffix, MiB. */
-static bool parse_size(const char *text, uint64_t *size)
-{
-	static const char suffixes[] = "KMGT";
-	const char *suffix = NULL;
-	unsigned shift = 20;
-	char *end;
-
-	if (!g_ascii_isdigit(text[0]))
-		return false;
-	errno = 0;
-	guint64 number = g_ascii_strtoull(text, &end, 10);
-
-	if (*end) {
-		suffix = strchr(suffixes, g_ascii_toupper(*end));
-		if (!suffix || end[1])
-			return false;
-		shift = 10 * (suffix - suffixes + 1);
-	}
-	if (errno || number > UINT64_MAX >> shift)
-		return false;
-	*size = number << shift;
-	return true;
-}
-
 static bool check_size(const char *value, uint64_t size, uint64_t min, uint64_t max, GError **error)
 {
 	if (size < min || size > max)
@@ -124,7 +100,7 @@ static bool set_memory(void *target, const char *value, GError **error)
 	struct vm_config *config = target;
 	uint64_t size;
 
-	if (!parse_size(value, &size))
+	if (!size_parse(value, 20, &size))
 		return config_refuse(error, "'%s' is not a size; write it like 512M or 2G", value);
 	if (!check_size(value, size, MEM_MIN_SIZE, MEM_MAX_SIZE, error))
 		return false;
@@ -137,7 +113,7 @@ static bool set_code_cache(void *target, const char *value, GError **error)
 	struct vm_config *config = target;
 	uint64_t size;
 
-	if (!parse_size(value, &size))
+	if (!size_parse(value, 20, &size))
 		return config_refuse(error, "'%s' is not a size; write it like 16M or 1G", value);
 	if (!check_size(value, size, ENGINE_CODE_CACHE_MIN, ENGINE_CODE_CACHE_MAX, error))
 		return false;
@@ -434,6 +410,15 @@ static bool set_vnc_password(void *target, const char *value, GError **error)
 	return config_refuse(error, "a VNC password has 1 to 8 characters; '%s' holds another number", value);
 }
 
+static bool set_vnc_tls(void *target, const char *value, GError **error)
+{
+	struct vm_config *config = target;
+
+	g_free(config->vnc_tls);
+	config->vnc_tls = g_strdup(value);
+	return true;
+}
+
 static bool set_gdb(void *target, const char *value, GError **error)
 {
 	return address_check(value, error) &&
@@ -543,6 +528,7 @@ const struct option_row vm_config_options[] = {
 	 "serve the screen to VNC viewers, at unix:PATH or\ntcp:127.0.0.1:PORT; without one: a socket that\n"
 	 "`viv screen` finds", set_display},
 	{"vnc-password", 0, "FILE", "ask VNC viewers for the password in FILE", set_vnc_password},
+	{"vnc-tls", 0, "FILE", "encrypt VNC by TLS, with the certificate and its key in the PEM FILE", set_vnc_tls},
 	{"engine", 0, "ENGINE", "what runs the guest's code: auto, soft, interp or kvm; auto\nmeasures",
 	 set_engine},
 	{"code-cache", 0, "SIZE", "room for each processor's translated code; without it: 64M",
@@ -587,6 +573,7 @@ void vm_config_fini(struct vm_config *config)
 	g_free(config->vars);
 	g_free(config->vnc);
 	g_free(config->vnc_password);
+	g_free(config->vnc_tls);
 	g_free(config->initrd);
 	g_free(config->append);
 	g_free(config->kernel_cache);

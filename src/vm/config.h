@@ -100,6 +100,7 @@ struct vm_config {
 	bool has_vnc;
 	char *vnc;	    /* address to serve VNC viewers at; NULL: in the runtime folder */
 	char *vnc_password; /* NULL: none is asked for */
+	char *vnc_tls;	    /* file of a certificate and its key, to encrypt with; NULL: nothing is */
 	char *gdb; /* address to serve gdb at; NULL: none */
 	bool gdb_wait;
 	uint64_t code_cache; /* bytes a vCPU; 0: as much as the engine likes */

@@ -18,9 +18,9 @@
 struct block *hardware_open_disk(struct hardware *hardware, const struct vm_disk *disk, GError **error)
 {
 	struct block_options options = {
-		.path = disk->path,
-		.format = "raw",
-		.read_only = disk->read_only,
+		.image.path = disk->path,
+		.image.format = "raw",
+		.image.read_only = disk->read_only,
 		.gate = hardware->gate,
 	};
 	struct block *block = block_open(&options, error);

@@ -16,6 +16,7 @@
 #include "clock/clock.h"
 #include "cpu/engine_choose.h"
 #include "display/vnc.h"
+#include "display/vnc_tls.h"
 #include "machine/board.h"
 #include "machine/machine.h"
 #include "stream/stream.h"
@@ -224,17 +225,22 @@ static bool build_machine(struct vm *vm, GError **error)
 
 static bool listen_for_viewers(struct vm *vm, GError **error)
 {
+	g_autoptr(GTlsCertificate) certificate = NULL;
 	int fd;
 
 	if (!vm->config->vnc)
 		return true;
+	if (vm->config->vnc_tls && !(certificate = vnc_tls_load(vm->config->vnc_tls, error))) {
+		g_prefix_error(error, "--vnc-tls: ");
+		return false;
+	}
 	fd = address_listen(vm->config->vnc, error);
 	if (fd < 0) {
 		g_prefix_error(error, "--display: ");
 		return false;
 	}
 	vm->vnc = vnc_new(vm->context, vm->hardware.display, vm->hardware.input, fd,
-			  vm->config->vnc_password);
+			  vm->config->vnc_password, certificate);
 	return true;
 }
 

@@ -65,6 +65,7 @@ CASES = [
     ("run --kernel {kernel} --input usb,", ["--input", "ps2, usb or virtio"]),
     ("run --kernel {kernel} --video cirrus", ["--video", "'cirrus'", "vga or virtio"]),
     ("run --kernel {kernel} --uuid 1234", ["--uuid", "'1234'", "4cde"]),
+    ("run --kernel {kernel} --display vnc --name tls --vnc-tls {dir}/text", ["--vnc-tls", "{dir}/text", "openssl req"]),
     ("run --kernel {kernel} --gdb 1234", ["--gdb", "'1234'", "unix:PATH"]),
     ("run --kernel {kernel} --gdb tcp:1234", ["--gdb", "tcp:1234", "127.0.0.1"]),
     ("run --kernel {kernel} --gdb tcp:127.0.0.1:0", ["--gdb", "127.0.0.1:0"]),

@@ -3,6 +3,7 @@
 import os
 import pathlib
 import socket
+import ssl
 import struct
 import subprocess
 import time
@@ -99,6 +100,79 @@ def test_password(viv, tmp_path):
             read(peer, 16)
             peer.sendall(bytes(16))
             assert struct.unpack(">I", read(peer, 4)) == (1,)
+
+
+@pytest.fixture(scope="module")
+def pem(tmp_path_factory):
+    """A certificate for localhost, and a file of it and its key."""
+    folder = tmp_path_factory.mktemp("tls")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-days", "2",
+                    "-addext", "subjectAltName=DNS:localhost", "-keyout", folder / "key", "-out", folder / "cert"],
+                   check=True, capture_output=True)
+    (folder / "both").write_bytes((folder / "key").read_bytes() + (folder / "cert").read_bytes())
+    return folder
+
+
+def to_tls(name, pem, subtype):
+    """VeNCrypt, by the RFB community's specification: the peer in its TLS session."""
+    peer = connect(name)
+    assert read(peer, 12) == b"RFB 003.008\n"
+    peer.sendall(b"RFB 003.008\n")
+    assert read(peer, 2) == bytes([1, 19])
+    peer.sendall(bytes([19]))
+    assert read(peer, 2) == bytes([0, 2])
+    peer.sendall(bytes([0, 2]))
+    assert read(peer, 2) == bytes([0, 1])
+    assert struct.unpack(">I", read(peer, 4)) == (subtype,)
+    peer.sendall(struct.pack(">I", subtype))
+    assert read(peer, 1) == b"\1"
+    return ssl.create_default_context(cafile=pem / "cert").wrap_socket(peer, server_hostname="localhost")
+
+
+def test_tls(viv, pem):
+    with Pc(viv, "tls", "-m", "64M", "--firmware", "bios", "--display", "vnc", "--vnc-tls", pem / "both"):
+        for speech in (b"RFB 003.008\n\1", b"RFB 003.008\n\x13\0\2" + bytes(4), b"\x16\3\1" + b"\xff" * 4096):
+            with connect("tls") as peer:
+                peer.sendall(speech)
+        with to_tls("tls", pem, 260) as peer:
+            assert read(peer, 4) == bytes(4)
+            peer.sendall(bytes([1]))
+            assert struct.unpack(">HH", read(peer, 4))[0] >= 640
+        # What stays silent in the session, and is closed with the VM.
+        silent = to_tls("tls", pem, 260)
+    silent.close()
+
+
+def test_tls_password(viv, pem, tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("hush\n")
+    with Pc(viv, "both", "-m", "64M", "--firmware", "bios", "--display", "vnc", "--vnc-tls", pem / "both",
+            "--vnc-password", secret):
+        with to_tls("both", pem, 261) as peer:
+            read(peer, 16)
+            peer.sendall(bytes(16))
+            assert struct.unpack(">I", read(peer, 4)) == (1,)
+
+
+def test_tls_viewer(viv, pem, desktop, tmp_path):
+    """TigerVNC's viewer, which takes nothing but this certificate."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with Pc(viv, "real", "-m", "64M", "--cdrom", media.RESCUE_CD, "--display", f"vnc:tcp:127.0.0.1:{port}",
+            "--vnc-tls", pem / "both") as pc:
+        pc.wait("GNU GRUB")
+        viewer = subprocess.Popen(["xtigervncviewer", "-ReconnectOnError=0", "-SecurityTypes=X509None",
+                                   f"-X509CA={pem / 'cert'}", f"localhost::{port}"],
+                                  env={**desktop, "HOME": str(tmp_path)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            window = find_window(desktop)
+            xdotool(desktop, "windowfocus", "--sync", window)
+            xdotool(desktop, "key", "--window", window, "c")
+            pc.wait("grub>", 20)
+        finally:
+            viewer.terminate()
+            viewer.wait()
 
 
 def test_size_at_first(viv):

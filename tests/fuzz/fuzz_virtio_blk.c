@@ -70,10 +70,13 @@ static void op_ram_write(struct driver *d, struct program *p)
 		*ram(d, gpa++) = operand(p, 1);
 }
 
+/* Bit 0, which is no feature of a disk's, asks for packed rings. */
 static void op_start(struct driver *d, struct program *p)
 {
+	uint32_t features = operand(p, 4);
+
 	driver_probe(d);
-	start(d, operand(p, 4) & device_features(d));
+	start(d, (features & device_features(d)) | (features & 1 ? F_PACKED : 0));
 }
 
 static void op_desc(struct driver *d, struct program *p)
@@ -83,7 +86,8 @@ static void op_desc(struct driver *d, struct program *p)
 	uint32_t len = operand(p, 4);
 	uint16_t flags = operand(p, 2), next = operand(p, 2);
 
-	set_desc(ram(d, where & 1 ? INDIRECT_AT : DESC_AT), i, addr, len, flags, next);
+	set_desc(ram(d, where & 2 ? RING_AT : where & 1 ? INDIRECT_AT : DESC_AT), i, addr, len, flags,
+		 next);
 }
 
 static void op_offer(struct driver *d, struct program *p)
@@ -171,7 +175,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	struct driver d;
 
 	driver_init(&d, &virtio_blk_class, DISK_SIZE, false);
-	d.queue_size = 16;
+	d.queue_size = d.ring_size = 16;
 	while (program.at < program.end)
 		operations[operand(&program, 1) % G_N_ELEMENTS(operations)](&d, &program);
 	check_alive(&d);

@@ -14,8 +14,9 @@
 	FIELD(s.base), FIELD(s.limit), FIELD(s.selector), FIELD(s.attr)
 
 /* Half of the vectors' low halves: version 1 had 16 registers. */
-#define YMM_FIELD(name, first, since)                                                              \
-	{name, offsetof(struct x86_state, ymm[first]), 1, 16 * 32, since, false}
+#define YMM_FIELD(text, first, version)                                                            \
+	{.name = text, .offset = offsetof(struct x86_state, ymm[first]), .size = 1, .count = 16 * 32,      \
+	 .stride = 1, .since = version}
 
 static const struct state_field fields[] = {
 	FIELD(gpr), FIELD(rip), FIELD(rflags),

@@ -100,7 +100,7 @@ static void gpu_notify(struct virtio *virtio, unsigned queue)
 	struct virtio_gpu *gpu = (struct virtio_gpu *)virtio;
 
 	gpu->copied = 0;
-	for (unsigned i = 0; i < QUEUE_MAX_SIZE && gpu->copied < COPY_MAX; i++) {
+	for (unsigned i = 0; i < QUEUE_SIZE && gpu->copied < COPY_MAX; i++) {
 		if (!virtio_pop(virtio, queue, &gpu->chain))
 			return;
 		serve(gpu, queue);

@@ -4,14 +4,10 @@
 #include <string.h>
 
 #include "base/le.h"
+#include "dev/virtio/virtio_int.h"
 
-/* Layouts: virtio 1.2, sections 2.7.5, 2.7.6 and 2.7.8. */
+/* Layouts: virtio 1.2, sections 2.7.6 and 2.7.8. */
 enum {
-	DESC_SIZE = 16,
-	DESC_NEXT = 1,
-	DESC_WRITE = 2,
-	DESC_INDIRECT = 4,
-
 	AVAIL_FLAGS = 0,
 	AVAIL_NO_INTERRUPT = 1,
 	AVAIL_IDX = 2,
@@ -22,37 +18,18 @@ enum {
 	USED_ELEM = 8,
 };
 
-struct desc {
-	uint64_t addr;
-	uint32_t len;
-	uint16_t flags, next;
-};
-
-/* Where descriptors come from: the queue's table or an indirect one. */
-struct desc_table {
-	const uint8_t *hva;
-	uint32_t n;
-};
-
 /* One load each, that the compiler neither tears nor repeats. */
 static uint16_t load16(const uint8_t *p, int order)
 {
 	return __atomic_load_n((const uint16_t *)p, order);
 }
 
-/* An indirect table may lie anywhere. */
-typedef uint64_t unaligned64 __attribute__((aligned(1)));
-
-static struct desc load_desc(const uint8_t *p)
+static struct queue_desc load_desc(const struct queue_table *table, unsigned index)
 {
-	uint64_t rest = *(const volatile unaligned64 *)(p + 8);
+	const uint8_t *p = table->hva + DESC_SIZE * index;
+	uint64_t rest = queue_load64(p + DESC_LEN);
 
-	return (struct desc){
-		.addr = *(const volatile unaligned64 *)p,
-		.len = rest,
-		.flags = rest >> 32,
-		.next = rest >> 48,
-	};
+	return (struct queue_desc){queue_load64(p), rest, rest >> 32, rest >> 48};
 }
 
 static void store16(struct virtqueue *queue, uint8_t *p, uint16_t value)
@@ -61,9 +38,25 @@ static void store16(struct virtqueue *queue, uint8_t *p, uint16_t value)
 	mem_written(queue->mem, p - queue->mem->base, 2);
 }
 
-void queue_reset(struct virtqueue *queue)
+void queue_reset(struct virtqueue *queue, uint16_t max_size)
 {
-	*queue = (struct virtqueue){.size = QUEUE_MAX_SIZE, .vector = QUEUE_NO_VECTOR};
+	*queue = (struct virtqueue){.size = max_size, .vector = QUEUE_NO_VECTOR};
+}
+
+bool queue_size_is_good(uint16_t size, uint16_t max_size, bool packed)
+{
+	return size && size <= max_size && (packed || !(size & (size - 1)));
+}
+
+bool queue_check(const struct virtqueue *queue, uint16_t max_size, bool packed)
+{
+	unsigned laps = 2 * queue->size;
+
+	if (!queue->enabled)
+		return queue_size_is_good(queue->size, max_size, true);
+	return queue_size_is_good(queue->size, max_size, packed) &&
+	       (!packed || (queue->next_avail < laps && queue->next_used < laps &&
+			    queue->signalled < laps));
 }
 
 static uint8_t *find_ring(struct mem *mem, uint64_t gpa, uint64_t len, unsigned alignment)
@@ -71,29 +64,32 @@ static uint8_t *find_ring(struct mem *mem, uint64_t gpa, uint64_t len, unsigned 
 	return gpa % alignment ? NULL : mem_range(mem, gpa, len);
 }
 
-bool queue_map(struct virtqueue *queue, struct mem *mem, bool event_idx, bool indirect)
+bool queue_map(struct virtqueue *queue, struct mem *mem, const struct queue_features *features)
 {
-	uint64_t size = queue->size;
+	uint64_t size = queue->size, avail_len = AVAIL_RING + 2 * size + 2,
+		 used_len = USED_RING + USED_ELEM * size + 2;
 
 	queue->mem = mem;
-	queue->event_idx = event_idx;
-	queue->indirect = indirect;
+	queue->features = *features;
+	if (features->packed)
+		avail_len = used_len = PACKED_EVENT_SIZE;
 	queue->desc_hva = find_ring(mem, queue->desc, DESC_SIZE * size, 16);
-	queue->avail_hva = find_ring(mem, queue->avail, AVAIL_RING + 2 * size + 2, 2);
-	queue->used_hva = find_ring(mem, queue->used, USED_RING + USED_ELEM * size + 2, 4);
-	return queue->desc_hva && queue->avail_hva && queue->used_hva;
+	queue->avail_hva = find_ring(mem, queue->avail, avail_len, features->packed ? 4 : 2);
+	queue->used_hva = find_ring(mem, queue->used, used_len, 4);
+	return queue_size_is_good(queue->size, QUEUE_MAX_SIZE, features->packed) &&
+	       queue->desc_hva && queue->avail_hva && queue->used_hva;
 }
 
-/* Adds a descriptor's buffer; false where it is no such thing. */
-static bool add_buffer(struct virtqueue *queue, struct queue_chain *chain, const struct desc *desc)
+bool queue_add_buffer(struct virtqueue *queue, struct queue_chain *chain,
+		      const struct queue_desc *desc)
 {
 	unsigned n = chain->n_out + chain->n_in;
 	bool write = desc->flags & DESC_WRITE;
 	uint8_t *hva;
 
-	if (n == QUEUE_MAX_SIZE)
+	if (n == QUEUE_MAX_BUFFERS)
 		return false;
-	/* Section 2.7.4.2: what the device reads comes first. */
+	/* Sections 2.7.4.2 and 2.8.17: what the device reads comes first. */
 	if (!write && chain->n_in)
 		return false;
 	if (!desc->len)
@@ -109,12 +105,12 @@ static bool add_buffer(struct virtqueue *queue, struct queue_chain *chain, const
 	return true;
 }
 
-/* Section 2.7.5.3: the table an indirect descriptor, the chain's only one, names. */
-static bool enter_indirect(struct virtqueue *queue, const struct desc *desc,
-			   struct desc_table *table)
+/* Sections 2.7.5.3 and 2.8.7. */
+bool queue_enter_indirect(struct virtqueue *queue, const struct queue_desc *desc,
+			  struct queue_table *table)
 {
-	if (!queue->indirect || desc->flags & DESC_NEXT || desc->len % DESC_SIZE || !desc->len ||
-	    desc->len / DESC_SIZE > QUEUE_MAX_SIZE)
+	if (!queue->features.indirect || desc->flags & DESC_NEXT || desc->len % DESC_SIZE ||
+	    !desc->len || desc->len / DESC_SIZE > QUEUE_MAX_BUFFERS)
 		return false;
 	table->hva = mem_range(queue->mem, desc->addr, desc->len);
 	table->n = desc->len / DESC_SIZE;
@@ -122,24 +118,24 @@ static bool enter_indirect(struct virtqueue *queue, const struct desc *desc,
 }
 
 /* A chain has no more members than its table: a longer walk is a loop. */
-static bool walk_chain(struct virtqueue *queue, struct queue_chain *chain)
+static bool walk_chain(struct virtqueue *queue, struct queue_chain *chain, unsigned head)
 {
-	struct desc_table table = {queue->desc_hva, queue->size};
-	struct desc desc = load_desc(table.hva + DESC_SIZE * chain->head);
+	struct queue_table table = {queue->desc_hva, queue->size};
+	struct queue_desc desc = load_desc(&table, head);
 
 	if (desc.flags & DESC_INDIRECT) {
-		if (!enter_indirect(queue, &desc, &table))
+		if (!queue_enter_indirect(queue, &desc, &table))
 			return false;
-		desc = load_desc(table.hva);
+		desc = load_desc(&table, 0);
 	}
 	for (unsigned walked = 1; walked <= table.n; walked++) {
-		if (desc.flags & DESC_INDIRECT || !add_buffer(queue, chain, &desc))
+		if (desc.flags & DESC_INDIRECT || !queue_add_buffer(queue, chain, &desc))
 			return false;
 		if (!(desc.flags & DESC_NEXT))
 			return true;
-		if (desc.next >= table.n)
+		if (desc.name >= table.n)
 			return false;
-		desc = load_desc(table.hva + DESC_SIZE * desc.next);
+		desc = load_desc(&table, desc.name);
 	}
 	return false;
 }
@@ -154,24 +150,39 @@ static int waiting(const struct virtqueue *queue)
 
 enum queue_result queue_pop(struct virtqueue *queue, struct queue_chain *chain)
 {
-	int n = waiting(queue);
 	const uint8_t *entry;
+	uint16_t head;
+	int n;
 
+	chain->n_out = chain->n_in = 0;
+	if (queue->features.packed)
+		return packed_pop(queue, chain);
+	n = waiting(queue);
 	if (n <= 0)
 		return n ? QUEUE_BROKEN : QUEUE_EMPTY;
 	entry = queue->avail_hva + AVAIL_RING + 2 * (queue->next_avail % queue->size);
-	chain->head = load16(entry, __ATOMIC_RELAXED);
-	chain->n_out = chain->n_in = 0;
-	if (chain->head >= queue->size || !walk_chain(queue, chain))
+	head = load16(entry, __ATOMIC_RELAXED);
+	if (head >= queue->size || !walk_chain(queue, chain, head))
 		return QUEUE_BROKEN;
+	chain->head = 1 << 16 | head;
 	queue->next_avail++;
 	return QUEUE_CHAIN;
 }
 
+void queue_unpop(struct virtqueue *queue, uint32_t head)
+{
+	if (queue->features.packed)
+		packed_unpop(queue, head);
+	else
+		queue->next_avail--;
+}
+
 bool queue_arm(struct virtqueue *queue)
 {
+	if (queue->features.packed)
+		return packed_arm(queue);
 	/* Without the event index the driver always tells. */
-	if (queue->event_idx)
+	if (queue->features.event_idx)
 		store16(queue, queue->used_hva + USED_RING + USED_ELEM * queue->size,
 			queue->next_avail);
 	/* Our wish before the index: the driver writes its index before it looks for the wish. */
@@ -179,15 +190,40 @@ bool queue_arm(struct virtqueue *queue)
 	return waiting(queue) == 0;
 }
 
-void queue_push(struct virtqueue *queue, uint16_t head, uint32_t len)
+void queue_put(struct virtqueue *queue, uint32_t head, uint32_t len)
 {
-	unsigned slot = queue->next_used % queue->size;
+	unsigned slot = (uint16_t)(queue->next_used + queue->n_put) % queue->size;
 	uint8_t *entry = queue->used_hva + USED_RING + USED_ELEM * slot;
 
-	le32_store(entry, head);
+	if (queue->features.packed) {
+		packed_put(queue, head, len);
+		return;
+	}
+	le32_store(entry, (uint16_t)head);
 	le32_store(entry + 4, len);
 	mem_written(queue->mem, entry - queue->mem->base, USED_ELEM);
-	store16(queue, queue->used_hva + USED_IDX, ++queue->next_used);
+	queue->n_put++;
+}
+
+void queue_publish(struct virtqueue *queue)
+{
+	if (queue->features.packed) {
+		packed_publish(queue);
+	} else {
+		queue->next_used += queue->n_put;
+		store16(queue, queue->used_hva + USED_IDX, queue->next_used);
+	}
+	queue->n_put = 0;
+}
+
+static unsigned distance(unsigned from, unsigned to, unsigned laps)
+{
+	return (to + laps - from % laps) % laps;
+}
+
+bool queue_event_passed(unsigned event, unsigned before, unsigned now, unsigned laps)
+{
+	return distance(event + 1, now, laps) < distance(before, now, laps);
 }
 
 /* Section 2.7.7.2 and 2.7.10. */
@@ -198,13 +234,13 @@ bool queue_should_interrupt(struct virtqueue *queue)
 
 	/* The used index before the driver's wish, as the driver does it the other way round. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	if (!queue->event_idx)
+	if (queue->features.packed)
+		return packed_should_interrupt(queue);
+	if (!queue->features.event_idx)
 		return !(load16(queue->avail_hva + AVAIL_FLAGS, __ATOMIC_RELAXED) &
 			 AVAIL_NO_INTERRUPT);
 	event = load16(queue->avail_hva + AVAIL_RING + 2 * queue->size, __ATOMIC_RELAXED);
 	queue->signalled = queue->next_used;
 	queue->signalled_valid = true;
-	/* Whether next_used has stepped over `event` since `before`. */
-	return !valid ||
-	       (uint16_t)(queue->next_used - event - 1) < (uint16_t)(queue->next_used - before);
+	return !valid || queue_event_passed(event, before, queue->next_used, 1 << 16);
 }

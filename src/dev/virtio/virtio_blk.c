@@ -57,7 +57,7 @@ enum {
 #define MAX_DISCARD (1u << 21)
 #define MAX_ZEROES  (1u << 15)
 /* Two descriptors are the head's and the status byte's. */
-#define SEG_MAX (QUEUE_MAX_SIZE - 2)
+#define SEG_MAX (QUEUE_MAX_BUFFERS - 2)
 
 struct virtio_blk;
 
@@ -79,7 +79,7 @@ struct virtio_blk {
 	struct block *block;
 	uint8_t config[CONFIG_SIZE];
 	char id[ID_SIZE];
-	struct blk_request *requests, *free; /* QUEUE_MAX_SIZE of them */
+	struct blk_request *requests, *free; /* QUEUE_SIZE of them */
 };
 
 static struct mem *guest_mem(const struct virtio_blk *blk)
@@ -272,7 +272,7 @@ static void blk_run(struct virtio_blk *blk)
 	for (unsigned i = 0; blk->free; i++) {
 		struct blk_request *request = blk->free;
 
-		if (i == QUEUE_MAX_SIZE) {
+		if (i == QUEUE_SIZE) {
 			virtio_leave(&blk->virtio, 0);
 			return;
 		}
@@ -326,8 +326,8 @@ static bool blk_init(struct device *device, const struct device_config *config, 
 	fill_config(blk);
 	g_snprintf(blk->id, sizeof(blk->id), "viv-%02x.%x", pci_slot(config->devfn),
 		   config->devfn % 8);
-	blk->requests = g_new0(struct blk_request, QUEUE_MAX_SIZE);
-	for (unsigned i = 0; i < QUEUE_MAX_SIZE; i++) {
+	blk->requests = g_new0(struct blk_request, QUEUE_SIZE);
+	for (unsigned i = 0; i < QUEUE_SIZE; i++) {
 		blk->requests[i].blk = blk;
 		blk->requests[i].next_free = blk->free;
 		blk->free = &blk->requests[i];

@@ -232,7 +232,7 @@ static void listen(struct virtio_input *in, bool listening)
 /* The keyboard's lights, which nobody sees: the buffers go back. */
 static void take_status(struct virtio_input *in)
 {
-	for (unsigned i = 0; i < QUEUE_MAX_SIZE; i++) {
+	for (unsigned i = 0; i < QUEUE_SIZE; i++) {
 		if (!virtio_pop(&in->virtio, STATUS_QUEUE, &in->chain))
 			return;
 		virtio_push(&in->virtio, STATUS_QUEUE, in->chain.head, 0);

@@ -53,7 +53,9 @@ enum {
 	COMMON_QUEUE_DESC = 0x20,
 	COMMON_QUEUE_AVAIL = 0x28,
 	COMMON_QUEUE_USED = 0x30,
-	COMMON_END = 0x38,
+	COMMON_QUEUE_NOTIFY_DATA = 0x38,
+	COMMON_QUEUE_RESET = 0x3a,
+	COMMON_END = 0x3c,
 };
 
 enum { ISR_QUEUE = 1, ISR_CONFIG = 2 };
@@ -112,15 +114,47 @@ bool virtio_pop(struct virtio *virtio, unsigned index, struct queue_chain *chain
 	return result == QUEUE_CHAIN;
 }
 
-void virtio_push(struct virtio *virtio, unsigned index, uint16_t head, uint32_t len)
+void virtio_unpop(struct virtio *virtio, unsigned index, uint32_t head)
+{
+	queue_unpop(&virtio->queues[index], head);
+}
+
+void virtio_put(struct virtio *virtio, unsigned index, uint32_t head, uint32_t len)
 {
 	struct virtqueue *queue = &virtio->queues[index];
 
-	if (!queue_runs(virtio, queue))
+	if (queue_runs(virtio, queue))
+		queue_put(queue, head, len);
+}
+
+void virtio_publish(struct virtio *virtio, unsigned index)
+{
+	struct virtqueue *queue = &virtio->queues[index];
+
+	if (!queue->n_put)
 		return;
-	queue_push(queue, head, len);
+	queue_publish(queue);
 	if (queue_should_interrupt(queue))
 		interrupt(virtio, queue->vector, ISR_QUEUE);
+}
+
+void virtio_push(struct virtio *virtio, unsigned index, uint32_t head, uint32_t len)
+{
+	virtio_put(virtio, index, head, len);
+	virtio_publish(virtio, index);
+}
+
+/* Section 4.1.4.3.1: drivers that read several members of it read the generation before and after. */
+void virtio_config_changed(struct virtio *virtio)
+{
+	virtio->config_generation++;
+	if (virtio->status & VIRTIO_DRIVER_OK && !virtio->resetting)
+		interrupt(virtio, virtio->config_vector, ISR_CONFIG);
+}
+
+static uint16_t max_queue_size(const struct virtio *virtio)
+{
+	return virtio->ops->queue_size ? virtio->ops->queue_size : QUEUE_SIZE;
 }
 
 static void reset_now(struct virtio *virtio)
@@ -134,7 +168,7 @@ static void reset_now(struct virtio *virtio)
 	virtio->queue_select = 0;
 	virtio->status = virtio->isr = 0;
 	for (unsigned i = 0; i < VIRTIO_MAX_QUEUES; i++)
-		queue_reset(&virtio->queues[i]);
+		queue_reset(&virtio->queues[i], max_queue_size(virtio));
 	pci_set_intx(&virtio->pci, false);
 	if (virtio->ops->reset)
 		virtio->ops->reset(virtio);
@@ -154,8 +188,13 @@ void virtio_end(struct virtio *virtio)
 
 static bool map_queue(struct virtio *virtio, struct virtqueue *queue)
 {
-	return queue_map(queue, guest_mem(virtio), virtio_has(virtio, VIRTIO_F_EVENT_IDX),
-			 virtio_has(virtio, VIRTIO_F_INDIRECT_DESC));
+	const struct queue_features features = {
+		.packed = virtio_has(virtio, VIRTIO_F_RING_PACKED),
+		.event_idx = virtio_has(virtio, VIRTIO_F_EVENT_IDX),
+		.indirect = virtio_has(virtio, VIRTIO_F_INDIRECT_DESC),
+	};
+
+	return queue_map(queue, guest_mem(virtio), &features);
 }
 
 static bool features_are_good(const struct virtio *virtio)
@@ -197,11 +236,6 @@ static uint16_t vector_or_none(const struct virtio *virtio, uint16_t vector)
 	return vector < virtio->pci.msix.n_vectors ? vector : QUEUE_NO_VECTOR;
 }
 
-static bool size_is_good(uint16_t size)
-{
-	return size && size <= QUEUE_MAX_SIZE && !(size & (size - 1));
-}
-
 static void set_half(uint64_t *value, unsigned offset, uint32_t half)
 {
 	unsigned shift = offset & 4 ? 32 : 0;
@@ -230,11 +264,15 @@ static void write_queue(struct virtio *virtio, struct virtqueue *queue, unsigned
 {
 	if (offset == COMMON_QUEUE_VECTOR)
 		queue->vector = vector_or_none(virtio, value);
+	/* Section 4.1.4.3.2: done at once, so that it always reads 0. */
+	if (offset == COMMON_QUEUE_RESET && value == 1 && virtio_has(virtio, VIRTIO_F_RING_RESET))
+		queue_reset(queue, max_queue_size(virtio));
 	if (queue->enabled)
 		return;
 	switch (offset) {
 	case COMMON_QUEUE_SIZE:
-		if (size_is_good(value))
+		if (queue_size_is_good(value, max_queue_size(virtio),
+				       virtio_has(virtio, VIRTIO_F_RING_PACKED)))
 			queue->size = value;
 		break;
 	case COMMON_QUEUE_ENABLE:
@@ -280,7 +318,7 @@ static void write_common(struct virtio *virtio, unsigned offset, uint32_t value)
 		virtio->queue_select = value;
 		break;
 	default:
-		if (virtio->queue_select < virtio->ops->n_queues)
+		if (virtio->queue_select < virtio->n_queues)
 			write_queue(virtio, &virtio->queues[virtio->queue_select], offset, value);
 	}
 }
@@ -331,20 +369,21 @@ static uint32_t read_common(const struct virtio *virtio, unsigned offset)
 	case COMMON_CONFIG_VECTOR:
 		return virtio->config_vector;
 	case COMMON_NUM_QUEUES:
-		return virtio->ops->n_queues;
+		return virtio->n_queues;
 	case COMMON_STATUS:
 		return virtio->status;
 	case COMMON_CONFIG_GENERATION:
-		return 0; /* the configuration never changes */
+		return virtio->config_generation;
 	case COMMON_QUEUE_SELECT:
 		return virtio->queue_select;
 	}
-	return virtio->queue_select < virtio->ops->n_queues ? read_queue(virtio, offset) : 0;
+	return virtio->queue_select < virtio->n_queues ? read_queue(virtio, offset) : 0;
 }
 
 static unsigned common_width(unsigned offset)
 {
-	if (offset < COMMON_CONFIG_VECTOR || offset >= COMMON_QUEUE_DESC)
+	if (offset < COMMON_CONFIG_VECTOR ||
+	    (offset >= COMMON_QUEUE_DESC && offset < COMMON_QUEUE_NOTIFY_DATA))
 		return 4;
 	return offset == COMMON_STATUS || offset == COMMON_CONFIG_GENERATION ? 1 : 2;
 }
@@ -383,17 +422,17 @@ static void write_config(struct virtio *virtio, unsigned offset, uint32_t value,
 
 static void notify(struct virtio *virtio, unsigned index)
 {
-	if (index < virtio->ops->n_queues && queue_runs(virtio, &virtio->queues[index]))
+	if (index < virtio->n_queues && queue_runs(virtio, &virtio->queues[index]))
 		virtio->ops->notify(virtio, index);
 }
 
 static void notify_again(void *opaque)
 {
 	struct virtio *virtio = opaque;
-	uint32_t left = virtio->left;
+	uint64_t left = virtio->left;
 
 	virtio->left = 0;
-	for (unsigned i = 0; i < virtio->ops->n_queues; i++)
+	for (unsigned i = 0; i < virtio->n_queues; i++)
 		if (left >> i & 1)
 			notify(virtio, i);
 }
@@ -402,7 +441,7 @@ void virtio_leave(struct virtio *virtio, unsigned queue)
 {
 	struct clock *clock = virtio->pci.device.env->clock;
 
-	virtio->left |= 1u << queue;
+	virtio->left |= 1ull << queue;
 	timer_set(&virtio->again, clock_now_ns(clock) + AGAIN_NS);
 }
 
@@ -536,10 +575,12 @@ bool virtio_init(struct virtio *virtio, const struct virtio_ops *ops, uint64_t f
 		.interrupt_pin = 1,
 	};
 
-	g_assert(ops->n_queues <= VIRTIO_MAX_QUEUES);
 	virtio->ops = ops;
-	virtio->features =
-		features | VIRTIO_F_VERSION_1 | VIRTIO_F_EVENT_IDX | VIRTIO_F_INDIRECT_DESC;
+	if (ops->n_queues)
+		virtio->n_queues = ops->n_queues;
+	g_assert(virtio->n_queues <= VIRTIO_MAX_QUEUES && ops->queue_size <= QUEUE_MAX_SIZE);
+	virtio->features = features | VIRTIO_F_VERSION_1 | VIRTIO_F_EVENT_IDX |
+			   VIRTIO_F_INDIRECT_DESC | VIRTIO_F_RING_PACKED;
 	virtio->config = device_config;
 	virtio->config_len = config_len;
 	timer_init(&virtio->again, virtio->pci.device.env->clock, &virtio->pci.device.lock,
@@ -547,7 +588,7 @@ bool virtio_init(struct virtio *virtio, const struct virtio_ops *ops, uint64_t f
 	if (!pci_device_init(&virtio->pci, &ids, &virtio_pci_ops, config, error))
 		return false;
 	/* A vector a queue and one for changes of the configuration. */
-	pci_add_msix(&virtio->pci, MSIX_BAR, ops->n_queues + 1);
+	pci_add_msix(&virtio->pci, MSIX_BAR, virtio->n_queues + 1);
 	pci_add_bar(&virtio->pci, VIRTIO_BAR, PCI_BAR_MEM64_PREFETCH, VIRTIO_BAR_SIZE, &bar_ops);
 	add_caps(&virtio->pci);
 	return true;
@@ -568,11 +609,11 @@ void virtio_post_load(struct device *device)
 
 	pci_device_post_load(&virtio->pci);
 	/* Rings outside this VM's RAM are the guest's doing, or the stream's. */
-	for (unsigned i = 0; i < virtio->ops->n_queues; i++)
+	for (unsigned i = 0; i < virtio->n_queues; i++)
 		if (virtio->queues[i].enabled && !map_queue(virtio, &virtio->queues[i]))
 			virtio_break(virtio);
 	/* What was left is not in the stream. */
-	for (unsigned i = 0; i < virtio->ops->n_queues; i++)
+	for (unsigned i = 0; i < virtio->n_queues; i++)
 		if (queue_runs(virtio, &virtio->queues[i]))
 			virtio_leave(virtio, i);
 }
@@ -601,9 +642,11 @@ bool virtio_check(const void *object)
 	for (unsigned i = 0; i < VIRTIO_MAX_QUEUES; i++) {
 		const struct virtqueue *queue = &virtio->queues[i];
 
-		good = good && size_is_good(queue->size) && vector_is_good(virtio, queue->vector) &&
+		good = good && vector_is_good(virtio, queue->vector) &&
+		       queue_check(queue, max_queue_size(virtio),
+				   virtio_has(virtio, VIRTIO_F_RING_PACKED)) &&
 		       (!queue->enabled ||
-			(i < virtio->ops->n_queues && virtio->status & VIRTIO_FEATURES_OK));
+			(i < virtio->n_queues && virtio->status & VIRTIO_FEATURES_OK));
 	}
 	return good;
 }

@@ -19,7 +19,7 @@
 #include "dev/pci/pci.h"
 #include "dev/virtio/queue.h"
 
-#define VIRTIO_MAX_QUEUES 4
+#define VIRTIO_MAX_QUEUES (PCI_MSIX_MAX - 1) /* a vector each, and the configuration's */
 #define VIRTIO_VENDOR	  0x1af4
 #define VIRTIO_DEVICE(id) (0x1040 + (id))
 
@@ -37,13 +37,16 @@ enum {
 #define VIRTIO_F_INDIRECT_DESC (1ull << 28)
 #define VIRTIO_F_EVENT_IDX     (1ull << 29)
 #define VIRTIO_F_VERSION_1     (1ull << 32)
+#define VIRTIO_F_RING_PACKED   (1ull << 34)
+#define VIRTIO_F_RING_RESET    (1ull << 40)
 
 struct virtio;
 
 struct virtio_ops {
 	uint16_t id;	     /* section 5 */
 	uint32_t class_code; /* of the PCI function */
-	unsigned n_queues;
+	unsigned n_queues;   /* 0: init sets virtio->n_queues */
+	uint16_t queue_size; /* the most; 0: QUEUE_SIZE */
 	/* The driver says that a queue has buffers. */
 	void (*notify)(struct virtio *virtio, unsigned queue);
 	/* The driver, or the machine, has reset the device. NULL: nothing to do. */
@@ -56,20 +59,21 @@ struct virtio {
 	struct pci_device pci;
 	const struct virtio_ops *ops;
 	uint64_t features;     /* offered */
+	unsigned n_queues;
 	const uint8_t *config; /* device configuration */
 	unsigned config_len;
 
 	uint64_t driver_features;
 	uint32_t feature_select, driver_feature_select;
 	uint16_t config_vector, queue_select;
-	uint8_t status, isr;
+	uint8_t status, isr, config_generation;
 	struct virtqueue queues[VIRTIO_MAX_QUEUES];
 
 	unsigned in_flight;
 	bool resetting; /* once in_flight is 0 */
 	/* Notifies again of the queues (a bit each) that were left with buffers in them. */
 	struct timer again;
-	uint32_t left;
+	uint64_t left;
 };
 
 /* `member` is the struct virtio in `type`. In-flight work is drained before a save. */
@@ -79,10 +83,11 @@ struct virtio {
 		STATE_FIELD(type, member.driver_feature_select),                                 \
 		STATE_FIELD(type, member.config_vector), STATE_FIELD(type, member.queue_select), \
 		STATE_FIELD(type, member.status), STATE_FIELD(type, member.isr),                 \
-		QUEUE_FIELDS(type, member.queues[0]), QUEUE_FIELDS(type, member.queues[1]),      \
-		QUEUE_FIELDS(type, member.queues[2]), QUEUE_FIELDS(type, member.queues[3])
+		STATE_FIELD(type, member.config_generation), QUEUE_FIELDS(type, member.queues)
 
-/* `features` beyond the transport's; `config` lives as long as the device. */
+/* `features` beyond the transport's, which are rings of both kinds, indirect descriptors and event
+ * indices; VIRTIO_F_RING_RESET is for devices that hold no buffers between calls. `device_config`
+ * lives as long as the device. */
 bool virtio_init(struct virtio *virtio, const struct virtio_ops *ops, uint64_t features,
 		 const void *device_config, unsigned config_len, const struct device_config *config,
 		 GError **error);
@@ -98,8 +103,15 @@ static inline bool virtio_has(const struct virtio *virtio, uint64_t feature)
 
 /* Under the device's lock, as all that follows. The next request; false: there is none now. */
 bool virtio_pop(struct virtio *virtio, unsigned queue, struct queue_chain *chain);
+/* Undoes the last virtio_pop() from the queue that is not undone. */
+void virtio_unpop(struct virtio *virtio, unsigned queue, uint32_t head);
 /* Gives a request back, `len` bytes of it written, and interrupts the driver as it likes. */
-void virtio_push(struct virtio *virtio, unsigned queue, uint16_t head, uint32_t len);
+void virtio_push(struct virtio *virtio, unsigned queue, uint32_t head, uint32_t len);
+/* The same for several that the driver sees all at once: each is put, then all are published. */
+void virtio_put(struct virtio *virtio, unsigned queue, uint32_t head, uint32_t len);
+void virtio_publish(struct virtio *virtio, unsigned queue);
+/* The device has changed its configuration, of its own accord. */
+void virtio_config_changed(struct virtio *virtio);
 /* The driver sent what makes no sense in this device's protocol. */
 void virtio_break(struct virtio *virtio);
 /* The queue may have more, which the driver need not tell of: notify() is called again, a moment

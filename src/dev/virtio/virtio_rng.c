@@ -27,7 +27,7 @@ static void rng_notify(struct virtio *virtio, unsigned queue)
 {
 	struct virtio_rng *rng = (struct virtio_rng *)virtio;
 
-	for (unsigned i = 0; i < QUEUE_MAX_SIZE; i++) {
+	for (unsigned i = 0; i < QUEUE_SIZE; i++) {
 		if (!virtio_pop(virtio, queue, &rng->chain))
 			return;
 		fill(rng, &rng->chain);

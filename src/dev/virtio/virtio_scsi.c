@@ -72,7 +72,7 @@ enum {
 };
 
 /* Two descriptors are the header's and the response's. */
-#define SEG_MAX (QUEUE_MAX_SIZE - 2)
+#define SEG_MAX (QUEUE_MAX_BUFFERS - 2)
 
 struct scsi_request {
 	struct virtio_scsi *scsi;
@@ -91,7 +91,7 @@ struct virtio_scsi {
 	unsigned n_units;
 	struct queue_chain control; /* the function that waits, if one does */
 	bool control_waits;
-	struct scsi_request *requests, *free; /* QUEUE_MAX_SIZE of them */
+	struct scsi_request *requests, *free; /* QUEUE_SIZE of them */
 };
 
 static struct mem *guest_mem(const struct virtio_scsi *scsi)
@@ -216,7 +216,7 @@ static void run_requests(struct virtio_scsi *scsi)
 	for (unsigned i = 0; scsi->free && !scsi->control_waits; i++) {
 		struct scsi_request *request = scsi->free;
 
-		if (i == QUEUE_MAX_SIZE) {
+		if (i == QUEUE_SIZE) {
 			virtio_leave(&scsi->virtio, REQUEST_QUEUE);
 			return;
 		}
@@ -278,7 +278,7 @@ static void answer_control(struct virtio_scsi *scsi)
 static void run_control(struct virtio_scsi *scsi)
 {
 	for (unsigned i = 0; !scsi->control_waits; i++) {
-		if (i == QUEUE_MAX_SIZE) {
+		if (i == QUEUE_SIZE) {
 			virtio_leave(&scsi->virtio, CONTROL_QUEUE);
 			return;
 		}
@@ -316,7 +316,7 @@ static void fill_config(struct virtio_scsi *scsi)
 	le32_store(config + CONFIG_NUM_QUEUES, N_QUEUES - REQUEST_QUEUE);
 	le32_store(config + CONFIG_SEG_MAX, SEG_MAX);
 	le32_store(config + CONFIG_MAX_SECTORS, 0xffff);
-	le32_store(config + CONFIG_CMD_PER_LUN, QUEUE_MAX_SIZE);
+	le32_store(config + CONFIG_CMD_PER_LUN, QUEUE_SIZE);
 	le32_store(config + CONFIG_EVENT_INFO_SIZE, 16);
 	le32_store(config + CONFIG_SENSE_SIZE, SENSE_SIZE);
 	le32_store(config + CONFIG_CDB_SIZE, CDB_SIZE);
@@ -332,8 +332,8 @@ static bool scsi_init(struct device *device, const struct device_config *config,
 	for (unsigned i = 0; i < scsi->n_units; i++)
 		scsi_unit_init(&scsi->units[i], device, &config->drives[i], config->devfn, i);
 	fill_config(scsi);
-	scsi->requests = g_new0(struct scsi_request, QUEUE_MAX_SIZE);
-	for (unsigned i = 0; i < QUEUE_MAX_SIZE; i++) {
+	scsi->requests = g_new0(struct scsi_request, QUEUE_SIZE);
+	for (unsigned i = 0; i < QUEUE_SIZE; i++) {
 		scsi->requests[i].scsi = scsi;
 		scsi->requests[i].command.done = command_done;
 		scsi->requests[i].next_free = scsi->free;

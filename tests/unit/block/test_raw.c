@@ -32,7 +32,7 @@ static void image_free(char *path)
 static struct block *open_raw(const char *path, bool read_only, GError **error)
 {
 	return block_open(
-		&(struct block_options){.path = path, .format = "raw", .read_only = read_only},
+		&(struct block_options){.image.path = path, .image.format = "raw", .image.read_only = read_only},
 		error);
 }
 
@@ -200,7 +200,7 @@ static void test_refusals(void)
 	expect_refusal("/dev/null", false, "neither a file nor a block device");
 	expect_refusal("/nonexistent/disk", false, "cannot be opened");
 	expect_refusal("/", false, "cannot be opened");
-	g_assert_null(block_open(&(struct block_options){.path = path, .format = "qcow9"}, &error));
+	g_assert_null(block_open(&(struct block_options){.image.path = path, .image.format = "qcow9"}, &error));
 	g_assert_nonnull(strstr(error->message, "'qcow9' is not known; use one of: raw"));
 	image_free(empty);
 	image_free(path);

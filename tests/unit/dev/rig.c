@@ -95,13 +95,13 @@ static void on_request(void *opaque, enum bus_request request)
 static struct block *open_disk(void)
 {
 	g_autofree char *path = NULL;
-	struct block_options options = {.format = "raw"};
+	struct block_options options = {.image.format = "raw"};
 	struct block *block;
 	int fd = g_file_open_tmp("viv-rig-XXXXXX", &path, NULL);
 
 	g_assert_cmpint(ftruncate(fd, DISK_SIZE), ==, 0);
 	close(fd);
-	options.path = path;
+	options.image.path = path;
 	block = block_open(&options, NULL);
 	g_assert_nonnull(block);
 	unlink(path);
@@ -611,14 +611,16 @@ GByteArray *rig_forge(struct rig *rig, const uint8_t *bytes, size_t len)
 	GByteArray *out = save_others(rig);
 
 	for (size_t i = 0; i < table->n_fields && len; i++) {
+		const struct state_field *field = &table->fields[i];
+		g_autofree uint8_t *value = g_malloc0((size_t)field->size * field->count);
 		uint8_t how = *bytes++;
 		size_t used;
 
 		len--;
 		if (how % 16)
 			continue;
-		used = forge_field(&table->fields[i], object + table->fields[i].offset,
-				   how / 16 % 4, bytes, len);
+		used = forge_field(field, value, how / 16 % 4, bytes, len);
+		state_field_set(field, object, value);
 		bytes += used;
 		len -= used;
 	}

@@ -23,7 +23,7 @@ enum {
 static struct block *open_gated(unsigned size, bool read_only, GMutex *gate)
 {
 	g_autofree char *path = NULL;
-	struct block_options options = {.format = "raw", .read_only = read_only, .gate = gate};
+	struct block_options options = {.image.format = "raw", .image.read_only = read_only, .gate = gate};
 	struct block *block;
 	int fd = g_file_open_tmp("viv-floppy-XXXXXX", &path, NULL);
 
@@ -31,7 +31,7 @@ static struct block *open_gated(unsigned size, bool read_only, GMutex *gate)
 		g_assert_cmpint(pwrite(fd, &i, sizeof(i), (off_t)i * SECTOR), ==, sizeof(i));
 	g_assert_cmpint(ftruncate(fd, size), ==, 0);
 	close(fd);
-	options.path = path;
+	options.image.path = path;
 	block = block_open(&options, NULL);
 	g_assert_nonnull(block);
 	unlink(path);

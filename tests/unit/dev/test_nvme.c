@@ -116,11 +116,11 @@ static void enable_msix(struct driver *d)
 static struct block *open_disk(struct driver *d, bool read_only)
 {
 	g_autofree char *path = NULL;
-	struct block_options options = {.format = "raw", .read_only = read_only, .gate = &d->gate};
+	struct block_options options = {.image.format = "raw", .image.read_only = read_only, .gate = &d->gate};
 
 	d->image_fd = memfd_create("image", MFD_CLOEXEC);
 	g_assert_cmpint(ftruncate(d->image_fd, DISK_SIZE), ==, 0);
-	options.path = path = g_strdup_printf("/proc/self/fd/%d", d->image_fd);
+	options.image.path = path = g_strdup_printf("/proc/self/fd/%d", d->image_fd);
 	return block_open(&options, NULL);
 }
 

@@ -498,13 +498,13 @@ static gpointer hold_disks(gpointer opaque)
 static struct block *open_gated(GMutex *gate)
 {
 	g_autofree char *path = NULL;
-	struct block_options options = {.format = "raw", .gate = gate};
+	struct block_options options = {.image.format = "raw", .gate = gate};
 	int fd = g_file_open_tmp("viv-ide-XXXXXX", &path, NULL);
 	struct block *block;
 
 	g_assert_cmpint(ftruncate(fd, DISK_SECTORS * 512), ==, 0);
 	close(fd);
-	options.path = path;
+	options.image.path = path;
 	block = block_open(&options, NULL);
 	g_assert_nonnull(block);
 	unlink(path);

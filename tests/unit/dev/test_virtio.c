@@ -208,7 +208,7 @@ static void test_bad_rings(void)
 	g_assert_true(negotiate(&d, F_VERSION_1));
 	for (unsigned size = 0; size < 0x10000; size += 3) {
 		common_write(&d, 0x18, size, 2);
-		g_assert_cmpuint(common_read(&d, 0x18, 2), <=, 128);
+		g_assert_cmpuint(common_read(&d, 0x18, 2), <=, 256);
 		g_assert_cmpuint(common_read(&d, 0x18, 2), !=, 0);
 	}
 	driver_fini(&d);
@@ -260,17 +260,17 @@ static void test_hostile_state(void)
 	driver_init(&d, &virtio_blk_class, DISK_SIZE, false);
 	start(&d, 0);
 	device_save(d.device, 0, saved);
-	at = memmem(saved->data, saved->len, "queues[0].desc", 14);
+	at = memmem(saved->data, saved->len, "queues[].desc", 13);
 	g_assert_nonnull(at);
-	le64_store(at + 14 + 5, 0xfffff000);
+	le64_store(at + 13 + 5, 0xfffff000);
 	reader = (struct state_reader){saved->data, saved->len};
 	g_assert_true(device_load(d.device, 0, &reader, NULL));
 	g_assert_true(status(&d) & NEEDS_RESET);
 	good_chain(&d);
 	offer(&d, 0);
 	kick(&d);
-	at = memmem(saved->data, saved->len, "queues[0].size", 14);
-	le16_store(at + 14 + 5, 15);
+	at = memmem(saved->data, saved->len, "queues[].size", 13);
+	le16_store(at + 13 + 5, 15);
 	reader = (struct state_reader){saved->data, saved->len};
 	g_assert_false(device_load(d.device, 0, &reader, NULL));
 	driver_fini(&d);

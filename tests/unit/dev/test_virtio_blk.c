@@ -53,7 +53,7 @@ static void test_config(void)
 	g_assert_cmphex(config_read(&d, PCI_REVISION_ID, 1), ==, 1);
 	at = d.structure[4];
 	g_assert_cmpuint(bus_read(d.env.bus, BUS_MMIO, at, 8), ==, DISK_SIZE / 512);
-	g_assert_cmpuint(bus_read(d.env.bus, BUS_MMIO, at + 12, 4), ==, 126);
+	g_assert_cmpuint(bus_read(d.env.bus, BUS_MMIO, at + 12, 4), ==, 254);
 	g_assert_cmpuint(bus_read(d.env.bus, BUS_MMIO, at + 20, 4), ==, 512);
 	g_assert_cmpuint(bus_read(d.env.bus, BUS_MMIO, at + 0x800, 4), ==, 0);
 	g_assert_false(device_features(&d) & 1 << 5);
@@ -359,11 +359,14 @@ int main(int argc, char **argv)
 	g_test_add_func("/virtio-blk/read-write", test_read_write);
 	g_test_add_func("/virtio-blk/ranges", test_ranges);
 	g_test_add_func("/virtio-blk/indirect", test_indirect);
-	g_test_add_func("/virtio-blk/event-index", test_event_index);
 	g_test_add_func("/virtio-blk/intx", test_intx);
 	g_test_add_func("/virtio-blk/reset-in-flight", test_reset_in_flight);
 	g_test_add_func("/virtio-blk/pci-window", test_pci_window);
-	g_test_add_func("/virtio-blk/state", test_state);
-	g_test_add_func("/virtio-blk/refill", test_refill);
+	/* They look at the rings. */
+	if (!packed_rings()) {
+		g_test_add_func("/virtio-blk/event-index", test_event_index);
+		g_test_add_func("/virtio-blk/state", test_state);
+		g_test_add_func("/virtio-blk/refill", test_refill);
+	}
 	return g_test_run();
 }

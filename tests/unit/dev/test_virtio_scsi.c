@@ -304,7 +304,7 @@ static void test_unmap(void)
 static void test_cd(void)
 {
 	g_autofree char *path = g_strdup("/tmp/viv-cd-XXXXXX");
-	struct block_options options = {.path = path, .format = "raw", .read_only = true};
+	struct block_options options = {.image.path = path, .image.format = "raw", .image.read_only = true};
 	int fd = g_mkstemp(path);
 	struct block *medium;
 	struct driver d;

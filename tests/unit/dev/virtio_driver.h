@@ -20,20 +20,26 @@
 #define RAM_SIZE (16u << 20)
 #define SLOT	 2
 
-/* Guest RAM. */
-#define DESC_AT	    0x10000u
-#define AVAIL_AT    0x11000u
-#define USED_AT	    0x12000u
-#define INDIRECT_AT 0x13000u
+/* Guest RAM. Of a packed queue DESC_AT and INDIRECT_AT are tables like those of a split one, from
+ * which offer() makes descriptors of RING_AT and PACKED_INDIRECT_AT. */
+#define DESC_AT		   0x10000u
+#define AVAIL_AT	   0x11000u
+#define USED_AT		   0x12000u
+#define INDIRECT_AT	   0x13000u
+#define RING_AT		   0x14000u
+#define DRIVER_EVENT_AT	   0x15000u
+#define DEVICE_EVENT_AT	   0x15800u
+#define PACKED_INDIRECT_AT 0x16000u
 #define HEADER_AT   0x20000u
 #define STATUS_AT   0x21000u
 #define DATA_AT	    0x100000u
 
-enum { DESC_NEXT = 1, DESC_WRITE = 2, DESC_INDIRECT = 4 };
+enum { DESC_NEXT = 1, DESC_WRITE = 2, DESC_INDIRECT = 4, DESC_AVAIL = 1 << 7, DESC_USED = 1 << 15 };
 
 #define F_INDIRECT  (1ull << 28)
 #define F_EVENT_IDX (1ull << 29)
 #define F_VERSION_1 (1ull << 32)
+#define F_PACKED    (1ull << 34)
 
 struct driver {
 	struct device_env env;
@@ -48,6 +54,9 @@ struct driver {
 	unsigned queue; /* which one; 0 unless the test says so */
 	unsigned queue_size;
 	uint16_t avail_idx, used_idx;
+	uint64_t features; /* negotiated */
+	unsigned ring_size, avail_at, used_at; /* of a packed queue; positions are modulo two laps */
+	uint16_t chain_len[256];	       /* by id */
 	GMutex gate; /* held: the disk works on nothing */
 	GMutex lock; /* guards what interrupts change */
 	GCond interrupted;
@@ -74,9 +83,74 @@ static inline void config_write(struct driver *d, unsigned reg, uint32_t value, 
 	bus_write(d->env.bus, BUS_PIO, 0xcfc + (reg & 3), value, size);
 }
 
+static inline bool is_packed(const struct driver *d)
+{
+	return d->features & F_PACKED;
+}
+
+static inline uint8_t *ring_at(struct driver *d, unsigned position)
+{
+	return ram(d, RING_AT + 16 * (position % d->ring_size));
+}
+
+static inline void store_flags(uint8_t *desc, uint16_t flags)
+{
+	__atomic_store_n((uint16_t *)(desc + 14), flags, __ATOMIC_RELEASE);
+}
+
+/* An indirect table of INDIRECT_AT's page as packed queues have it: in order, and all of it. */
+static inline void convert_indirect(struct driver *d, uint8_t *desc)
+{
+	uint64_t at = le64_load(desc), to_at = at - INDIRECT_AT + PACKED_INDIRECT_AT;
+	unsigned n = 0, next = 0;
+	uint16_t flags;
+
+	do {
+		uint8_t *from = ram(d, at + 16 * next), *to = ram(d, to_at + 16 * n++);
+
+		flags = le16_load(from + 12);
+		next = le16_load(from + 14) % 256;
+		memcpy(to, from, 12);
+		le32_store(to + 12, (uint32_t)flags << 16);
+	} while (flags & DESC_NEXT && n < 256);
+	le64_store(desc, to_at);
+	le32_store(desc + 8, 16 * n);
+}
+
+/* The first descriptor's flags come last. Reads DESC_AT's chain at `head`, which is the id. */
+static inline void offer_packed(struct driver *d, uint16_t head)
+{
+	unsigned first = d->avail_at, first_flags = 0, n = 0, at = head;
+	uint16_t flags;
+
+	do {
+		const uint8_t *from = ram(d, DESC_AT + 16 * (at % 256));
+		uint8_t *to = ring_at(d, d->avail_at);
+		bool wrap = d->avail_at < d->ring_size;
+
+		memcpy(to, from, 12);
+		flags = le16_load(from + 12);
+		at = le16_load(from + 14);
+		if (flags & DESC_INDIRECT && le64_load(from) / 0x1000 == INDIRECT_AT / 0x1000)
+			convert_indirect(d, to);
+		le16_store(to + 12, head);
+		if (n++)
+			store_flags(to, flags | (wrap ? DESC_AVAIL : DESC_USED));
+		else
+			first_flags = flags | (wrap ? DESC_AVAIL : DESC_USED);
+		d->avail_at = (d->avail_at + 1) % (2 * d->ring_size);
+	} while (flags & DESC_NEXT && n < 8);
+	d->chain_len[head % 256] = n;
+	store_flags(ring_at(d, first), first_flags);
+}
+
 /* Makes a chain available without telling the device. */
 static inline void offer(struct driver *d, uint16_t head)
 {
+	if (is_packed(d)) {
+		offer_packed(d, head);
+		return;
+	}
 	le16_store(ram(d, AVAIL_AT + 4 + 2 * (d->avail_idx % d->queue_size)), head);
 	__atomic_store_n((uint16_t *)ram(d, AVAIL_AT + 2), ++d->avail_idx, __ATOMIC_RELEASE);
 }
@@ -185,11 +259,11 @@ static inline void driver_init(struct driver *d, const struct device_class *clas
 	if (size) {
 		g_autofree char *path = NULL;
 		struct block_options options = {
-			.format = "raw", .read_only = read_only, .gate = &d->gate};
+			.image.format = "raw", .image.read_only = read_only, .gate = &d->gate};
 
 		d->image_fd = memfd_create("image", MFD_CLOEXEC);
 		g_assert_cmpint(ftruncate(d->image_fd, size), ==, 0);
-		options.path = path = g_strdup_printf("/proc/self/fd/%d", d->image_fd);
+		options.image.path = path = g_strdup_printf("/proc/self/fd/%d", d->image_fd);
 		d->block = config.block = block_open(&options, NULL);
 		g_assert_nonnull(d->block);
 	}
@@ -242,6 +316,8 @@ static inline void reset(struct driver *d)
 	while (status(d))
 		g_thread_yield();
 	d->avail_idx = d->used_idx = 0;
+	d->avail_at = d->used_at = 0;
+	d->features = 0;
 }
 
 static inline bool negotiate(struct driver *d, uint64_t features)
@@ -254,14 +330,20 @@ static inline bool negotiate(struct driver *d, uint64_t features)
 	common_write(d, 0x08, 1, 4);
 	common_write(d, 0x0c, features >> 32, 4);
 	common_write(d, 0x14, 11, 1);
+	d->features = features;
 	return status(d) & 8;
 }
 
 static inline void set_up_queue(struct driver *d, unsigned size)
 {
-	static const uint32_t rings[] = {DESC_AT, AVAIL_AT, USED_AT};
+	static const uint32_t split[] = {DESC_AT, AVAIL_AT, USED_AT},
+			      packed[] = {RING_AT, DRIVER_EVENT_AT, DEVICE_EVENT_AT};
+	const uint32_t *rings = is_packed(d) ? packed : split;
 
 	d->queue_size = size;
+	/* Each member of a chain takes a place; a power of two it need not be. */
+	if (is_packed(d))
+		size = d->ring_size = MIN(size * 13, 256);
 	memset(ram(d, DESC_AT), 0, HEADER_AT - DESC_AT);
 	common_write(d, 0x10, 1, 2);
 	common_write(d, 0x16, d->queue, 2);
@@ -274,8 +356,16 @@ static inline void set_up_queue(struct driver *d, unsigned size)
 	common_write(d, 0x1c, 1, 2);
 }
 
+/* Whether the environment asks for them. */
+static inline bool packed_rings(void)
+{
+	return !g_strcmp0(g_getenv("VIRTIO_RINGS"), "packed");
+}
+
 static inline void start(struct driver *d, uint64_t features)
 {
+	if (packed_rings())
+		features |= F_PACKED;
 	g_assert_true(negotiate(d, features | F_VERSION_1));
 	set_up_queue(d, 16);
 	g_assert_cmpuint(common_read(d, 0x1c, 2), ==, 1);
@@ -301,8 +391,19 @@ static inline void kick(struct driver *d)
 	bus_write(d->env.bus, BUS_MMIO, d->structure[2] + offset * d->notify_multiplier, 0, 2);
 }
 
+static inline bool next_is_used(struct driver *d)
+{
+	uint16_t flags = __atomic_load_n((uint16_t *)(ring_at(d, d->used_at) + 14), __ATOMIC_ACQUIRE);
+	bool wrap = d->used_at < d->ring_size;
+
+	return !!(flags & DESC_USED) == wrap && !!(flags & DESC_AVAIL) == wrap;
+}
+
+/* Of a packed queue, whether there is one at all. */
 static inline uint16_t used_index(struct driver *d)
 {
+	if (is_packed(d))
+		return d->used_idx + next_is_used(d);
 	return __atomic_load_n((uint16_t *)ram(d, USED_AT + 2), __ATOMIC_ACQUIRE);
 }
 
@@ -310,17 +411,29 @@ static inline uint16_t used_index(struct driver *d)
 static inline uint16_t wait_used(struct driver *d, uint32_t *len)
 {
 	const uint8_t *entry = ram(d, USED_AT + 4 + 8 * (d->used_idx % d->queue_size));
+	uint32_t wrap = d->used_at < d->ring_size ? 1u << 15 : 0, event = d->features & F_EVENT_IDX ? 2u << 16 : 0;
+	uint16_t id;
 
 	/* used_event, then another look: an interrupt for it comes, or it is there. */
-	le16_store(ram(d, AVAIL_AT + 4 + 2 * d->queue_size), d->used_idx);
+	if (is_packed(d))
+		le32_store(ram(d, DRIVER_EVENT_AT), d->used_at % d->ring_size | wrap | event);
+	else
+		le16_store(ram(d, AVAIL_AT + 4 + 2 * d->queue_size), d->used_idx);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	g_mutex_lock(&d->lock);
 	while (used_index(d) == d->used_idx)
 		g_cond_wait(&d->interrupted, &d->lock);
 	g_mutex_unlock(&d->lock);
 	d->used_idx++;
-	*len = le32_load(entry + 4);
-	return le32_load(entry);
+	if (!is_packed(d)) {
+		*len = le32_load(entry + 4);
+		return le32_load(entry);
+	}
+	entry = ring_at(d, d->used_at);
+	*len = le32_load(entry + 8);
+	id = le16_load(entry + 12);
+	d->used_at = (d->used_at + d->chain_len[id % 256]) % (2 * d->ring_size);
+	return id;
 }
 
 static inline unsigned msi_count(struct driver *d)

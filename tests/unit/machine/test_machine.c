@@ -36,7 +36,7 @@ static struct block *open_disk(void)
 	g_assert_cmpint(ftruncate(fd, 1 << 20), ==, 0);
 	close(fd);
 
-	struct block_options options = {.path = path, .format = "raw"};
+	struct block_options options = {.image.path = path, .image.format = "raw"};
 	struct block *block = block_open(&options, &error);
 
 	g_assert_no_error(error);

@@ -16,6 +16,11 @@ struct thing {
 	int64_t when;
 	enum mode mode;
 	bool flags[2];
+	struct {
+		void *untouched;
+		uint16_t size;
+		bool ready;
+	} parts[3];
 	uint8_t late;
 };
 
@@ -28,14 +33,16 @@ static const struct state_field fields_v1[] = {
 	STATE_FIELD(struct thing, on),	  STATE_FIELD(struct thing, index),
 	STATE_FIELD(struct thing, words), STATE_FIELD(struct thing, grid),
 	STATE_FIELD(struct thing, when),  STATE_FIELD(struct thing, mode),
-	STATE_FIELD(struct thing, flags),
+	STATE_FIELD(struct thing, flags), STATE_FIELD_EACH(struct thing, parts, size),
+	STATE_FIELD_EACH(struct thing, parts, ready),
 };
 
 static const struct state_field fields_v2[] = {
 	STATE_FIELD(struct thing, on),	  STATE_FIELD(struct thing, index),
 	STATE_FIELD(struct thing, words), STATE_FIELD(struct thing, grid),
 	STATE_FIELD(struct thing, when),  STATE_FIELD(struct thing, mode),
-	STATE_FIELD(struct thing, flags), STATE_FIELD_SINCE(struct thing, late, 2),
+	STATE_FIELD(struct thing, flags), STATE_FIELD_EACH(struct thing, parts, size),
+	STATE_FIELD_EACH(struct thing, parts, ready), STATE_FIELD_SINCE(struct thing, late, 2),
 };
 
 static const struct state_table table_v1 = {
@@ -53,6 +60,7 @@ static const struct thing sample = {
 	.when = -5,
 	.mode = MODE_B,
 	.flags = {false, true},
+	.parts = {{.size = 7}, {.size = 8, .ready = true}, {.size = 9}},
 	.late = 9,
 };
 
@@ -76,6 +84,9 @@ static void test_shapes(void)
 	g_assert_cmpuint(fields_v1[3].count, ==, 4);
 	g_assert_cmpuint(fields_v1[5].size, ==, 4);
 	g_assert_true(fields_v1[6].boolean);
+	g_assert_cmpstr(fields_v1[7].name, ==, "parts[].size");
+	g_assert_cmpuint(fields_v1[7].count, ==, 3);
+	g_assert_true(fields_v1[8].boolean);
 	g_assert_false(fields_v1[1].boolean);
 }
 
@@ -83,7 +94,7 @@ static void test_round_trip(void)
 {
 	g_autoptr(GByteArray) bytes = g_byte_array_new();
 	g_autoptr(GByteArray) again = g_byte_array_new();
-	struct thing thing = {.untouched = &thing};
+	struct thing thing = {.untouched = &thing, .parts[1].untouched = &thing};
 	size_t end;
 
 	state_save(&table_v2, 7, &sample, bytes);
@@ -92,6 +103,9 @@ static void test_round_trip(void)
 	g_assert_true(thing.untouched == &thing);
 	g_assert_cmpuint(thing.grid[1][1], ==, 0xdeadbeef);
 	g_assert_cmpint(thing.when, ==, -5);
+	g_assert_true(thing.parts[1].untouched == &thing);
+	g_assert_cmpuint(thing.parts[2].size, ==, 9);
+	g_assert_true(thing.parts[1].ready);
 	state_save(&table_v2, 7, &thing, again);
 	g_assert_cmpmem(bytes->data, bytes->len, again->data, again->len);
 }

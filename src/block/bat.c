@@ -1,0 +1,803 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "block/bat.h"
+
+#include <errno.h>
+#include <string.h>
+
+enum { COPY_BATCH = 1 << 20 };
+
+/* What stands at a place of the disk, alike for `len` bytes. */
+struct run {
+	enum bat_kind kind;
+	uint64_t block, offset, len;
+};
+
+static uint64_t index_of(const struct bat *bat, uint64_t block)
+{
+	return block + (bat->gap ? block / bat->gap : 0);
+}
+
+static unsigned per_page(const struct bat *bat)
+{
+	return bat->page_bytes / bat->entry_size;
+}
+
+bool bat_init(struct bat *bat)
+{
+	g_mutex_init(&bat->lock);
+	g_mutex_init(&bat->loading);
+	g_mutex_init(&bat->flushing);
+	for (unsigned i = 0; i < BAT_STRIPES; i++)
+		g_mutex_init(&bat->stripes[i]);
+	bat->dirty = g_array_new(FALSE, FALSE, sizeof(uint32_t));
+	if (!bat->ops || !bat->n_blocks)
+		return true;
+	if (bat->n_blocks > BAT_MAX_BLOCKS)
+		return false;
+	bat->batch = bat->batch ? bat->batch : BAT_BATCH;
+	bat->n_pages = index_of(bat, bat->n_blocks - 1) / per_page(bat) + 1;
+	bat->pages = g_malloc0(bat->n_pages * sizeof(*bat->pages));
+	bat->changed = g_malloc0(bat->n_pages);
+	return true;
+}
+
+void bat_fini(struct bat *bat)
+{
+	if (!bat->dirty)
+		return;
+	for (uint64_t i = 0; bat->pages && i < bat->n_pages; i++)
+		g_free(bat->pages[i]);
+	g_clear_pointer(&bat->pages, g_free);
+	g_clear_pointer(&bat->changed, g_free);
+	g_clear_pointer(&bat->dirty, g_array_unref);
+	for (unsigned i = 0; i < BAT_STRIPES; i++)
+		g_mutex_clear(&bat->stripes[i]);
+	g_mutex_clear(&bat->flushing);
+	g_mutex_clear(&bat->loading);
+	g_mutex_clear(&bat->lock);
+}
+
+/* ---- the table ---- */
+
+static uint64_t get(const struct bat *bat, const uint8_t *page, unsigned i)
+{
+	if (bat->entry_size == 8) {
+		uint64_t wide = __atomic_load_n((const uint64_t *)page + i, __ATOMIC_ACQUIRE);
+
+		return bat->big_endian ? GUINT64_FROM_BE(wide) : GUINT64_FROM_LE(wide);
+	}
+	uint32_t value = __atomic_load_n((const uint32_t *)page + i, __ATOMIC_ACQUIRE);
+
+	return bat->big_endian ? GUINT32_FROM_BE(value) : GUINT32_FROM_LE(value);
+}
+
+static void put(const struct bat *bat, uint8_t *page, unsigned i, uint64_t entry)
+{
+	if (bat->entry_size == 8)
+		__atomic_store_n((uint64_t *)page + i,
+				 bat->big_endian ? GUINT64_TO_BE(entry) : GUINT64_TO_LE(entry),
+				 __ATOMIC_RELEASE);
+	else
+		__atomic_store_n((uint32_t *)page + i,
+				 bat->big_endian ? GUINT32_TO_BE(entry) : GUINT32_TO_LE(entry),
+				 __ATOMIC_RELEASE);
+}
+
+static int page_at(struct bat *bat, uint64_t page, bool make, uint64_t *offset)
+{
+	if (bat->ops->page_at)
+		return bat->ops->page_at(bat, page, make, offset);
+	*offset = bat->table_at + page * bat->page_bytes;
+	return 0;
+}
+
+/* The last page ends with the table: what comes after it is not ours. */
+static unsigned page_len(const struct bat *bat, uint64_t page)
+{
+	uint64_t entries = index_of(bat, bat->n_blocks - 1) + 1 - page * per_page(bat);
+
+	return MIN(entries, per_page(bat)) * bat->entry_size;
+}
+
+static int load_page(struct bat *bat, uint64_t n, uint8_t **page)
+{
+	uint8_t *bytes;
+	uint64_t at;
+	int status;
+
+	g_mutex_lock(&bat->loading);
+	*page = bat->pages[n];
+	status = *page ? 0 : page_at(bat, n, false, &at);
+	if (!*page && !status) {
+		bytes = g_malloc0(bat->page_bytes);
+		status = at ? file_load(bat->file, at, bytes, page_len(bat, n)) : 0;
+		if (!status)
+			*page = bat->pages[n] = bytes;
+		else
+			g_free(bytes);
+	}
+	g_mutex_unlock(&bat->loading);
+	return status;
+}
+
+static int entry_of(struct bat *bat, uint64_t block, bool may_wait, uint64_t *entry)
+{
+	uint64_t index = index_of(bat, block), n = index / per_page(bat);
+	uint8_t *page = bat->pages[n];
+	int status = page ? 0 : may_wait ? load_page(bat, n, &page) : -EAGAIN;
+
+	if (!status)
+		*entry = get(bat, page, index % per_page(bat));
+	return status;
+}
+
+int bat_entry(struct bat *bat, uint64_t block, uint64_t *entry)
+{
+	return entry_of(bat, block, true, entry);
+}
+
+int bat_set_entry(struct bat *bat, uint64_t block, uint64_t entry)
+{
+	uint64_t index = index_of(bat, block), at;
+	uint32_t n = index / per_page(bat);
+	uint8_t *page = bat->pages[n];
+	int status = page ? 0 : load_page(bat, n, &page);
+
+	g_mutex_lock(&bat->lock);
+	if (!status)
+		status = page_at(bat, n, true, &at);
+	if (!status) {
+		put(bat, page, index % per_page(bat), entry);
+		if (!bat->changed[n])
+			g_array_append_val(bat->dirty, n);
+		bat->changed[n] = 1;
+	}
+	g_mutex_unlock(&bat->lock);
+	return status;
+}
+
+/* ---- flush ---- */
+
+static void take_batch(struct bat *bat, struct bat_batch *batch)
+{
+	g_mutex_lock(&bat->lock);
+	batch->n = MIN(bat->dirty->len, bat->batch);
+	batch->bytes = batch->n ? g_malloc((size_t)batch->n * bat->page_bytes) : NULL;
+	for (unsigned i = 0; i < batch->n; i++) {
+		uint32_t n = g_array_index(bat->dirty, uint32_t, bat->dirty->len - 1 - i);
+
+		batch->page[i] = n;
+		bat->changed[n] = 0;
+		memcpy(batch->bytes + (size_t)i * bat->page_bytes, bat->pages[n], bat->page_bytes);
+	}
+	g_array_set_size(bat->dirty, bat->dirty->len - batch->n);
+	g_mutex_unlock(&bat->lock);
+}
+
+/* They could not be written: the next flush tries again. */
+static void put_back(struct bat *bat, const struct bat_batch *batch)
+{
+	g_mutex_lock(&bat->lock);
+	for (unsigned i = 0; i < batch->n; i++) {
+		if (!bat->changed[batch->page[i]])
+			g_array_append_val(bat->dirty, batch->page[i]);
+		bat->changed[batch->page[i]] = 1;
+	}
+	g_mutex_unlock(&bat->lock);
+}
+
+static int prepare(struct bat *bat)
+{
+	int status = 0;
+
+	g_mutex_lock(&bat->lock);
+	if (bat->grown && bat->ops->prepare)
+		status = bat->ops->prepare(bat);
+	if (!status)
+		bat->grown = false;
+	g_mutex_unlock(&bat->lock);
+	return status;
+}
+
+static int store_batch(struct bat *bat, const struct bat_batch *batch)
+{
+	int status = 0;
+
+	if (bat->ops->store)
+		return bat->ops->store(bat, batch);
+	for (unsigned i = 0; i < batch->n && !status; i++) {
+		uint64_t at;
+
+		status = page_at(bat, batch->page[i], false, &at);
+		if (!status)
+			status = file_store(bat->file, at,
+					    batch->bytes + (size_t)i * bat->page_bytes,
+					    page_len(bat, batch->page[i]));
+	}
+	return status;
+}
+
+/* The entries are taken before the barrier, so that what they lead to is behind it. */
+static int flush_batch(struct bat *bat, bool *more)
+{
+	struct bat_batch batch;
+	int status;
+
+	take_batch(bat, &batch);
+	*more = batch.n == bat->batch;
+	status = prepare(bat);
+	if (!status)
+		status = bat->file->ops->flush(bat->file);
+	if (!status && batch.n)
+		status = store_batch(bat, &batch);
+	if (!status && batch.n)
+		status = bat->file->ops->flush(bat->file);
+	if (status)
+		put_back(bat, &batch);
+	g_free(batch.bytes);
+	return status;
+}
+
+int bat_flush(struct bat *bat)
+{
+	bool more = true;
+	int status = 0;
+
+	if (!bat->ops)
+		return bat->file->ops->flush(bat->file);
+	g_mutex_lock(&bat->flushing);
+	while (more && !status)
+		status = flush_batch(bat, &more);
+	g_mutex_unlock(&bat->flushing);
+	return status;
+}
+
+/* ---- lookup ---- */
+
+static int find_block(struct bat *bat, uint64_t at, uint64_t len, bool may_wait, struct run *run)
+{
+	uint64_t skip, entry;
+	int status;
+
+	if (!bat->ops) {
+		*run = (struct run){BAT_DATA, 0, bat->end + at, len};
+		return 0;
+	}
+	run->block = at / bat->block_size;
+	skip = at % bat->block_size;
+	run->len = MIN(len, bat->block_size - skip);
+	status = entry_of(bat, run->block, may_wait, &entry);
+	if (status)
+		return status;
+	run->kind = bat->ops->decode(bat, run->block, entry, &run->offset);
+	if (run->kind == BAT_BAD)
+		return -EIO;
+	run->offset += run->kind == BAT_DATA ? skip : 0;
+	return 0;
+}
+
+static bool goes_on(const struct run *run, const struct run *next)
+{
+	if (run->kind != next->kind)
+		return false;
+	return run->kind == BAT_NOTHING || run->kind == BAT_ZERO ||
+	       (run->kind == BAT_DATA && run->offset + run->len == next->offset);
+}
+
+/* As much as is alike: blocks that stand one after the other are one transfer. */
+static int find(struct bat *bat, uint64_t at, uint64_t len, bool may_wait, struct run *run)
+{
+	int status = find_block(bat, at, len, may_wait, run);
+	struct run next;
+
+	while (!status && run->len < len &&
+	       !find_block(bat, at + run->len, len - run->len, may_wait, &next) &&
+	       goes_on(run, &next))
+		run->len += next.len;
+	return status;
+}
+
+/* Cuts the run of a partial block to sectors that are alike. */
+static int find_sectors(struct bat *bat, uint64_t at, struct run *run, bool *here)
+{
+	unsigned sector = at % bat->block_size / IMAGE_SECTOR_SIZE, n;
+	int status = bat->ops->present(bat, run->block, run->offset, sector,
+				       run->len / IMAGE_SECTOR_SIZE, &n, here);
+
+	if (!status)
+		run->len = (uint64_t)n * IMAGE_SECTOR_SIZE;
+	return status;
+}
+
+/* ---- reading ---- */
+
+static int read_partial(struct bat *bat, uint64_t at, struct run *run, struct span span)
+{
+	bool here;
+	int status = find_sectors(bat, at, run, &here);
+
+	if (status)
+		return status;
+	span = span_part(span, 0, run->len);
+	return here ? bat->file->ops->read(bat->file, run->offset + at % bat->block_size, span)
+		    : image_read_backing(bat->image, bat->start + at, span);
+}
+
+static int read_compressed(struct bat *bat, uint64_t at, const struct run *run, struct span span)
+{
+	g_autofree uint8_t *bytes = g_malloc(bat->block_size);
+	int status = bat->ops->inflate(bat, run->block, run->offset, bytes);
+
+	if (!status)
+		span_store(span_part(span, 0, run->len), bytes + at % bat->block_size);
+	return status;
+}
+
+int bat_read(struct bat *bat, uint64_t at, struct span span)
+{
+	int status = 0;
+
+	while (span.len && !status) {
+		struct span part;
+		struct run run;
+
+		status = find(bat, at, span.len, true, &run);
+		if (status)
+			break;
+		part = span_part(span, 0, run.len);
+		if (run.kind == BAT_DATA)
+			status = bat->file->ops->read(bat->file, run.offset, part);
+		else if (run.kind == BAT_NOTHING)
+			status = image_read_backing(bat->image, bat->start + at, part);
+		else if (run.kind == BAT_PARTIAL)
+			status = read_partial(bat, at, &run, span);
+		else if (run.kind == BAT_COMPRESSED)
+			status = read_compressed(bat, at, &run, span);
+		else
+			span_zero(part);
+		at += run.len;
+		span = span_part(span, run.len, span.len - run.len);
+	}
+	return status;
+}
+
+/* ---- writing ---- */
+
+static int take_place(struct bat *bat, uint64_t *offset)
+{
+	uint64_t len = bat->lead + bat->block_size;
+	int status = -EFBIG;
+
+	g_mutex_lock(&bat->lock);
+	if (bat->end <= bat->max_end && len <= bat->max_end - bat->end)
+		status = file_zero(bat->file, bat->end, len, true);
+	if (!status) {
+		*offset = bat->end + bat->lead;
+		bat->end += len;
+		bat->grown = true;
+	}
+	g_mutex_unlock(&bat->lock);
+	return status;
+}
+
+/* What the backing image shows at `at` goes to where the block's data is. */
+static int copy_up(struct bat *bat, uint64_t at, uint64_t len, uint64_t offset)
+{
+	uint64_t left = at < bat->size ? MIN(len, bat->size - at) : 0;
+	g_autofree uint8_t *bytes = left ? g_malloc(MIN(left, COPY_BATCH)) : NULL;
+	int status = 0;
+
+	while (left && !status) {
+		struct span span = SPAN(bytes, MIN(left, COPY_BATCH));
+
+		status = image_read_backing(bat->image, bat->start + at, span);
+		if (!status)
+			status = bat->file->ops->write(bat->file, offset, span);
+		at += span.len;
+		offset += span.len;
+		left -= span.len;
+	}
+	return status;
+}
+
+/* A place for a block that has none; the table leads to it once its bytes are there. */
+static int place_block(struct bat *bat, uint64_t at, struct span span, const struct run *run)
+{
+	uint64_t skip = at % bat->block_size, rest = bat->block_size - skip - span.len, offset = 0;
+	bool shows = run->kind == BAT_NOTHING && bat->image->backing;
+	int status = take_place(bat, &offset);
+
+	if (!status && bat->ops->lead)
+		status = bat->ops->lead(bat, run->block, offset);
+	if (!status && shows)
+		status = copy_up(bat, at - skip, skip, offset);
+	if (!status && shows)
+		status = copy_up(bat, at + span.len, rest, offset + skip + span.len);
+	if (!status)
+		status = bat->file->ops->write(bat->file, offset + skip, span);
+	return status ? status : bat_set_entry(bat, run->block, bat->ops->encode(bat, offset));
+}
+
+/* All sectors of a partial block become its own. */
+static int complete_block(struct bat *bat, const struct run *block)
+{
+	uint64_t start = block->block * bat->block_size;
+	uint64_t len = MIN(bat->block_size, bat->size - start);
+	int status = 0;
+
+	for (uint64_t done = 0; done < len && !status;) {
+		struct run run = *block;
+		bool here;
+
+		run.len = len - done;
+		status = find_sectors(bat, start + done, &run, &here);
+		if (!status && !here)
+			status = copy_up(bat, start + done, run.len, block->offset + done);
+		done += run.len;
+	}
+	if (!status && bat->ops->complete)
+		status = bat->ops->complete(bat, block->block, block->offset);
+	return status ? status
+		      : bat_set_entry(bat, block->block, bat->ops->encode(bat, block->offset));
+}
+
+static int write_compressed(struct bat *bat, uint64_t at, struct span span, const struct run *run)
+{
+	g_autofree uint8_t *bytes = g_malloc(bat->block_size);
+	uint64_t start = run->block * bat->block_size, entry;
+	struct span whole = SPAN(bytes, MIN(bat->block_size, bat->size - start));
+	int status;
+
+	memset(bytes, 0, bat->block_size);
+	status = span.len == whole.len ? 0 : bat_read(bat, start, whole);
+	span_load(span, bytes + at % bat->block_size);
+	if (!status && run->kind == BAT_NOTHING && !bat->image->backing && span_is_zero(whole))
+		return 0;
+	if (!status)
+		status = bat->ops->deflate(bat, run->block, bytes, &entry);
+	return status ? status : bat_set_entry(bat, run->block, entry);
+}
+
+/* A part of a block that cannot be written where it is. Others may have been here first. */
+static int write_block(struct bat *bat, uint64_t at, struct span span)
+{
+	GMutex *stripe = &bat->stripes[at / bat->block_size % BAT_STRIPES];
+	bool in_place = false;
+	struct run run;
+	int status;
+
+	g_mutex_lock(stripe);
+	status = find_block(bat, at, span.len, true, &run);
+	if (status) {
+		g_mutex_unlock(stripe);
+		return status;
+	}
+	if (bat->ops->deflate) {
+		status = write_compressed(bat, at, span, &run);
+	} else if (run.kind == BAT_NOTHING || run.kind == BAT_ZERO) {
+		status = place_block(bat, at, span, &run);
+	} else if (run.kind == BAT_PARTIAL) {
+		status = complete_block(bat, &run);
+		run.offset += at % bat->block_size;
+		in_place = true;
+	} else if (run.kind == BAT_DATA) {
+		in_place = true;
+	} else {
+		status = -EROFS;
+	}
+	g_mutex_unlock(stripe);
+	return status || !in_place ? status : bat->file->ops->write(bat->file, run.offset, span);
+}
+
+int bat_write(struct bat *bat, uint64_t at, struct span span)
+{
+	int status = 0;
+
+	while (span.len && !status) {
+		struct run run;
+		struct span part;
+
+		status = find(bat, at, span.len, true, &run);
+		if (status)
+			break;
+		if (run.kind != BAT_DATA)
+			run.len = MIN(run.len, bat->block_size - at % bat->block_size);
+		part = span_part(span, 0, run.len);
+		status = run.kind == BAT_DATA ? bat->file->ops->write(bat->file, run.offset, part)
+					      : write_block(bat, at, part);
+		at += run.len;
+		span = span_part(span, run.len, span.len - run.len);
+	}
+	return status;
+}
+
+/* ---- zeroes ---- */
+
+static int write_zeroes(struct bat *bat, uint64_t at, uint64_t len)
+{
+	static const uint8_t zeroes[64 << 10];
+	int status = 0;
+
+	for (uint64_t done = 0; done < len && !status; done += sizeof(zeroes))
+		status = bat_write(bat, at + done, SPAN(zeroes, MIN(len - done, sizeof(zeroes))));
+	return status;
+}
+
+/* A block that is not BAT_DATA; all of it, and the format can say so: no byte is written. */
+static int zero_block(struct bat *bat, uint64_t at, uint64_t len)
+{
+	uint64_t block = at / bat->block_size, whole = MIN(bat->block_size, bat->size - at);
+	GMutex *stripe = &bat->stripes[block % BAT_STRIPES];
+	struct run run;
+	int status;
+
+	if (len < whole || !bat->has_zero)
+		return write_zeroes(bat, at, len);
+	g_mutex_lock(stripe);
+	status = find_block(bat, at, len, true, &run);
+	if (!status && run.kind == BAT_NOTHING)
+		status = bat_set_entry(bat, block, bat->zero);
+	g_mutex_unlock(stripe);
+	return !status && run.kind != BAT_NOTHING ? write_zeroes(bat, at, len) : status;
+}
+
+int bat_zero(struct bat *bat, uint64_t at, uint64_t len, bool unmap)
+{
+	int status = 0;
+
+	while (len && !status) {
+		struct run run;
+
+		status = find(bat, at, len, true, &run);
+		if (status)
+			break;
+		if (run.kind == BAT_DATA) {
+			status = file_zero(bat->file, run.offset, run.len, unmap);
+		} else if (run.kind != BAT_ZERO &&
+			   (run.kind != BAT_NOTHING || bat->image->backing)) {
+			run.len = MIN(run.len, bat->block_size - at % bat->block_size);
+			status = zero_block(bat, at, run.len);
+		}
+		at += run.len;
+		len -= run.len;
+	}
+	return status;
+}
+
+/* A block keeps its place; what is behind it is given back where the file can do that. */
+int bat_discard(struct bat *bat, uint64_t at, uint64_t len)
+{
+	int status = 0;
+
+	while (len && !status) {
+		uint64_t there = 0;
+		struct run run;
+
+		status = find(bat, at, len, true, &run);
+		if (!status && run.kind == BAT_DATA && run.offset < bat->file->size)
+			there = MIN(run.len, bat->file->size - run.offset);
+		if (there)
+			status = bat->file->ops->zero(bat->file, run.offset, there, true);
+		status = status == -EOPNOTSUPP ? 0 : status;
+		at += run.len;
+		len -= run.len;
+	}
+	return status;
+}
+
+/* ---- where ---- */
+
+static int map_data(struct bat *bat, struct run *run, struct image_extent *extent)
+{
+	uint64_t there = run->offset < bat->file->size ? bat->file->size - run->offset : 0;
+	bool zero = true;
+	int status = 0;
+
+	if (there)
+		status = bat->file->ops->map(bat->file, run->offset, MIN(run->len, there),
+					     &run->len, &zero);
+	extent->kind = zero ? IMAGE_ZERO : IMAGE_DATA;
+	if (bat->file == bat->image->file)
+		extent->file_offset = run->offset;
+	return status;
+}
+
+int bat_map(struct bat *bat, uint64_t at, uint64_t len, struct image_extent *extent)
+{
+	static const enum image_extent_kind kinds[] = {
+		[BAT_NOTHING] = IMAGE_UNALLOCATED,
+		[BAT_ZERO] = IMAGE_ZERO,
+		[BAT_COMPRESSED] = IMAGE_COMPRESSED,
+	};
+	bool here = false;
+	struct run run;
+	int status = find(bat, at, len, true, &run);
+
+	if (!status && run.kind == BAT_PARTIAL) {
+		status = find_sectors(bat, at, &run, &here);
+		run.kind = here ? BAT_DATA : BAT_NOTHING;
+		run.offset += at % bat->block_size;
+	}
+	if (status)
+		return status;
+	if (run.kind == BAT_DATA)
+		status = map_data(bat, &run, extent);
+	else
+		extent->kind = kinds[run.kind];
+	extent->len = run.len;
+	return status;
+}
+
+bool bat_locate(struct bat *bat, uint64_t at, uint64_t len, bool write, uint64_t *file_offset)
+{
+	struct run run;
+
+	if (bat->file != bat->image->file || find(bat, at, len, false, &run) ||
+	    run.kind != BAT_DATA || run.len < len)
+		return false;
+	*file_offset = run.offset;
+	return true;
+}
+
+/* ---- check ---- */
+
+struct place {
+	uint64_t offset, block;
+};
+
+static int compare_places(const void *a, const void *b)
+{
+	const struct place *one = a, *two = b;
+
+	return one->offset < two->offset ? -1 : one->offset > two->offset;
+}
+
+void image_check_say(struct image_check *report, const char *format, ...)
+{
+	va_list args;
+
+	if (report->messages->len >= 100)
+		return;
+	va_start(args, format);
+	g_ptr_array_add(report->messages, g_strdup_vprintf(format, args));
+	va_end(args);
+}
+
+/* The block moves to a place of its own. */
+static int copy_block(struct bat *bat, const struct place *place)
+{
+	g_autofree uint8_t *bytes = g_malloc(COPY_BATCH);
+	uint64_t offset;
+	int status = take_place(bat, &offset);
+
+	if (!status && bat->ops->lead)
+		status = bat->ops->lead(bat, place->block, offset);
+	for (uint64_t done = 0; done < bat->block_size && !status; done += COPY_BATCH) {
+		size_t n = MIN(bat->block_size - done, COPY_BATCH);
+
+		status = file_load(bat->file, place->offset + done, bytes, n);
+		if (!status)
+			status = file_store(bat->file, offset + done, bytes, n);
+	}
+	return status ? status : bat_set_entry(bat, place->block, bat->ops->encode(bat, offset));
+}
+
+static int mend(struct bat *bat, enum image_repair repair, struct image_check *report,
+		const struct place *place, bool lost)
+{
+	int status;
+
+	report->errors++;
+	if (lost)
+		image_check_say(report, "block %" G_GUINT64_FORMAT ": its entry leads nowhere",
+				place->block);
+	else
+		image_check_say(report,
+				"block %" G_GUINT64_FORMAT ": at 0x%" G_GINT64_MODIFIER
+				"x, where another block is",
+				place->block, place->offset);
+	if (repair != IMAGE_REPAIR_ALL)
+		return 0;
+	status = lost ? bat_set_entry(bat, place->block, bat->nothing) : copy_block(bat, place);
+	report->errors_fixed += !status;
+	return status;
+}
+
+/* All entries that lead somewhere; those that lead nowhere are errors. */
+static int list_places(struct bat *bat, enum image_repair repair, struct image_check *report,
+		       GArray *places)
+{
+	int status = 0;
+
+	for (uint64_t block = 0; block < bat->n_blocks && !status; block++) {
+		struct place place = {.block = block};
+		enum bat_kind kind;
+		uint64_t entry;
+
+		status = bat_entry(bat, block, &entry);
+		if (status)
+			break;
+		kind = bat->ops->decode(bat, block, entry, &place.offset);
+		report->compressed += kind == BAT_COMPRESSED;
+		if (kind == BAT_DATA || kind == BAT_PARTIAL)
+			g_array_append_val(places, place);
+		else if (kind == BAT_BAD)
+			status = mend(bat, repair, report, &place, true);
+	}
+	report->clusters += bat->n_blocks;
+	report->allocated += places->len + report->compressed;
+	return status;
+}
+
+int bat_check(struct bat *bat, uint64_t first, enum image_repair repair, struct image_check *report)
+{
+	g_autoptr(GArray) places = g_array_new(FALSE, FALSE, sizeof(struct place));
+	uint64_t stride = bat->lead + bat->block_size, old_end = bat->end, used = first;
+	int status = list_places(bat, repair, report, places);
+
+	g_array_sort(places, compare_places);
+	for (guint i = 0; i < places->len && !status; i++) {
+		struct place *place = &g_array_index(places, struct place, i);
+
+		report->fragmented += i && place->block < place[-1].block;
+		if (place->offset - bat->lead < used)
+			status = mend(bat, repair, report, place, false);
+		else
+			report->leaks += (place->offset - bat->lead - used) / stride;
+		used = MAX(used, place->offset + bat->block_size);
+	}
+	report->end = used;
+	if (report->compressed || used >= old_end)
+		return status;
+	report->leaks += (old_end - used) / stride;
+	image_check_say(report,
+			"%" G_GUINT64_FORMAT " bytes at the end of the file are of no block",
+			old_end - used);
+	if (status || repair == IMAGE_REPAIR_NOTHING || bat->end != old_end)
+		return status;
+	status = bat->file->ops->set_size(bat->file, used);
+	if (!status) {
+		report->leaks_fixed += (old_end - used) / stride;
+		bat->end = used;
+		bat->grown = true;
+	}
+	return status;
+}
+
+/* ---- images of one table ---- */
+
+int bat_image_read(struct image *image, uint64_t offset, struct span span)
+{
+	return bat_read(&((struct bat_image *)image)->bat, offset, span);
+}
+
+int bat_image_write(struct image *image, uint64_t offset, struct span span)
+{
+	return bat_write(&((struct bat_image *)image)->bat, offset, span);
+}
+
+int bat_image_flush(struct image *image)
+{
+	return bat_flush(&((struct bat_image *)image)->bat);
+}
+
+int bat_image_discard(struct image *image, uint64_t offset, uint64_t len)
+{
+	return bat_discard(&((struct bat_image *)image)->bat, offset, len);
+}
+
+int bat_image_write_zeroes(struct image *image, uint64_t offset, uint64_t len, bool unmap)
+{
+	return bat_zero(&((struct bat_image *)image)->bat, offset, len, unmap);
+}
+
+int bat_image_map(struct image *image, uint64_t offset, uint64_t len, struct image_extent *extent)
+{
+	return bat_map(&((struct bat_image *)image)->bat, offset, len, extent);
+}
+
+bool bat_image_locate(struct image *image, uint64_t offset, uint64_t len, bool write,
+		      uint64_t *file_offset)
+{
+	return bat_locate(&((struct bat_image *)image)->bat, offset, len, write, file_offset);
+}

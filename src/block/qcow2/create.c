@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* New images: header, refcount table, one refcount block, L1 table; then, as wanted, the space. */
+#include "block/qcow2/qcow2_int.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/be.h"
+#include "base/error.h"
+
+const struct image_option qcow2_options[] = {
+	{"compat", "0.10|1.1", "version 2, for programs older than 2011, or 3", "1.1"},
+	{"cluster_size", "SIZE", "unit of allocation, 512 to 2M", "64K"},
+	{"refcount_bits", "1|2|4|8|16|32|64", "width of a refcount: 1 is without snapshots", "16"},
+	{"preallocation", "off|metadata|falloc|full",
+	 "take the space now: metadata makes the tables, falloc reserves space, full writes it",
+	 "off"},
+	{"lazy_refcounts", "on|off", "other programs may put off writing refcounts", "off"},
+	{"extended_l2", "on|off",
+	 "allocate 32nds of clusters; for large clusters with small writes", "off"},
+	{"compression_type", "zlib|zstd", "of clusters that are written compressed", "zlib"},
+	{},
+};
+
+static bool bad_option(GError **error, const char *text)
+{
+	g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT, "%s", text);
+	return false;
+}
+
+static bool take_sizes(const struct image_create *create, struct qcow2_header *h, GError **error)
+{
+	uint64_t cluster_size, bits;
+
+	if (!image_option_size(create, &block_format_qcow2, "cluster_size", &cluster_size, error) ||
+	    !image_option_size(create, &block_format_qcow2, "refcount_bits", &bits, error))
+		return false;
+	if (cluster_size & (cluster_size - 1) || cluster_size < 1u << QCOW2_MIN_CLUSTER_BITS ||
+	    cluster_size > 1u << QCOW2_MAX_CLUSTER_BITS)
+		return bad_option(error, "cluster_size: write a power of two from 512 to 2M");
+	if (!bits || bits & (bits - 1) || bits > 64)
+		return bad_option(error, "refcount_bits: write 1, 2, 4, 8, 16, 32 or 64");
+	h->cluster_bits = __builtin_ctzll(cluster_size);
+	h->refcount_order = __builtin_ctzll(bits);
+	return true;
+}
+
+static bool take_options(const struct image_create *create, struct qcow2_header *h, GError **error)
+{
+	const struct block_format *format = &block_format_qcow2;
+	const char *compat = image_option(create, format, "compat");
+	const char *compression = image_option(create, format, "compression_type");
+	bool lazy, extended;
+
+	if (!image_option_bool(create, format, "lazy_refcounts", &lazy, error) ||
+	    !image_option_bool(create, format, "extended_l2", &extended, error) ||
+	    !take_sizes(create, h, error))
+		return false;
+	h->version = !strcmp(compat, "0.10") || !strcmp(compat, "v2") ? 2 : 3;
+	if (h->version == 3 && strcmp(compat, "1.1") && strcmp(compat, "v3"))
+		return bad_option(error, "compat: write 0.10 or 1.1");
+	if (strcmp(compression, "zlib") && strcmp(compression, "zstd"))
+		return bad_option(error, "compression_type: write zlib or zstd");
+	if (!strcmp(compression, "zstd")) {
+		h->compression = QCOW2_ZSTD;
+		h->incompatible |= QCOW2_COMPRESSION;
+	}
+	h->compatible = lazy ? QCOW2_LAZY_REFCOUNTS : 0;
+	h->incompatible |= extended ? QCOW2_EXTENDED_L2 : 0;
+	if (h->version == 2 && (h->refcount_order != 4 || h->incompatible || h->compatible))
+		return bad_option(error, "refcount_bits, lazy_refcounts, extended_l2 and "
+					 "compression_type need compat=1.1");
+	if (extended && h->cluster_bits < 14)
+		return bad_option(error, "extended_l2 needs a cluster_size of 16K or more");
+	return true;
+}
+
+static bool size_l1(const struct image_create *create, struct qcow2_header *h, GError **error)
+{
+	unsigned entry_bits = h->incompatible & QCOW2_EXTENDED_L2 ? 4 : 3;
+	unsigned bits = h->cluster_bits + h->cluster_bits - entry_bits;
+	uint64_t entries = (create->size >> bits) + !!(create->size & ((1ull << bits) - 1));
+
+	if (entries > QCOW2_MAX_L1_BYTES / 8)
+		return bad_option(error, "the disk is too large for clusters of this size; give a "
+					 "larger cluster_size");
+	h->size = create->size;
+	h->l1_size = entries;
+	return true;
+}
+
+static uint64_t round_up(uint64_t value, uint64_t unit)
+{
+	return (value + unit - 1) / unit * unit;
+}
+
+/* Refcount blocks for the tables that they are among; one is enough but with the smallest
+ * clusters. */
+static int store_tables(struct file *file, struct qcow2_header *h, uint64_t l1_clusters)
+{
+	struct qcow2 q = {.header = *h,
+			  .refcount_max = (2ull << ((1 << h->refcount_order) - 1)) - 1};
+	uint64_t cluster_size = 1ull << h->cluster_bits;
+	uint64_t per_block = cluster_size * 8 >> h->refcount_order, blocks = 1, used;
+	g_autofree uint8_t *table = NULL, *counts = NULL;
+	int status;
+
+	for (;; blocks++) {
+		h->reftable_clusters = (8 * blocks + cluster_size - 1) / cluster_size;
+		used = 1 + h->reftable_clusters + blocks + l1_clusters;
+		if (used <= blocks * per_block)
+			break;
+	}
+	h->reftable_offset = cluster_size;
+	h->l1_offset = (1 + h->reftable_clusters + blocks) * cluster_size;
+	table = g_malloc0(h->reftable_clusters * cluster_size);
+	counts = g_malloc0(blocks * cluster_size);
+	for (uint64_t i = 0; i < blocks; i++)
+		be64_store(table + 8 * i, (1 + h->reftable_clusters + i) * cluster_size);
+	for (uint64_t i = 0; i < used; i++)
+		qcow2_refcount_store(&q, counts + i / per_block * cluster_size, i % per_block, 1);
+	/* What follows in these clusters is a hole. */
+	status = file->ops->set_size(file, h->l1_offset + l1_clusters * cluster_size);
+	if (!status)
+		status = file_store(file, h->reftable_offset, table, round_up(8 * blocks, 512));
+	if (!status)
+		status = file_store(file, (1 + h->reftable_clusters) * cluster_size, counts,
+				    MIN(blocks * cluster_size,
+					round_up((used << h->refcount_order) / 8 + 1, 512)));
+	return status;
+}
+
+bool qcow2_create(struct file *file, const struct image_create *create, GError **error)
+{
+	struct qcow2_header h = {.backing_name = (char *)create->backing,
+				 .backing_format = (char *)create->backing_format};
+	int status;
+
+	if (!take_options(create, &h, error) || !size_l1(create, &h, error))
+		return false;
+	status = store_tables(
+		file, &h,
+		MAX(1, round_up(8ull * h.l1_size, 1ull << h.cluster_bits) >> h.cluster_bits));
+	if (!status)
+		return qcow2_header_rewrite(file, &h, error);
+	g_set_error(error, VIV_ERROR, VIV_ERROR_HOST, "disk '%s': cannot write its tables: %s",
+		    file->name, g_strerror(-status));
+	return false;
+}

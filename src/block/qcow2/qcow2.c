@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * qcow2, by QEMU's specification (docs/interop/qcow2.txt): versions 2 and 3.
+ *
+ * A power cut loses what was written since the last flush, a sector of it or all, and nothing else;
+ * it may leave clusters in the file that nothing uses, until `check` gives them back. flush.c says
+ * how.
+ */
+#include "block/qcow2/qcow2_int.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/be.h"
+#include "base/error.h"
+
+enum { L2_CACHE = 32 << 20, REFCOUNT_CACHE = 4 << 20 };
+
+static bool qcow2_looks_like(const uint8_t *head, size_t len, uint64_t file_size)
+{
+	return len >= 8 && be32_load(head) == QCOW2_MAGIC &&
+	       (be32_load(head + 4) == 2 || be32_load(head + 4) == 3);
+}
+
+static void derive(struct qcow2 *q)
+{
+	const struct qcow2_header *h = &q->header;
+	bool extended = h->incompatible & QCOW2_EXTENDED_L2;
+
+	q->cluster_bits = h->cluster_bits;
+	q->cluster_size = 1ull << h->cluster_bits;
+	q->entry_size = extended ? 16 : 8;
+	q->l2_bits = h->cluster_bits - (extended ? 4 : 3);
+	q->part_bits = h->cluster_bits - (extended ? 5 : 0);
+	q->all_parts = extended ? ~0u : 1;
+	q->refblock_bits = h->cluster_bits + 3 - h->refcount_order;
+	q->refcount_max = (2ull << ((1 << h->refcount_order) - 1)) - 1;
+}
+
+/* Big-endian entries, which lie within the file: the header was checked. */
+static uint64_t *load_table(struct file *file, uint64_t offset, uint64_t n, int *status)
+{
+	uint64_t *table = g_new(uint64_t, MAX(n, 1));
+
+	*status = file_load(file, offset, table, 8 * n);
+	for (uint64_t i = 0; i < n; i++)
+		table[i] = GUINT64_FROM_BE(table[i]);
+	return table;
+}
+
+static bool load_tables(struct qcow2 *q, GError **error)
+{
+	struct file *file = q->image.file;
+	int status, reftable_status;
+
+	q->n_reftable = q->header.reftable_clusters * q->cluster_size / 8;
+	q->l1 = load_table(file, q->header.l1_offset, q->header.l1_size, &status);
+	q->reftable = load_table(file, q->header.reftable_offset, q->n_reftable, &reftable_status);
+	status = status ? status : reftable_status;
+	if (status)
+		g_set_error(error, VIV_ERROR, VIV_ERROR_HOST,
+			    "disk '%s': cannot read its tables: %s", file->name,
+			    g_strerror(-status));
+	return !status;
+}
+
+/* The disk is as long as the L1 table says at least. */
+static bool check_size(struct qcow2 *q, GError **error)
+{
+	unsigned bits = q->cluster_bits + q->l2_bits;
+	uint64_t size = q->header.size;
+
+	if ((size >> bits) + !!(size & ((1ull << bits) - 1)) <= q->header.l1_size)
+		return true;
+	g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
+		    "qcow2 disk '%s' has %" G_GUINT64_FORMAT
+		    " bytes, and an L1 table of only %u entries",
+		    q->image.file->name, size, q->header.l1_size);
+	return false;
+}
+
+static bool qcow2_open(struct image *image, const struct image_open *how, GError **error)
+{
+	struct qcow2 *q = qcow2_of(image);
+	const struct qcow2_header *h = &q->header;
+
+	g_mutex_init(&q->lock);
+	g_mutex_init(&q->flush_lock);
+	g_cond_init(&q->changed);
+	if (!qcow2_header_read(image->file, &q->header, error))
+		return false;
+	derive(q);
+	if (!check_size(q, error) || !load_tables(q, error))
+		return false;
+	q->frees = g_array_new(FALSE, FALSE, sizeof(struct qcow2_free));
+	q->l2 = table_cache_new(image->file, q->cluster_size, L2_CACHE);
+	q->refcounts = table_cache_new(image->file, q->cluster_size, REFCOUNT_CACHE);
+	q->unpacked = qcow2_unpacked_new();
+	q->virgin = qcow2_clusters(q, image->file->size) << q->cluster_bits;
+	image->size = h->size;
+	image->backing_name = g_strdup(h->backing_name);
+	image->backing_format = g_strdup(h->backing_format);
+	if (h->incompatible & QCOW2_CORRUPT)
+		image->damage = g_strdup("it was found corrupt before");
+	return true;
+}
+
+static void qcow2_close(struct image *image)
+{
+	struct qcow2 *q = qcow2_of(image);
+
+	if (!image->read_only && !q->failed && q->refcounts)
+		qcow2_write_refcounts(q);
+	table_cache_free(q->l2);
+	table_cache_free(q->refcounts);
+	qcow2_unpacked_free(q->unpacked);
+	g_free(q->l1);
+	g_free(q->reftable);
+	if (q->frees)
+		g_array_unref(q->frees);
+	qcow2_header_fini(&q->header);
+	g_cond_clear(&q->changed);
+	g_mutex_clear(&q->flush_lock);
+	g_mutex_clear(&q->lock);
+}
+
+static void qcow2_info(struct image *image, struct image_info *info)
+{
+	const struct qcow2 *q = qcow2_of(image);
+	const struct qcow2_header *h = &q->header;
+
+	info->cluster_size = q->cluster_size;
+	info->encrypted = h->crypt != QCOW2_PLAIN;
+	image_info_add(info, "version", h->version == 2 ? "2 (compat=0.10)" : "3 (compat=1.1)");
+	image_info_add(info, "refcount_bits", "%u", 1u << h->refcount_order);
+	image_info_add(info, "compression_type", h->compression == QCOW2_ZSTD ? "zstd" : "zlib");
+	if (h->compatible & QCOW2_LAZY_REFCOUNTS)
+		image_info_add(info, "lazy_refcounts", "on");
+	if (h->incompatible & QCOW2_EXTENDED_L2)
+		image_info_add(info, "extended_l2", "on");
+	if (h->n_snapshots)
+		image_info_add(info, "snapshots", "%u", h->n_snapshots);
+}
+
+static bool qcow2_set_backing(struct image *image, const char *name, const char *format,
+			      GError **error)
+{
+	struct qcow2 *q = qcow2_of(image);
+	struct qcow2_header header = q->header;
+
+	header.backing_name = (char *)name;
+	header.backing_format = (char *)format;
+	if (!qcow2_header_rewrite(image->file, &header, error))
+		return false;
+	g_free(q->header.backing_name);
+	g_free(q->header.backing_format);
+	q->header.backing_name = g_strdup(name);
+	q->header.backing_format = g_strdup(format);
+	return true;
+}
+
+static const char *const qcow2_extensions[] = {"qcow2", NULL};
+
+const struct block_format block_format_qcow2 = {
+	.name = "qcow2",
+	.title = "QEMU's copy-on-write format",
+	.extensions = qcow2_extensions,
+	.options = qcow2_options,
+	.object_size = sizeof(struct qcow2),
+	.has_backing = true,
+	.looks_like = qcow2_looks_like,
+	.open = qcow2_open,
+	.close = qcow2_close,
+	.read = qcow2_read,
+	.write = qcow2_write,
+	.flush = qcow2_flush,
+	.discard = qcow2_discard,
+	.write_zeroes = qcow2_write_zeroes,
+	.map = qcow2_map,
+	.locate = qcow2_locate,
+	.create = qcow2_create,
+	.info = qcow2_info,
+	.set_backing = qcow2_set_backing,
+};

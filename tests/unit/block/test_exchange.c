@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Images go to and fro between us and qemu-img: what one wrote, with each option that it has, the
+ * other reads, checks and goes on writing. `--slow` takes the larger ones.
+ */
+#include "block/image.h"
+
+#include <glib/gstdio.h>
+#include <string.h>
+
+#define MIB (1ull << 20)
+
+struct row {
+	const char *name, *format, *theirs; /* as we and as qemu-img call it */
+	const char *options;		    /* of both */
+	uint64_t size;
+	bool checked;  /* qemu-img checks it */
+	bool in_order; /* whole blocks of 64 KiB, each written once */
+	bool slow;
+};
+
+static const struct row rows[] = {
+	{"vdi", "vdi", "vdi", NULL, 9 * MIB + 1536, true},
+	{"vdi-one", "vdi", "vdi", NULL, 512, true},
+	{"vdi-static", "vdi", "vdi", "static=on", 5 * MIB, true},
+	{"vhd", "vhd", "vpc", NULL, 9 * MIB + 1536},
+	{"vhd-exact", "vhd", "vpc", "force_size=on", 9 * MIB + 1536},
+	{"vhd-by-geometry", "vhd", "vpc", "subformat=dynamic,force_size=off", 70 * MIB + 512},
+	{"vhd-fixed", "vhd", "vpc", "subformat=fixed,force_size=off", 5 * MIB + 512},
+	{"vhd-fixed-exact", "vhd", "vpc", "subformat=fixed,force_size=on", 5 * MIB + 512},
+	{"vhd-large", "vhd", "vpc", "force_size=on", 2200 * MIB, .slow = true},
+	{"vdi-large", "vdi", "vdi", NULL, 1100 * MIB, true, .slow = true},
+};
+
+struct fixture {
+	char *folder, *image, *raw;
+	uint8_t *model;
+	uint64_t size;
+};
+
+static void set_up(struct fixture *f, const void *data)
+{
+	const struct row *row = data;
+	g_autofree char *name = g_strdup_printf("disk.%s", row->format);
+
+	f->folder = g_dir_make_tmp("viv-exchange-XXXXXX", NULL);
+	f->image = g_build_filename(f->folder, name, NULL);
+	f->raw = g_build_filename(f->folder, "disk.raw", NULL);
+}
+
+static void tear_down(struct fixture *f, const void *data)
+{
+	g_autoptr(GDir) dir = g_dir_open(f->folder, 0, NULL);
+
+	for (const char *name; (name = g_dir_read_name(dir));) {
+		g_autofree char *path = g_build_filename(f->folder, name, NULL);
+
+		g_unlink(path);
+	}
+	g_rmdir(f->folder);
+	g_free(f->folder);
+	g_free(f->image);
+	g_free(f->raw);
+	g_free(f->model);
+}
+
+/* qemu-img with words of `command` and those after it. */
+static void qemu_img(const char *first, ...)
+{
+	g_autoptr(GPtrArray) argv = g_ptr_array_new();
+	g_autofree char *out = NULL, *err = NULL;
+	g_autoptr(GError) error = NULL;
+	va_list args;
+	int status;
+
+	g_ptr_array_add(argv, (char *)"qemu-img");
+	va_start(args, first);
+	for (const char *arg = first; arg; arg = va_arg(args, const char *))
+		g_ptr_array_add(argv, (char *)arg);
+	va_end(args);
+	g_ptr_array_add(argv, NULL);
+	g_assert_true(g_spawn_sync(NULL, (char **)argv->pdata, NULL, G_SPAWN_SEARCH_PATH, NULL,
+				   NULL, &out, &err, &status, &error));
+	if (status) {
+		g_autofree char *line = g_strjoinv(" ", (char **)argv->pdata);
+
+		g_error("%s: %s%s", line, out, err);
+	}
+}
+
+static struct image *open_image(const char *path, const char *format, bool read_only)
+{
+	g_autoptr(GError) error = NULL;
+	struct image *image = image_open(
+		&(struct image_open){.path = path, .format = format, .read_only = read_only},
+		&error);
+
+	if (!image)
+		g_error("%s", error->message);
+	return image;
+}
+
+/* The model on disk as qemu-img takes it: what is not zero of it. */
+static void store_model(struct fixture *f)
+{
+	struct image_create create = {
+		.path = f->raw, .format = "raw", .size = f->size, .replace = true};
+	struct image *raw;
+
+	g_assert_true(image_create(&create, NULL));
+	raw = open_image(f->raw, "raw", false);
+	for (uint64_t at = 0; at < f->size; at += MIB) {
+		struct span span = SPAN(f->model + at, MIN(MIB, f->size - at));
+
+		if (!span_is_zero(span))
+			g_assert_cmpint(image_write(raw, at, span), ==, 0);
+	}
+	image_close(raw);
+}
+
+static void compare_model(struct fixture *f, const struct row *row)
+{
+	struct image *image = open_image(f->image, row->format, true);
+	g_autofree uint8_t *bytes = g_malloc(MIB);
+
+	g_assert_cmpuint(image_size(image), ==, f->size);
+	for (uint64_t at = 0; at < f->size; at += MIB) {
+		uint64_t len = MIN(MIB, f->size - at);
+
+		g_assert_cmpint(image_read(image, at, SPAN(bytes, len)), ==, 0);
+		if (memcmp(bytes, f->model + at, len))
+			g_error("%s differs in the megabyte at %" G_GUINT64_FORMAT, f->image, at);
+	}
+	image_close(image);
+}
+
+static void compare_theirs(struct fixture *f, const struct row *row)
+{
+	store_model(f);
+	qemu_img("compare", "-f", "raw", "-F", row->theirs, f->raw, f->image, NULL);
+	if (row->checked)
+		qemu_img("check", "-f", row->theirs, f->image, NULL);
+}
+
+static void fill(uint8_t *bytes, size_t len, GRand *rand)
+{
+	uint32_t value = g_rand_int(rand) | 1;
+
+	for (size_t i = 0; i < len; i += 4, value = value * 69069 + 1)
+		memcpy(bytes + i, &value, 4);
+}
+
+static void write_some(struct fixture *f, struct image *image, GRand *rand)
+{
+	for (unsigned i = 0; i < 100; i++) {
+		uint64_t at = f->size > 512 ? g_rand_double(rand) * f->size / 512 : 0;
+		uint64_t most = MIN(f->size / 512 - at, i % 10 ? 300 : 5000);
+		uint64_t len = most > 1 ? (uint64_t)g_rand_int_range(rand, 1, most) * 512 : 512;
+		int status;
+
+		at *= 512;
+		if (i % 5) {
+			fill(f->model + at, len, rand);
+			status = image_write(image, at, SPAN(f->model + at, len));
+		} else {
+			memset(f->model + at, 0, len);
+			status = image_zero(image, at, len, i % 2);
+		}
+		g_assert_cmpint(status, ==, 0);
+		if (i % 30 == 29)
+			g_assert_cmpint(image_flush(image), ==, 0);
+	}
+}
+
+static void write_in_order(struct fixture *f, struct image *image, GRand *rand)
+{
+	for (uint64_t at = 0; at < f->size; at += 64 << 10) {
+		uint64_t len = MIN(64 << 10, f->size - at);
+
+		if (g_rand_int(rand) % 3)
+			continue;
+		fill(f->model + at, len / 512 / 2 * 512, rand);
+		g_assert_cmpint(image_write(image, at, SPAN(f->model + at, len)), ==, 0);
+	}
+}
+
+static void write_ours(struct fixture *f, const struct row *row, uint32_t seed)
+{
+	struct image *image = open_image(f->image, row->format, false);
+	GRand *rand = g_rand_new_with_seed(seed);
+
+	if (row->in_order)
+		write_in_order(f, image, rand);
+	else
+		write_some(f, image, rand);
+	g_assert_cmpint(image_flush(image), ==, 0);
+	image_close(image);
+	g_rand_free(rand);
+}
+
+static void expect_clean(struct fixture *f, const struct row *row)
+{
+	struct image *image = open_image(f->image, row->format, true);
+	struct image_check report = {.messages = g_ptr_array_new_with_free_func(g_free)};
+	g_autoptr(GError) error = NULL;
+
+	if (!image_check(image, IMAGE_REPAIR_NOTHING, &report, &error))
+		g_error("%s", error->message);
+	if (report.errors || report.leaks)
+		g_error("%s: %s", f->image, (char *)g_ptr_array_index(report.messages, 0));
+	g_ptr_array_unref(report.messages);
+	image_close(image);
+}
+
+static void start(struct fixture *f, const struct row *row)
+{
+	struct image *image = open_image(f->image, row->format, true);
+
+	f->size = image_size(image);
+	g_assert_cmpuint(f->size, >=, row->size);
+	f->model = g_malloc0(f->size);
+	image_close(image);
+}
+
+static void test_ours(struct fixture *f, const void *data)
+{
+	const struct row *row = data;
+	g_auto(GStrv) options = row->options ? g_strsplit(row->options, ",", -1) : NULL;
+	g_autoptr(GError) error = NULL;
+	struct image_create create = {.path = f->image,
+				      .format = row->format,
+				      .size = row->size,
+				      .options = (const char *const *)options};
+
+	if (!image_create(&create, &error))
+		g_error("%s", error->message);
+	start(f, row);
+	compare_theirs(f, row);
+	write_ours(f, row, 1);
+	compare_model(f, row);
+	expect_clean(f, row);
+	compare_theirs(f, row);
+}
+
+static void test_theirs(struct fixture *f, const void *data)
+{
+	const struct row *row = data;
+	GRand *rand = g_rand_new_with_seed(2);
+
+	f->size = row->size;
+	f->model = g_malloc0(row->size);
+	for (uint64_t at = 0; at + 70000 < row->size; at += 300 * 1024)
+		fill(f->model + at, 4096 * g_rand_int_range(rand, 1, 17), rand);
+	g_rand_free(rand);
+	store_model(f);
+	if (row->options)
+		qemu_img("convert", "-f", "raw", "-O", row->theirs, "-o", row->options, f->raw,
+			 f->image, NULL);
+	else
+		qemu_img("convert", "-f", "raw", "-O", row->theirs, f->raw, f->image, NULL);
+	g_clear_pointer(&f->model, g_free);
+	start(f, row);
+	{
+		struct image *raw = open_image(f->raw, "raw", true);
+
+		g_assert_cmpint(image_read(raw, 0, SPAN(f->model, row->size)), ==, 0);
+		image_close(raw);
+	}
+	compare_model(f, row);
+	expect_clean(f, row);
+	if (row->in_order)
+		return;
+	write_ours(f, row, 3);
+	compare_model(f, row);
+	compare_theirs(f, row);
+}
+
+int main(int argc, char **argv)
+{
+	g_autofree char *qemu = g_find_program_in_path("qemu-img");
+	bool slow = argc > 1 && !strcmp(argv[argc - 1], "--slow");
+
+	argc -= slow;
+	g_test_init(&argc, &argv, NULL);
+	for (unsigned i = 0; i < G_N_ELEMENTS(rows) && qemu; i++) {
+		g_autofree char *ours = g_strdup_printf("/exchange/%s/ours", rows[i].name);
+		g_autofree char *theirs = g_strdup_printf("/exchange/%s/theirs", rows[i].name);
+
+		if (rows[i].slow != slow)
+			continue;
+		g_test_add(ours, struct fixture, &rows[i], set_up, test_ours, tear_down);
+		g_test_add(theirs, struct fixture, &rows[i], set_up, test_theirs, tear_down);
+	}
+	return g_test_run();
+}
