@@ -120,7 +120,7 @@ struct nets *nets_new(const struct vm_config *config, GMainContext *context, GEr
 			return NULL;
 		}
 	}
-	if (!config->pcap || pcap_start(nets->pcap, config->pcap, error))
+	if (!config->pcap || nets_capture(nets, config->pcap, error))
 		return nets;
 	g_prefix_error(error, "--pcap: ");
 	nets_free(nets);
@@ -272,10 +272,23 @@ bool nets_set_firewall(struct nets *nets, const char *text, GError **error)
 	return good;
 }
 
+static bool has_cable(const struct nets *nets)
+{
+	for (unsigned i = 0; i < nets->n_cards; i++)
+		if (nets->cards[i].port)
+			return true;
+	return false;
+}
+
 bool nets_capture(struct nets *nets, const char *path, GError **error)
 {
-	if (path)
+	if (path && has_cable(nets))
 		return pcap_start(nets->pcap, path, error);
+	if (path) {
+		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
+			    "nothing to capture: no network card has a cable; start the VM with --net user");
+		return false;
+	}
 	pcap_stop(nets->pcap);
 	return true;
 }

@@ -61,6 +61,32 @@ CASES = [
     ("run --kernel {kernel} --trace cpu_cr3,frob", ["--trace", "'frob'", "--trace help"]),
     ("run --kernel {kernel} --trace-file {dir}/t", ["--trace-file", "--trace EVENT"]),
     ("run --kernel {kernel} --trace * --trace-file {dir}/absent/t", ["--trace-file", "{dir}/absent/t", "No such"]),
+    ("run --kernel {kernel} --net lan", ["--net", "'lan'", "user, tap, private=NAME or none"]),
+    ("run --kernel {kernel} --net user,color=red", ["--net", "'color'", "restrict"]),
+    ("run --kernel {kernel} --net none,rate=1M", ["--net", "'rate'", "model, mac"]),
+    ("run --kernel {kernel} --net user,restrict=maybe", ["--net", "'maybe'", "on nor off"]),
+    ("run --kernel {kernel} --net user,restrict", ["--net", "restrict="]),
+    ("run --kernel {kernel} --net user,net=10.0.2.1/24", ["--net", "'10.0.2.1/24'", "10.0.2.0/24"]),
+    ("run --kernel {kernel} --net user,mtu=1", ["--net", "'1'", "576"]),
+    ("run --kernel {kernel} --net user,hostname=a_b", ["--net", "'a_b'", "letters"]),
+    ("run --kernel {kernel} --net user,tftp={dir}/absent", ["--net", "{dir}/absent", "folder"]),
+    ("run --kernel {kernel} --net user,model=ne3k", ["--net", "'ne3k'", "e1000"]),
+    ("run --kernel {kernel} --net user,mac=01:00:00:00:00:00", ["--net", "01:00", "52:54"]),
+    ("run --kernel {kernel} --net user,rate=10", ["--net", "'10'", "100M"]),
+    ("run --kernel {kernel} --net user,ip=1.2.3", ["--net", "'1.2.3'", "192.0.2.7"]),
+    ("run --kernel {kernel} --net private=a/b", ["--net", "'a/b'", "name"]),
+    ("run --kernel {kernel} --net tap,ifname=interface-of-mine", ["--net", "'interface-of-mine'", "15"]),
+    ("run --kernel {kernel} -p 80", ["--publish", "'80'", "8080:80"]),
+    ("run --kernel {kernel} -p 80:80/sctp", ["--publish", "80/sctp", "/udp"]),
+    ("run --kernel {kernel} --net none -p 1:2", ["--publish", "--net user"]),
+    ("run --kernel {kernel} --allow out:tcp:99999", ["--allow", "'99999'", "65535"]),
+    ("run --kernel {kernel} --deny sideways", ["--deny", "'sideways'", "in|out|any"]),
+    ("run --kernel {kernel} --allow out:tcp:443", ["--allow", "default-deny"]),
+    ("run --kernel {kernel} --firewall {dir}/absent", ["--firewall", "{dir}/absent", "No such file"]),
+    ("run --kernel {kernel} --firewall {dir}/text", ["--firewall", "{dir}/text", "line 2"]),
+    ("run --kernel {kernel} --firewall default-deny --firewall default-allow", ["--firewall", "contradict"]),
+    ("run --kernel {kernel} --pcap {dir}/c", ["--pcap", "--net user"]),
+    ("run --kernel {kernel} --net user --pcap {dir}/absent/c", ["--pcap", "{dir}/absent/c", "No such file"]),
     ("run --kernel {kernel} --input usb,adb", ["--input", "'adb'", "ps2, usb or virtio"]),
     ("run --kernel {kernel} --input usb,", ["--input", "ps2, usb or virtio"]),
     ("run --kernel {kernel} --video cirrus", ["--video", "'cirrus'", "vga or virtio"]),
@@ -173,7 +199,7 @@ def test_version(viv):
     assert ran.returncode == 0 and ran.stdout.startswith("viv 0.")
 
 
-VERBS = ("run ls stop kill pause resume reset eject insert screen screenshot text type key mouse console monitor doctor help "
+VERBS = ("run ls stop kill pause resume reset eject insert screen screenshot text type key mouse console monitor net pcap firewall doctor help "
          "version").split()
 
 
