@@ -317,6 +317,8 @@ static int start(struct vm_config *config, const struct run_options *options)
 	GError *error = NULL;
 	int ready_fd = -1, status;
 
+	if (!vm_config_complete(config, &error))
+		return report_error(error);
 	if (options->detach && config->serial.kind == VM_SERIAL_STDIO)
 		return report_error(g_error_new(
 			VIV_ERROR, VIV_ERROR_INPUT,

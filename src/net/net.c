@@ -125,6 +125,7 @@ static struct frame *copy_frame(const struct iovec *iov, unsigned n_iov, const s
 	padded = MAX(len, NET_FRAME_MIN);
 	frame = g_malloc(sizeof(*frame) + padded);
 	*frame = (struct frame){.offload = *offload};
+	frame->offload.flags &= NET_NEEDS_CSUM | NET_DATA_VALID;
 	for (unsigned i = 0; i < n_iov; i++) {
 		if (iov[i].iov_len)
 			memcpy(frame->bytes + frame->len, iov[i].iov_base, iov[i].iov_len);

@@ -62,6 +62,19 @@ static bool check_l4(const struct packet *p, const uint8_t *frame)
 	}
 }
 
+/* RFC 791, 3.1: loose and strict source and record route. */
+static bool has_source_route(const uint8_t *options, unsigned len)
+{
+	for (unsigned at = 0; at < len && options[at];) {
+		if (options[at] == 131 || options[at] == 137)
+			return true;
+		if (options[at] != 1 && (at + 1 == len || options[at + 1] < 2))
+			return false;
+		at += options[at] == 1 ? 1 : options[at + 1];
+	}
+	return false;
+}
+
 /* RFC 791, 3.1. */
 static bool parse_ipv4(struct packet *p, const uint8_t *frame, size_t len, bool segmented)
 {
@@ -76,6 +89,7 @@ static bool parse_ipv4(struct packet *p, const uint8_t *frame, size_t len, bool 
 	if (header < IPV4_HEADER || total < header || p->l3 + total > len)
 		return false;
 	p->end = p->l3 + total;
+	p->source_routed = has_source_route(ip + IPV4_HEADER, header - IPV4_HEADER);
 	p->protocol = ip[9];
 	offset = be16_load(ip + 6);
 	p->fragment = offset & 0x3fff;
@@ -97,6 +111,7 @@ static bool skip_extension(struct packet *p, const uint8_t *frame, unsigned *at,
 	case IPV6_HOP_BY_HOP:
 	case IPV6_ROUTING:
 	case IPV6_DESTINATION:
+		p->source_routed |= p->protocol == IPV6_ROUTING && header[3];
 		len = (header[1] + 1) * 8;
 		break;
 	case IPV6_AUTHENTICATION:

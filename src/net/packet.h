@@ -33,6 +33,7 @@ struct packet {
 	unsigned end; /* of the datagram; padding follows */
 	uint8_t protocol; /* what l4 is, or would be */
 	bool fragment;
+	bool source_routed; /* its destination is not where it goes */
 };
 
 /*

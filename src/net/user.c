@@ -269,35 +269,30 @@ struct in_addr user_net_guest(const struct user_net *net)
 	return net->guest;
 }
 
-/* libslirp allows addresses to be used again, so it would share a port of UDP with others. */
-static bool take_port(struct user_forward *forward, GError **error)
+/* libslirp would not tell which it got. 0, with errno set, where there is none. */
+static uint16_t find_port(const struct user_forward *forward)
 {
-	struct sockaddr_in address = {
-		.sin_family = AF_INET, .sin_addr = forward->host, .sin_port = htons(forward->host_port)};
-	int fd = socket(AF_INET, (forward->udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0), on = 1;
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = forward->host};
+	int fd = socket(AF_INET, (forward->udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0);
 	socklen_t len = sizeof(address);
-	bool good = fd >= 0 && (forward->udp || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0) &&
-		    bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0 &&
+	bool good = fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0 &&
 		    getsockname(fd, (struct sockaddr *)&address, &len) == 0;
 
-	if (good)
-		forward->host_port = ntohs(address.sin_port);
 	if (fd >= 0)
 		g_close(fd, NULL);
-	return good;
+	return good ? ntohs(address.sin_port) : 0;
 }
 
 bool user_net_forward(struct user_net *net, struct user_forward *forward, GError **error)
 {
-	struct user_forward taken = *forward;
-	struct in_addr guest = net->guest;
 	char host[INET_ADDRSTRLEN];
 
 	for (unsigned i = 0; i < (forward->host_port ? 1 : PORT_TRIES); i++) {
-		taken.host_port = forward->host_port;
-		if (take_port(&taken, error) &&
-		    slirp_add_hostfwd(net->slirp, taken.udp, taken.host, taken.host_port, guest, taken.guest_port) == 0) {
-			*forward = taken;
+		uint16_t port = forward->host_port ? forward->host_port : find_port(forward);
+
+		if (port && slirp_add_hostfwd(net->slirp, forward->udp, forward->host, port, net->guest,
+					      forward->guest_port) == 0) {
+			forward->host_port = port;
 			return true;
 		}
 	}

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "vm/config.h"
+#include "vm/config_int.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -27,8 +26,7 @@ static const struct {
 
 static const struct board *const boards[] = {&board_pc, &board_q35};
 
-G_GNUC_PRINTF(2, 3)
-static bool refuse(GError **error, const char *format, ...)
+bool config_refuse(GError **error, const char *format, ...)
 {
 	va_list args;
 
@@ -38,23 +36,22 @@ static bool refuse(GError **error, const char *format, ...)
 	return false;
 }
 
-/* A path given twice is a slip of the hand, and which one was meant nobody knows. */
-static bool set_once(char **member, const char *value, GError **error)
+bool config_set_once(char **member, const char *value, GError **error)
 {
 	if (*member)
-		return refuse(error, "given twice ('%s', then '%s'); give it once", *member, value);
+		return config_refuse(error, "given twice ('%s', then '%s'); give it once", *member, value);
 	*member = g_strdup(value);
 	return true;
 }
 
 static bool set_kernel(void *target, const char *value, GError **error)
 {
-	return set_once(&((struct vm_config *)target)->kernel, value, error);
+	return config_set_once(&((struct vm_config *)target)->kernel, value, error);
 }
 
 static bool set_initrd(void *target, const char *value, GError **error)
 {
-	return set_once(&((struct vm_config *)target)->initrd, value, error);
+	return config_set_once(&((struct vm_config *)target)->initrd, value, error);
 }
 
 static bool set_kernel_cache(void *target, const char *value, GError **error)
@@ -78,10 +75,10 @@ static bool set_append(void *target, const char *value, GError **error)
 static bool check_size(const char *value, uint64_t size, uint64_t min, uint64_t max, GError **error)
 {
 	if (size < min || size > max)
-		return refuse(error, "%s is out of range; give between %" PRIu64 "M and %" PRIu64 "G",
+		return config_refuse(error, "%s is out of range; give between %" PRIu64 "M and %" PRIu64 "G",
 			      value, min >> 20, max >> 30);
 	if (size % MEM_PAGE_SIZE)
-		return refuse(error, "%s is not a multiple of 4K; write it like 512M or 2G", value);
+		return config_refuse(error, "%s is not a multiple of 4K; write it like 512M or 2G", value);
 	return true;
 }
 
@@ -95,7 +92,7 @@ static bool set_board(void *target, const char *value, GError **error)
 		config->board = boards[i];
 		return true;
 	}
-	return refuse(error, "'%s' is not a board; use pc or q35", value);
+	return config_refuse(error, "'%s' is not a board; use pc or q35", value);
 }
 
 static bool set_memory(void *target, const char *value, GError **error)
@@ -104,7 +101,7 @@ static bool set_memory(void *target, const char *value, GError **error)
 	uint64_t size;
 
 	if (!size_parse(value, 20, &size))
-		return refuse(error, "'%s' is not a size; write it like 512M or 2G", value);
+		return config_refuse(error, "'%s' is not a size; write it like 512M or 2G", value);
 	if (!check_size(value, size, MEM_MIN_SIZE, MEM_MAX_SIZE, error))
 		return false;
 	config->ram_size = size;
@@ -117,7 +114,7 @@ static bool set_code_cache(void *target, const char *value, GError **error)
 	uint64_t size;
 
 	if (!size_parse(value, 20, &size))
-		return refuse(error, "'%s' is not a size; write it like 16M or 1G", value);
+		return config_refuse(error, "'%s' is not a size; write it like 16M or 1G", value);
 	if (!check_size(value, size, ENGINE_CODE_CACHE_MIN, ENGINE_CODE_CACHE_MAX, error))
 		return false;
 	config->code_cache = size;
@@ -130,7 +127,7 @@ static bool set_cpus(void *target, const char *value, GError **error)
 	guint64 n;
 
 	if (!g_ascii_string_to_unsigned(value, 10, 1, UINT_MAX, &n, NULL))
-		return refuse(error, "'%s' is not a number of processors; write 1 or more", value);
+		return config_refuse(error, "'%s' is not a number of processors; write 1 or more", value);
 	config->n_vcpus = n;
 	return true;
 }
@@ -174,7 +171,7 @@ static bool add_disk(struct vm_config *config, const char *value, const struct v
 	struct vm_disk *disk = &config->disks[config->n_disks];
 
 	if (config->n_disks == VM_MAX_DISKS)
-		return refuse(error, "'%s' is one too many; a VM has at most %d disks", value,
+		return config_refuse(error, "'%s' is one too many; a VM has at most %d disks", value,
 			      VM_MAX_DISKS);
 	*disk = *like;
 	disk->path = take_disk_words(disk, value);
@@ -204,58 +201,6 @@ static bool set_floppy(void *target, const char *value, GError **error)
 	return add_disk(target, value, &like, error);
 }
 
-static const char *const nic_models[MACHINE_N_NIC_MODELS] = {
-	[MACHINE_E1000] = "e1000",
-	[MACHINE_RTL8139] = "rtl8139",
-	[MACHINE_RTL8029] = "ne2k",
-};
-
-static bool parse_mac(const char *text, uint8_t mac[6])
-{
-	unsigned byte[6];
-	int end = 0;
-
-	if (sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%n", &byte[0], &byte[1], &byte[2], &byte[3], &byte[4],
-		   &byte[5], &end) != 6 || text[end])
-		return false;
-	for (unsigned i = 0; i < 6; i++)
-		mac[i] = byte[i];
-	return !(mac[0] & 1);
-}
-
-/* Locally administered, of no vendor. */
-static void make_mac(uint8_t mac[6])
-{
-	static const uint8_t prefix[] = {0x52, 0x54, 0x00};
-
-	memcpy(mac, prefix, sizeof(prefix));
-	for (unsigned i = sizeof(prefix); i < 6; i++)
-		mac[i] = g_random_int();
-}
-
-static bool set_nic(void *target, const char *value, GError **error)
-{
-	struct vm_config *config = target;
-	struct vm_nic *nic = &config->nics[config->n_nics];
-	g_auto(GStrv) words = g_strsplit(value, ",mac=", 2);
-	unsigned model = 0;
-
-	if (config->n_nics == VM_MAX_NICS)
-		return refuse(error, "'%s' is one too many; a VM has at most %d network cards", value,
-			      VM_MAX_NICS);
-	while (model < MACHINE_N_NIC_MODELS && strcmp(words[0], nic_models[model]))
-		model++;
-	if (model == MACHINE_N_NIC_MODELS)
-		return refuse(error, "'%s' is not a network card; use e1000, rtl8139 or ne2k", words[0]);
-	nic->model = model;
-	make_mac(nic->mac);
-	if (words[1] && !parse_mac(words[1], nic->mac))
-		return refuse(error, "'%s' is not a card's address; write it like 52:54:00:12:34:56",
-			      words[1]);
-	config->n_nics++;
-	return true;
-}
-
 static bool add_input(struct vm_config *config, const char *word, GError **error)
 {
 	static const char *const kinds[MACHINE_N_INPUTS] = {
@@ -269,7 +214,7 @@ static bool add_input(struct vm_config *config, const char *word, GError **error
 		if (!strcmp(word, kinds[i]))
 			return config->inputs[i] = true;
 	}
-	return refuse(error, "'%s' is no keyboard; write ps2, usb or virtio", word);
+	return config_refuse(error, "'%s' is no keyboard; write ps2, usb or virtio", word);
 }
 
 /* PS/2's are always there. */
@@ -307,7 +252,7 @@ static bool set_video(void *target, const char *value, GError **error)
 
 	config->virtio_gpu = !strcmp(value, "virtio");
 	if (!config->virtio_gpu && strcmp(value, "vga"))
-		return refuse(error, "'%s' is no video card; write vga or virtio", value);
+		return config_refuse(error, "'%s' is no video card; write vga or virtio", value);
 	return config->has_video = true;
 }
 
@@ -317,7 +262,7 @@ static bool set_uuid(void *target, const char *value, GError **error)
 	unsigned n = 0;
 
 	if (!g_uuid_string_is_valid(value))
-		return refuse(error, "'%s' is no UUID; write it like 01234567-89ab-4cde-8f01-23456789abcd", value);
+		return config_refuse(error, "'%s' is no UUID; write it like 01234567-89ab-4cde-8f01-23456789abcd", value);
 	for (const char *c = value; *c; c++) {
 		if (*c == '-')
 			continue;
@@ -329,17 +274,17 @@ static bool set_uuid(void *target, const char *value, GError **error)
 
 static bool set_firmware(void *target, const char *value, GError **error)
 {
-	return set_once(&((struct vm_config *)target)->firmware, value, error);
+	return config_set_once(&((struct vm_config *)target)->firmware, value, error);
 }
 
 static bool set_vars(void *target, const char *value, GError **error)
 {
-	return set_once(&((struct vm_config *)target)->vars, value, error);
+	return config_set_once(&((struct vm_config *)target)->vars, value, error);
 }
 
 static bool set_firmware_log(void *target, const char *value, GError **error)
 {
-	return set_once(&((struct vm_config *)target)->firmware_log, value, error);
+	return config_set_once(&((struct vm_config *)target)->firmware_log, value, error);
 }
 
 static const char *const boot_kinds[MACHINE_N_BOOT] = {
@@ -358,11 +303,11 @@ static bool add_boot(struct vm_config *config, const char *word, GError **error)
 			continue;
 		for (unsigned k = 0; k < config->n_boot; k++)
 			if (config->boot[k] == i)
-				return refuse(error, "'%s' stands there twice; name it once", word);
+				return config_refuse(error, "'%s' stands there twice; name it once", word);
 		config->boot[config->n_boot++] = i;
 		return true;
 	}
-	return refuse(error, "'%s' cannot be booted from; write disk, cd, floppy, net or menu", word);
+	return config_refuse(error, "'%s' cannot be booted from; write disk, cd, floppy, net or menu", word);
 }
 
 static bool set_boot(void *target, const char *value, GError **error)
@@ -393,13 +338,13 @@ static bool set_engine(void *target, const char *value, GError **error)
 		config->engine = engines[i].engine;
 		return true;
 	}
-	return refuse(error, "'%s' is not an engine; use auto, soft, interp or kvm", value);
+	return config_refuse(error, "'%s' is not an engine; use auto, soft, interp or kvm", value);
 }
 
 static bool set_name(void *target, const char *value, GError **error)
 {
 	return vm_name_check(value, error) &&
-	       set_once(&((struct vm_config *)target)->name, value, error);
+	       config_set_once(&((struct vm_config *)target)->name, value, error);
 }
 
 static bool set_serial(void *target, const char *value, GError **error)
@@ -416,7 +361,7 @@ static bool set_serial(void *target, const char *value, GError **error)
 	struct vm_serial *serial = &((struct vm_config *)target)->serial;
 
 	if (serial->kind != VM_SERIAL_DEFAULT)
-		return refuse(error, "given twice; give it once");
+		return config_refuse(error, "given twice; give it once");
 	for (size_t i = 0; i < G_N_ELEMENTS(kinds); i++) {
 		bool has_path = g_str_has_suffix(kinds[i].word, ":");
 		const char *path = value + strlen(kinds[i].word);
@@ -427,7 +372,7 @@ static bool set_serial(void *target, const char *value, GError **error)
 		serial->path = has_path ? g_canonicalize_filename(path, NULL) : NULL;
 		return serial->kind != VM_SERIAL_UNIX || local_socket_check(serial->path, error);
 	}
-	return refuse(error, "'%s' is no place for it; write stdio, unix:PATH, file:PATH or none",
+	return config_refuse(error, "'%s' is no place for it; write stdio, unix:PATH, file:PATH or none",
 		      value);
 }
 
@@ -438,7 +383,7 @@ static bool set_display(void *target, const char *value, GError **error)
 
 	config->has_vnc = !strcmp(value, "vnc") || g_str_has_prefix(value, "vnc:");
 	if (!config->has_vnc && strcmp(value, "none"))
-		return refuse(error, "'%s' is not a display; write none, vnc, vnc:unix:PATH or "
+		return config_refuse(error, "'%s' is not a display; write none, vnc, vnc:unix:PATH or "
 				     "vnc:tcp:127.0.0.1:PORT", value);
 	g_clear_pointer(&config->vnc, g_free);
 	if (!config->has_vnc || !value[strlen("vnc")])
@@ -453,7 +398,7 @@ static bool set_vnc_password(void *target, const char *value, GError **error)
 	gsize len;
 
 	if (config->vnc_password)
-		return refuse(error, "given twice; give it once");
+		return config_refuse(error, "given twice; give it once");
 	if (!g_file_get_contents(value, &config->vnc_password, &len, error)) {
 		(*error)->domain = VIV_ERROR;
 		(*error)->code = VIV_ERROR_INPUT;
@@ -462,7 +407,7 @@ static bool set_vnc_password(void *target, const char *value, GError **error)
 	g_strchomp(config->vnc_password);
 	if (*config->vnc_password && strlen(config->vnc_password) <= 8)
 		return true;
-	return refuse(error, "a VNC password has 1 to 8 characters; '%s' holds another number", value);
+	return config_refuse(error, "a VNC password has 1 to 8 characters; '%s' holds another number", value);
 }
 
 static bool set_vnc_tls(void *target, const char *value, GError **error)
@@ -477,7 +422,7 @@ static bool set_vnc_tls(void *target, const char *value, GError **error)
 static bool set_gdb(void *target, const char *value, GError **error)
 {
 	return address_check(value, error) &&
-	       set_once(&((struct vm_config *)target)->gdb, value, error);
+	       config_set_once(&((struct vm_config *)target)->gdb, value, error);
 }
 
 static bool set_gdb_wait(void *target, const char *value, GError **error)
@@ -492,7 +437,7 @@ static bool set_perf_map(void *target, const char *value, GError **error)
 
 static bool set_dump_regions(void *target, const char *value, GError **error)
 {
-	return set_once(&((struct vm_config *)target)->dump_regions, value, error);
+	return config_set_once(&((struct vm_config *)target)->dump_regions, value, error);
 }
 
 static bool set_trace(void *target, const char *value, GError **error)
@@ -506,7 +451,7 @@ static bool set_trace(void *target, const char *value, GError **error)
 
 static bool set_trace_file(void *target, const char *value, GError **error)
 {
-	return set_once(&((struct vm_config *)target)->trace_file, value, error);
+	return config_set_once(&((struct vm_config *)target)->trace_file, value, error);
 }
 
 static bool set_lockstep(void *target, const char *value, GError **error)
@@ -515,7 +460,7 @@ static bool set_lockstep(void *target, const char *value, GError **error)
 	guint64 n;
 
 	if (!g_ascii_string_to_unsigned(value, 10, 1, UINT_MAX, &n, NULL))
-		return refuse(error, "'%s' is not a number of runs; write 1 to compare each, 100 for "
+		return config_refuse(error, "'%s' is not a number of runs; write 1 to compare each, 100 for "
 				     "one in 100", value);
 	config->lockstep = n;
 	return true;
@@ -544,8 +489,22 @@ const struct option_row vm_config_options[] = {
 	{"cdrom", 0, "FILE|none[,bus=BUS]",
 	 "a drive with that ISO image, or without, on the bus ide,\nsata or scsi; without one: ide, and on q35 sata", set_cdrom},
 	{"floppy", 0, "FILE|none[,ro]", "a floppy drive with that raw image, or without", set_floppy},
-	{"nic", 0, "MODEL[,mac=ADDRESS]",
-	 "a network card: e1000, rtl8139 or ne2k; it has no\ncable yet", set_nic},
+	{"net", 0, "NETWORK[,...]",
+	 "a network card on that network: user (no root needed),\ntap, private=NAME (between your VMs) or none; the manual\n"
+	 "page has what may follow; without it: user, where\nfirmware starts the guest; may be given several times",
+	 config_set_net},
+	{"publish", 'p', "[ADDRESS:]PORT:PORT[/udp]",
+	 "forward a port of the host to one of the guest, by the\nuser network; without an address: 127.0.0.1; 0: a free\none, "
+	 "which `viv net` tells",
+	 config_set_forward},
+	{"pcap", 0, "FILE", "capture what passes the network cards, as pcapng", config_set_pcap},
+	{"firewall", 0, "FILE|POLICY",
+	 "rules for what passes the network cards: a file, or\ndefault-deny, default-allow", config_set_firewall},
+	{"allow", 0, "RULE",
+	 "let connections pass: in|out[:PROTOCOL[:PORT[:CIDR]]],\nlike out:tcp:443:0.0.0.0/0; the first rule that fits\ncounts",
+	 config_set_allow},
+	{"deny", 0, "RULE", "have connections dropped", config_set_deny},
+	{"no-spoof", 0, NULL, "let out only packets that bear the guest's own addresses", config_set_no_spoof},
 	{"input", 0, "KIND[,...]",
 	 "a keyboard and a tablet, usb or virtio, besides a PS/2\nkeyboard and mouse; without it: ps2, those alone", set_input},
 	{"video", 0, "vga|virtio",
@@ -625,4 +584,5 @@ void vm_config_fini(struct vm_config *config)
 	g_free(config->trace_file);
 	for (unsigned i = 0; i < config->n_disks; i++)
 		g_free(config->disks[i].path);
+	config_fini_nets(config);
 }

@@ -15,13 +15,36 @@
 #include "cpu/engine.h"
 #include "cpu/x86/model.h"
 #include "machine/machine.h"
+#include "net/firewall.h"
+#include "net/user.h"
 
 #define VM_MAX_DISKS MACHINE_MAX_DISKS
-#define VM_MAX_NICS  8
+#define VM_MAX_NICS	8
+#define VM_MAX_FORWARDS 64
+#define VM_MAX_DOMAINS	4
+
+/* What most guests have a driver for. */
+#define VM_DEFAULT_NIC MACHINE_E1000
+
+/* What a network card is connected to. */
+enum vm_net_kind { VM_NET_NONE, VM_NET_USER, VM_NET_TAP, VM_NET_PRIVATE, VM_N_NETS };
+/* As users write it. */
+const char *vm_net_kind_name(enum vm_net_kind kind);
+const char *vm_nic_model_name(enum machine_nic_model model);
 
 struct vm_nic {
 	enum machine_nic_model model;
 	uint8_t mac[6];
+	enum vm_net_kind net;
+	bool no_rom;		 /* firmware does not boot from it */
+	uint64_t rate;		 /* bits a second and direction; 0: no limit */
+	struct user_config user; /* of VM_NET_USER */
+	const char *domains[VM_MAX_DOMAINS + 1];
+	const char *name;   /* of a private network; of a tap's interface, or NULL */
+	const char *bridge; /* that a tap becomes a port of; NULL: none */
+	/* From which it may send, where that is looked at; none: as DHCP says. */
+	struct firewall_address addresses[4];
+	unsigned n_addresses;
 };
 
 struct vm_disk {
@@ -66,6 +89,11 @@ struct vm_config {
 	unsigned n_disks;
 	struct vm_nic nics[VM_MAX_NICS];
 	unsigned n_nics;
+	struct user_forward forwards[VM_MAX_FORWARDS]; /* of the first user network */
+	unsigned n_forwards;
+	char *pcap;			 /* NULL: no capture */
+	struct firewall_rules *firewall; /* of all cards; NULL: none */
+	GStringChunk *net_texts;
 	bool inputs[MACHINE_N_INPUTS];
 	bool has_video, virtio_gpu; /* a screen is wanted; with a virtio GPU besides the VGA */
 	struct vm_serial serial;
@@ -87,6 +115,8 @@ struct vm_config {
 
 void vm_config_init(struct vm_config *config);
 void vm_config_fini(struct vm_config *config);
+/* What follows from what was said, and whether it goes together; after the last option. */
+bool vm_config_complete(struct vm_config *config, GError **error);
 /* Whether the guest starts with firmware rather than with a kernel. */
 bool vm_config_has_firmware(const struct vm_config *config);
 bool vm_config_has_screen(const struct vm_config *config);

@@ -12,6 +12,7 @@
 #include "firmware/rom.h"
 #include "machine/board.h"
 #include "stream/stream.h"
+#include "vm/nets.h"
 #include "vm/typist.h"
 
 struct block *hardware_open_disk(struct hardware *hardware, const struct vm_disk *disk, GError **error)
@@ -152,7 +153,8 @@ static void open_input(struct hardware *hardware, const struct vm_config *config
 	hardware->typist = typist_new(context, hardware->input);
 }
 
-static bool open_nics(struct hardware *hardware, const struct vm_config *config, GError **error)
+static bool open_nics(struct hardware *hardware, const struct vm_config *config, GMainContext *context,
+		      GError **error)
 {
 	static const struct rom *const roms[MACHINE_N_NIC_MODELS] = {
 		[MACHINE_E1000] = &rom_ipxe_e1000,
@@ -160,13 +162,18 @@ static bool open_nics(struct hardware *hardware, const struct vm_config *config,
 		[MACHINE_RTL8029] = &rom_ipxe_ne2k,
 	};
 
+	hardware->nets = nets_new(config, context, error);
+	if (!hardware->nets)
+		return false;
 	for (unsigned i = 0; i < config->n_nics; i++) {
 		struct machine_nic *nic = &hardware->nics[i];
 
 		nic->model = config->nics[i].model;
+		nic->port = nets_port(hardware->nets, i);
 		memcpy(nic->mac, config->nics[i].mac, sizeof(nic->mac));
 		hardware->n_nics = i + 1;
-		if (hardware->has_firmware && !(nic->rom = rom_load(roms[nic->model], error)))
+		if (hardware->has_firmware && !config->nics[i].no_rom &&
+		    !(nic->rom = rom_load(roms[nic->model], error)))
 			return false;
 	}
 	return true;
@@ -179,7 +186,7 @@ bool hardware_open(struct hardware *hardware, const struct vm_config *config, GM
 	hardware->blocks = g_ptr_array_new_with_free_func(close_block);
 	if (!open_disks(hardware, config, error) ||
 	    !open_firmware(hardware, config, context, error) ||
-	    !open_nics(hardware, config, error))
+	    !open_nics(hardware, config, context, error))
 		return false;
 	open_screen(hardware, config);
 	open_input(hardware, config, context);
@@ -199,6 +206,7 @@ void hardware_close(struct hardware *hardware)
 	g_clear_pointer(&hardware->firmware.vars_template, g_bytes_unref);
 	for (unsigned i = 0; i < hardware->n_nics; i++)
 		g_clear_pointer(&hardware->nics[i].rom, g_bytes_unref);
+	nets_free(hardware->nets);
 	display_free(hardware->display);
 	typist_free(hardware->typist);
 	input_free(hardware->input);

@@ -21,6 +21,7 @@ struct hardware {
 	struct input *input;	 /* NULL: none */
 	struct typist *typist;	 /* where there is input */
 	bool inputs[MACHINE_N_INPUTS];
+	struct nets *nets;
 	struct machine_nic nics[VM_MAX_NICS];
 	unsigned n_nics;
 };

@@ -588,6 +588,11 @@ struct input *vm_input(const struct vm *vm)
 	return vm->hardware.input;
 }
 
+struct nets *vm_nets(const struct vm *vm)
+{
+	return vm->hardware.nets;
+}
+
 struct typist *vm_typist(const struct vm *vm)
 {
 	return vm->hardware.typist;

@@ -93,6 +93,7 @@ void vm_report(const struct vm *vm, GString *out);
 /* The guest's screen and the hand on its keyboard; NULL: it has none. */
 struct display *vm_display(const struct vm *vm);
 struct input *vm_input(const struct vm *vm);
+struct nets *vm_nets(const struct vm *vm);
 struct typist *vm_typist(const struct vm *vm);
 
 #endif

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "vm/control/command.h"
+#include "vm/control/net.h"
 #include "vm/control/screen.h"
 #include "vm/vm.h"
 
@@ -187,5 +188,14 @@ const struct control_command control_commands[] = {
 	  {"relative", CONTROL_BOOLEAN, .optional = true},
 	  {"click", CONTROL_STRING, .optional = true},
 	  {"wheel", CONTROL_INTEGER, .optional = true, .min = -MAX_NOTCHES, .max = MAX_NOTCHES}}},
+	{"net", "the network cards, what they are connected to, forwarded ports", run_net},
+	{"pcap",
+	 "capture packets in a file, or end that; how it goes",
+	 run_pcap,
+	 {{"file", CONTROL_PATH, .optional = true}, {"off", CONTROL_BOOLEAN, .optional = true}}},
+	{"firewall",
+	 "the firewall's rules and counts; new `rules`, a line each",
+	 run_firewall,
+	 {{"rules", CONTROL_STRING, .optional = true}}},
 };
 const size_t control_n_commands = G_N_ELEMENTS(control_commands);

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the files of the configuration share: config.c has the table of options, config_net.c those of networks. */
+#ifndef VIV_VM_CONFIG_INT_H
+#define VIV_VM_CONFIG_INT_H
+
+#include "vm/config.h"
+
+G_GNUC_PRINTF(2, 3)
+bool config_refuse(GError **error, const char *format, ...);
+/* A path given twice is a slip of the hand, and which one was meant nobody knows. */
+bool config_set_once(char **member, const char *value, GError **error);
+
+bool config_set_net(void *target, const char *value, GError **error);
+bool config_set_forward(void *target, const char *value, GError **error);
+bool config_set_pcap(void *target, const char *value, GError **error);
+bool config_set_firewall(void *target, const char *value, GError **error);
+bool config_set_allow(void *target, const char *value, GError **error);
+bool config_set_deny(void *target, const char *value, GError **error);
+bool config_set_no_spoof(void *target, const char *value, GError **error);
+void config_fini_nets(struct vm_config *config);
+
+#endif
