@@ -25,7 +25,7 @@ struct verb {
 
 extern const struct verb verb_run, verb_ls, verb_stop, verb_kill, verb_pause, verb_resume, verb_reset, verb_eject,
 	verb_insert, verb_screen, verb_screenshot, verb_text, verb_type, verb_key, verb_mouse, verb_console, verb_monitor,
-	verb_doctor, verb_help, verb_version;
+	verb_disk, verb_doctor, verb_help, verb_version;
 
 /* Prints `viv: message` to standard error, frees the error, and returns its exit status. */
 int report_error(GError *error);
