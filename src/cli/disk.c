@@ -10,7 +10,8 @@
 
 static const struct verb *const verbs[] = {
 	&disk_create, &disk_info,   &disk_check,    &disk_resize, &disk_convert,
-	&disk_map,    &disk_commit, &disk_rebase, &disk_snapshot, &disk_compare,
+	&disk_map,    &disk_commit, &disk_rebase,   &disk_snapshot, &disk_compare,
+	&disk_stat,   &disk_limit,
 };
 
 static bool set_string(const char **member, const char *value)

@@ -58,6 +58,6 @@ bool disk_parse_size(const char *text, uint64_t *size, GError **error);
 void disk_print_json(JsonNode *node); /* and frees it */
 
 extern const struct verb disk_create, disk_info, disk_check, disk_resize, disk_convert, disk_map,
-	disk_commit, disk_rebase, disk_snapshot, disk_compare;
+	disk_commit, disk_rebase, disk_snapshot, disk_compare, disk_stat, disk_limit;
 
 #endif
