@@ -8,6 +8,8 @@
 #include "base/error.h"
 #include "base/size.h"
 
+#define PAGE_WIDTH 88
+
 static const struct verb *const verbs[] = {
 	&disk_create, &disk_info,   &disk_check,    &disk_resize, &disk_convert,
 	&disk_map,    &disk_commit, &disk_rebase,   &disk_snapshot, &disk_compare,
@@ -89,6 +91,26 @@ void disk_options_fini(struct disk_options *options)
 	g_free(options->secret);
 }
 
+/* In lines of a page's width, each `indent` wide in. */
+static void append_wrapped(GString *out, unsigned indent, const char *text)
+{
+	g_auto(GStrv) words = g_strsplit_set(text, " \n", 0);
+	gsize start = out->len;
+
+	g_string_append_printf(out, "%*s", indent, "");
+	for (char **word = words; *word; word++) {
+		if (word == words) {
+			g_string_append(out, *word);
+		} else if (out->len - start + strlen(*word) < PAGE_WIDTH) {
+			g_string_append_printf(out, " %s", *word);
+		} else {
+			start = out->len + 1;
+			g_string_append_printf(out, "\n%*s%s", indent, "", *word);
+		}
+	}
+	g_string_append_c(out, '\n');
+}
+
 void disk_append_formats(GString *out)
 {
 	g_string_append(out, "\nFormats, and what -o tells them:\n");
@@ -97,12 +119,11 @@ void disk_append_formats(GString *out)
 
 		g_string_append_printf(out, "  %s%s\n", image_format_name(i), row->name ? "" : ": nothing");
 		for (; row->name; row++) {
-			g_autofree char *left = g_strdup_printf("%s=%s", row->name, row->metavar);
+			g_autofree char *help = g_strdup_printf("%s%s%s", row->help, row->value ? "; without it: " : "",
+								row->value ? row->value : "");
 
-			g_string_append_printf(out, "    %s\n        %s", left, row->help);
-			if (row->value)
-				g_string_append_printf(out, "; without it: %s", row->value);
-			g_string_append_c(out, '\n');
+			g_string_append_printf(out, "    %s=%s\n", row->name, row->metavar);
+			append_wrapped(out, 8, help);
 		}
 	}
 }
