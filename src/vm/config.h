@@ -12,6 +12,7 @@
 
 #include "base/option.h"
 #include "base/trace.h"
+#include "block/throttle.h"
 #include "cpu/engine.h"
 #include "cpu/x86/model.h"
 #include "machine/machine.h"
@@ -49,7 +50,10 @@ struct vm_nic {
 
 struct vm_disk {
 	char *path; /* NULL: a drive without a medium */
-	bool read_only;
+	const char *format; /* NULL: as the path ends, or raw */
+	char *secret;	    /* a passphrase; NULL: it is not encrypted */
+	bool read_only, direct, no_discard;
+	struct block_limits limits;
 	enum machine_disk_bus bus; /* MACHINE_N_DISK_BUSES: the board's for CD-ROM drives */
 	enum machine_boot kind;
 };

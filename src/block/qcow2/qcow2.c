@@ -173,6 +173,7 @@ const struct block_format block_format_qcow2 = {
 	.close = qcow2_close,
 	.read = qcow2_read,
 	.write = qcow2_write,
+	.write_compressed = qcow2_write_packed,
 	.flush = qcow2_flush,
 	.discard = qcow2_discard,
 	.write_zeroes = qcow2_write_zeroes,
