@@ -53,6 +53,9 @@ struct block_format {
 	int (*discard)(struct image *image, uint64_t offset, uint64_t len);
 	/* `unmap`: space may be given back. NULL: image.c writes zeroes. */
 	int (*write_zeroes)(struct image *image, uint64_t offset, uint64_t len, bool unmap);
+	/* One cluster of image_info's cluster_size, or the disk's last bytes, compressed where that
+	 * makes it smaller. NULL: nothing ever is. */
+	int (*write_compressed)(struct image *image, uint64_t offset, struct span span);
 	/* What stands at `offset`, of at most `len` bytes; never of the backing image's. */
 	int (*map)(struct image *image, uint64_t offset, uint64_t len, struct image_extent *extent);
 	/*

@@ -110,7 +110,7 @@ static bool open_backing(struct image *image, const struct image_open *how, unsi
 
 static bool check_damage(struct image *image, const struct image_open *how, GError **error)
 {
-	if (!image->damage || how->read_only)
+	if (!image->damage || how->read_only || how->damaged)
 		return true;
 	g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
 		    "disk '%s' is damaged: %s; mend it with 'viv disk check --repair all', or "
@@ -233,6 +233,17 @@ int image_write(struct image *image, uint64_t offset, struct span span)
 	int status = check_range(image, offset, span.len, true);
 
 	return status || !span.len ? status : image->format->write(image, offset, span);
+}
+
+int image_write_compressed(struct image *image, uint64_t offset, struct span span)
+{
+	int status = check_range(image, offset, span.len, true);
+
+	if (status || !span.len)
+		return status;
+	return image->format->write_compressed
+		       ? image->format->write_compressed(image, offset, span)
+		       : -EOPNOTSUPP;
 }
 
 static int write_zeroes(struct image *image, uint64_t offset, uint64_t len)

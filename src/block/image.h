@@ -30,6 +30,7 @@ struct image_open {
 	bool read_only;
 	bool direct;	 /* past the host's page cache */
 	bool no_lock;	 /* only looks, while others may write */
+	bool damaged;	 /* written although it is, to be mended by image_check() */
 	bool no_backing; /* leave the rest of the chain closed: what is not in this image reads as
 			    zeroes */
 };
@@ -113,6 +114,8 @@ const char *image_path(const struct image *image);
 
 int image_read(struct image *image, uint64_t offset, struct span span);
 int image_write(struct image *image, uint64_t offset, struct span span);
+/* One cluster, compressed; -EOPNOTSUPP: the format compresses nothing. */
+int image_write_compressed(struct image *image, uint64_t offset, struct span span);
 int image_zero(struct image *image, uint64_t offset, uint64_t len, bool unmap);
 int image_discard(struct image *image, uint64_t offset, uint64_t len);
 int image_flush(struct image *image);

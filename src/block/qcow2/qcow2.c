@@ -176,6 +176,7 @@ const struct block_format block_format_qcow2 = {
 	.flush = qcow2_flush,
 	.discard = qcow2_discard,
 	.write_zeroes = qcow2_write_zeroes,
+	.write_compressed = qcow2_write_compressed,
 	.map = qcow2_map,
 	.locate = qcow2_locate,
 	.create = qcow2_create,

@@ -207,7 +207,7 @@ int qcow2_resolve(struct qcow2 *q, uint64_t offset, uint64_t len, bool may_read,
 /* The rest without the lock. */
 int qcow2_read(struct image *image, uint64_t offset, struct span span);
 int qcow2_write(struct image *image, uint64_t offset, struct span span);
-int qcow2_write_packed(struct image *image, uint64_t offset, struct span span);
+int qcow2_write_compressed(struct image *image, uint64_t offset, struct span span);
 /* zero.c */
 int qcow2_discard(struct image *image, uint64_t offset, uint64_t len);
 int qcow2_write_zeroes(struct image *image, uint64_t offset, uint64_t len, bool unmap);
