@@ -89,6 +89,8 @@ static void wire_nic(struct wiring *w, unsigned index)
 
 	w->device.net = nic->port;
 	memcpy(w->device.mac, nic->mac, sizeof(nic->mac));
+	w->device.mtu = nic->mtu;
+	w->device.n_queues = w->config->n_vcpus;
 	w->device.rom = nic->rom;
 	disks_append_node(path, "ethernet", &w->device);
 	g_string_append(path, "/ethernet-phy@0");

@@ -168,6 +168,7 @@ static bool open_nics(struct hardware *hardware, const struct vm_config *config,
 		      GError **error)
 {
 	static const struct rom *const roms[MACHINE_N_NIC_MODELS] = {
+		[MACHINE_VIRTIO_NET] = &rom_ipxe_virtio,
 		[MACHINE_E1000] = &rom_ipxe_e1000,
 		[MACHINE_RTL8139] = &rom_ipxe_rtl8139,
 		[MACHINE_RTL8029] = &rom_ipxe_ne2k,

@@ -98,6 +98,11 @@ static bool queue_runs(const struct virtio *virtio, const struct virtqueue *queu
 	       !virtio->resetting && queue->enabled && pci_is_master(&virtio->pci);
 }
 
+bool virtio_runs(const struct virtio *virtio, unsigned index)
+{
+	return queue_runs(virtio, &virtio->queues[index]);
+}
+
 bool virtio_pop(struct virtio *virtio, unsigned index, struct queue_chain *chain)
 {
 	struct virtqueue *queue = &virtio->queues[index];
@@ -206,6 +211,8 @@ static bool features_are_good(const struct virtio *virtio)
 /* Section 3.1.1: bits are added; features and DRIVER_OK only by what came before. */
 static void write_status(struct virtio *virtio, uint8_t value)
 {
+	bool was_up = virtio->status & VIRTIO_DRIVER_OK;
+
 	if (value == 0) {
 		virtio->resetting = true;
 		if (!virtio->in_flight)
@@ -218,6 +225,8 @@ static void write_status(struct virtio *virtio, uint8_t value)
 	if (!((value | virtio->status) & VIRTIO_FEATURES_OK))
 		value &= ~VIRTIO_DRIVER_OK;
 	virtio->status |= value & STATUS_BITS;
+	if (virtio->status & VIRTIO_DRIVER_OK && !was_up && virtio->ops->started)
+		virtio->ops->started(virtio);
 }
 
 static void write_driver_feature(struct virtio *virtio, uint32_t value)
