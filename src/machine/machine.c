@@ -41,6 +41,7 @@ static unsigned count_each_disk(const struct machine_config *config, const struc
 static void wire_each_disk(struct wiring *w, unsigned index)
 {
 	w->device.block = disks_at(w->machine, w->config, w->row->bus, index)->block;
+	w->device.n_queues = w->config->n_vcpus;
 }
 
 static unsigned count_all_disks(const struct machine_config *config, const struct board_row *row)
