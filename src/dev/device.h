@@ -71,6 +71,7 @@ struct device_env {
 	struct clock *clock;
 	const struct trace *trace; /* NULL: off */
 	bool no_smm; /* SMIs come to nothing: firmware, which would wait for its first, finds SMIs set up */
+	bool packed_rings; /* virtio devices offer them, too */
 	struct pci_bus *pci;	 /* set once the host bridge exists */
 	struct isa_dma *isa_dma; /* set once the DMA controllers exist */
 };

@@ -327,6 +327,7 @@ struct machine *machine_new(const struct board *board, const struct machine_conf
 	machine->env.clock = config->clock;
 	machine->env.trace = config->trace;
 	machine->env.no_smm = config->no_smm;
+	machine->env.packed_rings = config->packed_rings;
 	machine->env.bus = bus_new();
 	machine->lapics = lapic_set_new(machine->env.bus, config->clock, config->n_vcpus);
 	machine->env.mem = mem_new_with_hole(config->ram_size, board->hole_start, error);

@@ -82,6 +82,7 @@ struct machine_config {
 	struct clock *clock;
 	const struct trace *trace; /* NULL: off */
 	bool no_smm;		   /* the engine's */
+	bool packed_rings;	   /* virtio devices offer them, too */
 	struct stream *serial;
 	struct display *display; /* NULL: no screen */
 	bool virtio_gpu;	 /* besides the VGA, for the same screen */

@@ -262,6 +262,16 @@ static bool set_floppy(void *target, const char *value, GError **error)
 	return add_disk(target, value, &like, error);
 }
 
+static bool set_virtio_rings(void *target, const char *value, GError **error)
+{
+	struct vm_config *config = target;
+
+	config->packed_rings = !strcmp(value, "packed");
+	if (!config->packed_rings && strcmp(value, "split"))
+		return config_refuse(error, "'%s' is no kind of rings; use split or packed", value);
+	return true;
+}
+
 static bool add_input(struct vm_config *config, const char *word, GError **error)
 {
 	static const char *const kinds[MACHINE_N_INPUTS] = {
@@ -568,6 +578,8 @@ const struct option_row vm_config_options[] = {
 	 config_set_allow},
 	{"deny", 0, "RULE", "have connections dropped", config_set_deny},
 	{"no-spoof", 0, NULL, "let out only packets that bear the guest's own addresses", config_set_no_spoof},
+	{"virtio-rings", 0, "split|packed",
+	 "what drivers may use to talk to virtio devices: split\nrings alone, or packed ones, too; without it: split", set_virtio_rings},
 	{"input", 0, "KIND[,...]",
 	 "a keyboard and a tablet, usb or virtio, besides a PS/2\nkeyboard and mouse; without it: ps2, those alone", set_input},
 	{"video", 0, "vga|virtio",

@@ -25,7 +25,7 @@
 #define VM_MAX_DOMAINS	4
 
 /* What most guests have a driver for. */
-#define VM_DEFAULT_NIC MACHINE_E1000
+#define VM_DEFAULT_NIC MACHINE_VIRTIO_NET
 
 /* What a network card is connected to. */
 enum vm_net_kind { VM_NET_NONE, VM_NET_USER, VM_NET_TAP, VM_NET_PRIVATE, VM_N_NETS };
@@ -98,6 +98,7 @@ struct vm_config {
 	char *pcap;			 /* NULL: no capture */
 	struct firewall_rules *firewall; /* of all cards; NULL: none */
 	GStringChunk *net_texts;
+	bool packed_rings; /* virtio devices offer them, too */
 	bool inputs[MACHINE_N_INPUTS];
 	bool has_video, virtio_gpu; /* a screen is wanted; with a virtio GPU besides the VGA */
 	struct vm_serial serial;

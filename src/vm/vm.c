@@ -208,6 +208,7 @@ static bool build_machine(struct vm *vm, GError **error)
 		.clock = vm->clock,
 		.trace = get_trace(vm),
 		.no_smm = vm->engine->no_smm,
+		.packed_rings = vm->config->packed_rings,
 		.serial = vm->serial,
 	};
 

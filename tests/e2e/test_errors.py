@@ -67,6 +67,7 @@ CASES = [
     ("run --kernel {kernel} --trace cpu_cr3,frob", ["--trace", "'frob'", "--trace help"]),
     ("run --kernel {kernel} --trace-file {dir}/t", ["--trace-file", "--trace EVENT"]),
     ("run --kernel {kernel} --trace * --trace-file {dir}/absent/t", ["--trace-file", "{dir}/absent/t", "No such"]),
+    ("run --kernel {kernel} --virtio-rings round", ["--virtio-rings", "'round'", "split or packed"]),
     ("run --kernel {kernel} --input usb,adb", ["--input", "'adb'", "ps2, usb or virtio"]),
     ("run --kernel {kernel} --input usb,", ["--input", "ps2, usb or virtio"]),
     ("run --kernel {kernel} --video cirrus", ["--video", "'cirrus'", "vga or virtio"]),

@@ -588,8 +588,9 @@ bool virtio_init(struct virtio *virtio, const struct virtio_ops *ops, uint64_t f
 	if (ops->n_queues)
 		virtio->n_queues = ops->n_queues;
 	g_assert(virtio->n_queues <= VIRTIO_MAX_QUEUES && ops->queue_size <= QUEUE_MAX_SIZE);
-	virtio->features = features | VIRTIO_F_VERSION_1 | VIRTIO_F_EVENT_IDX |
-			   VIRTIO_F_INDIRECT_DESC | VIRTIO_F_RING_PACKED;
+	virtio->features = features | VIRTIO_F_VERSION_1 | VIRTIO_F_EVENT_IDX | VIRTIO_F_INDIRECT_DESC;
+	if (virtio->pci.device.env->packed_rings)
+		virtio->features |= VIRTIO_F_RING_PACKED;
 	virtio->config = device_config;
 	virtio->config_len = config_len;
 	timer_init(&virtio->again, virtio->pci.device.env->clock, &virtio->pci.device.lock,

@@ -87,8 +87,8 @@ struct virtio {
 		STATE_FIELD(type, member.status), STATE_FIELD(type, member.isr),                 \
 		STATE_FIELD(type, member.config_generation), QUEUE_FIELDS(type, member.queues)
 
-/* `features` beyond the transport's, which are rings of both kinds, indirect descriptors and event
- * indices; VIRTIO_F_RING_RESET is for devices that hold no buffers between calls. `device_config`
+/* `features` beyond the transport's, which are packed rings where env says so, indirect descriptors
+ * and event indices; VIRTIO_F_RING_RESET is for devices that hold no buffers between calls. `device_config`
  * lives as long as the device. */
 bool virtio_init(struct virtio *virtio, const struct virtio_ops *ops, uint64_t features,
 		 const void *device_config, unsigned config_len, const struct device_config *config,

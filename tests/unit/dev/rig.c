@@ -187,6 +187,7 @@ static struct rig *new_surroundings(void)
 {
 	struct rig *rig = g_new0(struct rig, 1);
 
+	rig->env.packed_rings = true;
 	rig->env.bus = bus_new();
 	rig->env.clock = clock_new_manual();
 	rig->env.mem = mem_new(MEM_MIN_SIZE, NULL);

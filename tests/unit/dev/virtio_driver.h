@@ -283,7 +283,8 @@ static inline void driver_init(struct driver *d, const struct device_class *clas
 
 	*d = (struct driver){.env = {.mem = mem_new(RAM_SIZE, NULL),
 				     .bus = bus_new(),
-				     .clock = clock_new_manual()},
+				     .clock = clock_new_manual(),
+				     .packed_rings = true},
 			     .image_fd = -1};
 	bus_set_msi_sink(d->env.bus, on_msi, d);
 	bus_line_attach(d->env.bus, i440fx_gsi(SLOT, 0), on_line, d, 0);
