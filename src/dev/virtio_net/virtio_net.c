@@ -65,6 +65,16 @@ static void on_link(void *opaque, bool up)
 	g_mutex_unlock(lock);
 }
 
+static void on_room(void *opaque)
+{
+	struct virtio_net *nic = opaque;
+	GMutex *lock = &nic->virtio.pci.device.lock;
+
+	g_mutex_lock(lock);
+	virtio_net_transmit_more(nic);
+	g_mutex_unlock(lock);
+}
+
 static void nic_started(struct virtio *virtio)
 {
 	struct virtio_net *nic = (struct virtio_net *)virtio;
@@ -98,6 +108,7 @@ static void nic_reset(struct virtio *virtio)
 	memset(nic->vlans, 0, sizeof(nic->vlans));
 	memset(nic->steering, 0, sizeof(nic->steering));
 	nic->guest_offloads = 0;
+	nic->waiting = 0;
 	virtio_net_apply_offloads(nic);
 	virtio_net_update_config(nic);
 }
@@ -113,7 +124,7 @@ static const struct virtio_ops nic_ops = {
 static bool nic_init(struct device *device, const struct device_config *config, GError **error)
 {
 	struct virtio_net *nic = (struct virtio_net *)device;
-	struct net_receiver receiver = {on_receive, on_link, nic};
+	struct net_receiver receiver = {on_receive, on_link, nic, .room = on_room};
 	uint64_t features = FEATURES;
 
 	nic->net = config->net;

@@ -93,6 +93,7 @@ struct virtio_net {
 
 	/* By which pair a flow was sent last, and so is received. */
 	uint8_t steering[STEERING_SLOTS];
+	uint32_t waiting; /* a bit a pair that has frames to send, for which the cable had no room */
 	struct queue_chain chain;
 };
 
@@ -122,6 +123,8 @@ void virtio_net_update_config(struct virtio_net *nic);
 void virtio_net_apply_offloads(struct virtio_net *nic);
 void virtio_net_control(struct virtio_net *nic);
 void virtio_net_transmit(struct virtio_net *nic, unsigned queue);
+/* The cable has room again. */
+void virtio_net_transmit_more(struct virtio_net *nic);
 /* False: no room now. */
 bool virtio_net_receive(struct virtio_net *nic, const uint8_t *frame, size_t len, const struct net_offload *offload);
 /* The slot of a frame's flow, the same both ways. */

@@ -60,12 +60,20 @@ static bool transmit(struct virtio_net *nic, unsigned queue)
 	return true;
 }
 
+/* Frames that would find no room stay in the queue: the driver, which sees them as not sent yet, slows
+ * down, where a loss would cost it more. */
 void virtio_net_transmit(struct virtio_net *nic, unsigned queue)
 {
 	struct virtio *virtio = &nic->virtio;
 	unsigned i;
 
-	for (i = 0; i < QUEUE_SIZE && virtio_pop(virtio, queue, &nic->chain); i++) {
+	for (i = 0; i < QUEUE_SIZE; i++) {
+		if (!net_has_room(nic->net)) {
+			nic->waiting |= 1u << queue / 2;
+			break;
+		}
+		if (!virtio_pop(virtio, queue, &nic->chain))
+			break;
 		if (!transmit(nic, queue)) {
 			virtio_break(virtio);
 			return;
@@ -75,4 +83,15 @@ void virtio_net_transmit(struct virtio_net *nic, unsigned queue)
 	virtio_publish(virtio, queue);
 	if (i == QUEUE_SIZE)
 		virtio_leave(virtio, queue);
+}
+
+void virtio_net_transmit_more(struct virtio_net *nic)
+{
+	uint32_t waiting = nic->waiting;
+
+	nic->waiting = 0;
+	for (unsigned pair = 0; pair < nic->max_pairs; pair++) {
+		if (waiting >> pair & 1)
+			virtio_net_transmit(nic, 2 * pair + 1);
+	}
 }

@@ -30,6 +30,7 @@ static const uint8_t own_mac[] = {0x52, 0x54, 0, 1, 2, 3};
 
 /* The cable's other end: what arrived last, and how much. */
 static struct far {
+	bool refuses;
 	unsigned n;
 	size_t len, bytes;
 	uint8_t frame[70000];
@@ -38,6 +39,8 @@ static struct far {
 
 static bool far_receive(void *opaque, const uint8_t *frame, size_t len, const struct net_offload *offload)
 {
+	if (far.refuses)
+		return false;
 	far.n++;
 	far.len = len;
 	far.bytes += len;
@@ -122,6 +125,11 @@ static size_t make_tcp(uint8_t *frame, size_t payload, uint16_t port)
 	return TCP_PAYLOAD_AT + payload;
 }
 
+static bool arrived(struct driver *d)
+{
+	return used_index(d) != d->used_idx;
+}
+
 /* Sends from DATA_AT, with the header in front; the queue is the current one. */
 static void send_frame(struct driver *d, size_t len, const struct net_offload *offload)
 {
@@ -170,6 +178,58 @@ static void test_send(void)
 		g_assert_cmpmem(far.frame, far.len, ram(&d, DATA_AT + HEADER), len);
 	}
 	g_assert_cmpuint(far.n, ==, 44);
+	driver_fini(&d);
+}
+
+/* What the other end does not take stays with the driver, for the greater part. */
+static void test_send_waits(void)
+{
+	struct driver d;
+	unsigned n = 0;
+	uint32_t len;
+
+	nic_init(&d, F_CSUM | F_HOST_TSO4, TX);
+	make_tcp(ram(&d, DATA_AT + HEADER), 1446, 1);
+	far.refuses = true;
+	set_desc(ram(&d, d.base + DESC_AT), 0, DATA_AT, HEADER + 1500, 0, 0);
+	memset(ram(&d, DATA_AT), 0, HEADER);
+	while (n < 1000) {
+		offer(&d, 0);
+		kick(&d);
+		net_run(d.net);
+		n++;
+		if (!arrived(&d))
+			break;
+		wait_used(&d, &len);
+	}
+	g_assert_cmpuint(n, <, 400);
+	g_assert_cmpuint(far.n, ==, 0);
+	far.refuses = false;
+	net_run(d.net);
+	net_run(d.net);
+	g_assert_true(arrived(&d));
+	g_assert_cmpuint(far.n, ==, n);
+	g_assert_cmpuint(net_dropped(d.net), ==, 0);
+	/* Nor does a reset, or a link that goes down, leave it waiting. */
+	for (unsigned round = 0; round < 2; round++) {
+		far.refuses = true;
+		bring_up(&d, 0, TX);
+		set_desc(ram(&d, d.base + DESC_AT), 0, DATA_AT, HEADER + 1500, 0, 0);
+		for (unsigned i = 0; i < 1000; i++) {
+			offer(&d, 0);
+			kick(&d);
+			if (!arrived(&d))
+				break;
+			wait_used(&d, &len);
+		}
+		g_assert_false(arrived(&d));
+		far.refuses = false;
+		if (round) {
+			net_set_enabled(d.net_end, false);
+			g_assert_true(arrived(&d));
+			net_set_enabled(d.net_end, true);
+		}
+	}
 	driver_fini(&d);
 }
 
@@ -254,11 +314,6 @@ static void send_far(struct driver *d, const uint8_t *frame, size_t len)
 {
 	net_send(d->net_end, frame, len);
 	net_run(d->net);
-}
-
-static bool arrived(struct driver *d)
-{
-	return used_index(d) != d->used_idx;
 }
 
 static void test_receive(void)
@@ -645,6 +700,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/virtio-net/config", test_config);
 	g_test_add_func("/virtio-net/send", test_send);
 	g_test_add_func("/virtio-net/send-offload", test_send_offload);
+	g_test_add_func("/virtio-net/send-waits", test_send_waits);
 	g_test_add_func("/virtio-net/receive", test_receive);
 	g_test_add_func("/virtio-net/merged-buffers", test_merged_buffers);
 	g_test_add_func("/virtio-net/receive-offload", test_receive_offload);
