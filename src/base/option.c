@@ -60,10 +60,10 @@ static bool set(const struct argument *argument, GError **error)
 	return false;
 }
 
-/* A lone - is a word. */
+/* A lone - is a word, and so is a negative number. */
 static bool is_option(const char *word)
 {
-	return word[0] == '-' && word[1];
+	return word[0] == '-' && word[1] && !g_ascii_isdigit(word[1]);
 }
 
 bool option_parse_words(const struct option_group *groups, size_t n_groups, int argc, char **argv,

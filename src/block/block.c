@@ -15,6 +15,7 @@ struct queue {
 };
 
 struct block {
+	char *name; /* NULL: none */
 	struct image *image;
 	GThreadPool *workers;
 	struct ring *ring; /* NULL: there is none */
@@ -266,6 +267,7 @@ struct block *block_open(const struct block_options *options, GError **error)
 	if (!image)
 		return NULL;
 	block = g_new0(struct block, 1);
+	block->name = g_strdup(options->name);
 	block->image = image;
 	block->gate = options->gate;
 	block->no_discard = options->no_discard;
@@ -305,6 +307,7 @@ void block_close(struct block *block)
 	g_cond_clear(&block->no_located);
 	g_cond_clear(&block->idle);
 	g_mutex_clear(&block->lock);
+	g_free(block->name);
 	g_free(block);
 }
 
@@ -316,6 +319,11 @@ uint64_t block_size(const struct block *block)
 bool block_read_only(const struct block *block)
 {
 	return image_read_only(block->image);
+}
+
+const char *block_name(const struct block *block)
+{
+	return block->name;
 }
 
 const struct image *block_image(const struct block *block)

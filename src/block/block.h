@@ -56,6 +56,7 @@ struct block_stats {
 
 struct block_options {
 	struct image_open image;
+	const char *name; /* by which users know it; NULL: none */
 	GMutex *gate; /* held while a request is carried out and its done() runs; NULL: none */
 	bool no_discard;   /* discards succeed and do nothing */
 	bool workers_only; /* no io_uring */
@@ -77,6 +78,7 @@ void block_unplug(struct block *block);
 void block_set_limits(struct block *block, const struct block_limits *limits);
 void block_get_limits(struct block *block, struct block_limits *limits);
 void block_get_stats(struct block *block, struct block_stats *stats);
+const char *block_name(const struct block *block);
 const struct image *block_image(const struct block *block);
 /* Returns once no request is in flight and every done() has returned; the limits do not hold
  * what is in flight then. The caller holds no lock that a done() takes. */

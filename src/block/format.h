@@ -53,6 +53,9 @@ struct block_format {
 	int (*discard)(struct image *image, uint64_t offset, uint64_t len);
 	/* `unmap`: space may be given back. NULL: image.c writes zeroes. */
 	int (*write_zeroes)(struct image *image, uint64_t offset, uint64_t len, bool unmap);
+	/* One cluster of image_info's cluster_size, or the disk's last bytes, compressed where that
+	 * makes it smaller. NULL: nothing ever is. */
+	int (*write_compressed)(struct image *image, uint64_t offset, struct span span);
 	/* What stands at `offset`, of at most `len` bytes; never of the backing image's. */
 	int (*map)(struct image *image, uint64_t offset, uint64_t len, struct image_extent *extent);
 	/*
@@ -96,9 +99,6 @@ bool image_reject(GError **error, const char *why, ...) G_GNUC_PRINTF(2, 3);
 bool image_fail(const char *path, int status, const char *what, GError **error);
 /* Of the backing image, zeroes where it has ended or there is none. */
 int image_read_backing(struct image *image, uint64_t offset, struct span span);
-/* A backing image's name is relative to the folder of the image that names it. Freed by the caller.
- */
-char *image_resolve_backing(const char *path, const char *name);
 /* `name`'s value among the options of create, or the row's default. */
 const char *image_option(const struct image_create *create, const struct block_format *format,
 			 const char *name);

@@ -232,7 +232,7 @@ static bool lock_file(struct host_file *host, GError **error)
 		return true;
 	if (errno == EAGAIN || errno == EACCES)
 		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
-			    "disk '%s' is in use by another virtual machine; stop that one first, "
+			    "disk '%s' is in use by another virtual machine or program; end that first, "
 			    "or give this one its own copy",
 			    path);
 	else

@@ -65,6 +65,15 @@ const char *image_guess_format(const char *path, GError **error)
 	return NULL;
 }
 
+const char *image_suspect_format(const char *path)
+{
+	const char *guess = NULL;
+
+	if (!strcmp(image_format_of_path(path), block_format_raw.name))
+		guess = image_guess_format(path, NULL);
+	return guess && strcmp(guess, block_format_raw.name) ? guess : NULL;
+}
+
 const char *image_format_name(unsigned index)
 {
 	return index < block_n_formats ? block_formats[index]->name : NULL;
@@ -117,6 +126,23 @@ bool image_fail(const char *path, int status, const char *what, GError **error)
 	return false;
 }
 
+char *image_read_secret(const char *path, GError **error)
+{
+	char *text = NULL;
+
+	if (!g_file_get_contents(path, &text, NULL, error)) {
+		(*error)->domain = VIV_ERROR;
+		(*error)->code = VIV_ERROR_INPUT;
+		return NULL;
+	}
+	text[strcspn(text, "\r\n")] = '\0';
+	if (*text)
+		return text;
+	g_free(text);
+	g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT, "'%s' has no passphrase in its first line", path);
+	return NULL;
+}
+
 static struct image *open_chain(const struct image_open *how, unsigned depth, GError **error);
 
 static bool open_backing(struct image *image, const struct image_open *how, unsigned depth,
@@ -147,7 +173,7 @@ static bool open_backing(struct image *image, const struct image_open *how, unsi
 
 static bool check_damage(struct image *image, const struct image_open *how, GError **error)
 {
-	if (!image->damage || how->read_only)
+	if (!image->damage || how->read_only || how->damaged)
 		return true;
 	g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
 		    "disk '%s' is damaged: %s; mend it with 'viv disk check --repair all', or "
@@ -231,6 +257,11 @@ const struct block_format *image_format(const struct image *image)
 	return image->format;
 }
 
+const char *image_format_name_of(const struct image *image)
+{
+	return image->format->name;
+}
+
 const char *image_path(const struct image *image)
 {
 	return image->file->name;
@@ -270,6 +301,17 @@ int image_write(struct image *image, uint64_t offset, struct span span)
 	int status = check_range(image, offset, span.len, true);
 
 	return status || !span.len ? status : image->format->write(image, offset, span);
+}
+
+int image_write_compressed(struct image *image, uint64_t offset, struct span span)
+{
+	int status = check_range(image, offset, span.len, true);
+
+	if (status || !span.len)
+		return status;
+	return image->format->write_compressed
+		       ? image->format->write_compressed(image, offset, span)
+		       : -EOPNOTSUPP;
 }
 
 static int write_zeroes(struct image *image, uint64_t offset, uint64_t len)

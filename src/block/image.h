@@ -30,6 +30,7 @@ struct image_open {
 	bool read_only;
 	bool direct;	 /* past the host's page cache */
 	bool no_lock;	 /* only looks, while others may write */
+	bool damaged;	 /* written although it is, to be mended by image_check() */
 	bool no_backing; /* leave the rest of the chain closed: what is not in this image reads as
 			    zeroes */
 };
@@ -109,10 +110,13 @@ uint64_t image_size(const struct image *image);
 bool image_read_only(const struct image *image);
 struct image *image_backing(const struct image *image); /* NULL: none is open */
 const struct block_format *image_format(const struct image *image);
+const char *image_format_name_of(const struct image *image);
 const char *image_path(const struct image *image);
 
 int image_read(struct image *image, uint64_t offset, struct span span);
 int image_write(struct image *image, uint64_t offset, struct span span);
+/* One cluster, compressed; -EOPNOTSUPP: the format compresses nothing. */
+int image_write_compressed(struct image *image, uint64_t offset, struct span span);
 int image_zero(struct image *image, uint64_t offset, uint64_t len, bool unmap);
 int image_discard(struct image *image, uint64_t offset, uint64_t len);
 int image_flush(struct image *image);
@@ -144,6 +148,14 @@ const char *image_format_of_path(const char *path);
  * NULL with the error set. For images from elsewhere; a guest can write what it likes into a raw
  * disk. */
 const char *image_guess_format(const char *path, GError **error);
+/* What the file looks like, where its name makes it raw; NULL: nothing else, or it cannot be read. For a
+ * hint to users, who name their disks as they like. */
+const char *image_suspect_format(const char *path);
+/* A backing image's name is relative to the folder of the image that names it. Freed by the caller.
+ */
+char *image_resolve_backing(const char *path, const char *name);
+/* A passphrase, the first line of a file; freed by the caller. */
+char *image_read_secret(const char *path, GError **error);
 /* Rows of all formats: name and create options, for help. */
 const char *image_format_name(unsigned index); /* NULL: there are no more */
 const struct image_option *image_format_options(unsigned index);

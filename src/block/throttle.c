@@ -2,6 +2,34 @@
 #include "block/throttle.h"
 
 #include <glib.h>
+#include <string.h>
+
+static const struct {
+	const char *name;
+	size_t at;
+} limit_rows[] = {
+	{"iops", offsetof(struct block_limits, rate[BLOCK_REQUESTS][BLOCK_BOTH])},
+	{"iops-rd", offsetof(struct block_limits, rate[BLOCK_REQUESTS][BLOCK_READS])},
+	{"iops-wr", offsetof(struct block_limits, rate[BLOCK_REQUESTS][BLOCK_WRITES])},
+	{"iops-burst", offsetof(struct block_limits, burst[BLOCK_REQUESTS])},
+	{"bps", offsetof(struct block_limits, rate[BLOCK_BYTES][BLOCK_BOTH])},
+	{"bps-rd", offsetof(struct block_limits, rate[BLOCK_BYTES][BLOCK_READS])},
+	{"bps-wr", offsetof(struct block_limits, rate[BLOCK_BYTES][BLOCK_WRITES])},
+	{"bps-burst", offsetof(struct block_limits, burst[BLOCK_BYTES])},
+};
+
+const char *block_limit_name(unsigned index)
+{
+	return index < G_N_ELEMENTS(limit_rows) ? limit_rows[index].name : NULL;
+}
+
+uint64_t *block_find_limit(struct block_limits *limits, const char *name, size_t len)
+{
+	for (size_t i = 0; i < G_N_ELEMENTS(limit_rows); i++)
+		if (strlen(limit_rows[i].name) == len && !memcmp(limit_rows[i].name, name, len))
+			return (uint64_t *)((char *)limits + limit_rows[i].at);
+	return NULL;
+}
 
 static double capacity(const struct block_limits *limits, unsigned unit, unsigned way)
 {

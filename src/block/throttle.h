@@ -4,6 +4,7 @@
 #define VIV_BLOCK_THROTTLE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum block_unit { BLOCK_REQUESTS, BLOCK_BYTES, BLOCK_N_UNITS };
@@ -14,6 +15,11 @@ struct block_limits {
 	/* What may come at once after a time of less; 0: a tenth of a second's. */
 	uint64_t burst[BLOCK_N_UNITS];
 };
+
+/* By its name: iops, bps, with -rd or -wr for one way, or -burst. NULL: it is none. */
+uint64_t *block_find_limit(struct block_limits *limits, const char *name, size_t len);
+/* The index-th of them; NULL: there are no more. */
+const char *block_limit_name(unsigned index);
 
 struct throttle {
 	struct block_limits limits;

@@ -8,9 +8,30 @@
 #include "cli/verb.h"
 
 static const struct verb *const verbs[] = {
-	&verb_run, &verb_ls, &verb_stop, &verb_kill, &verb_pause, &verb_resume, &verb_reset,
-	&verb_eject, &verb_insert, &verb_screen, &verb_screenshot, &verb_text, &verb_type, &verb_key,
-	&verb_mouse, &verb_console, &verb_monitor, &verb_net, &verb_pcap, &verb_firewall, &verb_doctor, &verb_help, &verb_version,
+	&verb_run,
+	&verb_ls,
+	&verb_stop,
+	&verb_kill,
+	&verb_pause,
+	&verb_resume,
+	&verb_reset,
+	&verb_eject,
+	&verb_insert,
+	&verb_screen,
+	&verb_screenshot,
+	&verb_text,
+	&verb_type,
+	&verb_key,
+	&verb_mouse,
+	&verb_console,
+	&verb_monitor,
+	&verb_disk,
+	&verb_net,
+	&verb_pcap,
+	&verb_firewall,
+	&verb_doctor,
+	&verb_help,
+	&verb_version,
 };
 
 static const struct verb *find_verb(const char *name)

@@ -25,6 +25,8 @@ static void print_help(const struct usage *usage, const char *verb,
 			       usage->n_rows ? "[OPTIONS] " : "", usage->words, usage->text);
 	for (unsigned i = 0; i < 2; i++)
 		option_append_help(text, &groups[i]);
+	if (usage->append_help)
+		usage->append_help(text);
 	fputs(text->str, stdout);
 }
 

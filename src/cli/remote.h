@@ -17,6 +17,7 @@ struct usage {
 	const char *text;	       /* what it does; ended lines */
 	const struct option_row *rows; /* besides --help */
 	size_t n_rows;
+	void (*append_help)(GString *out); /* what stands at the end of --help; NULL: nothing */
 };
 
 /* Takes a verb's command line apart: `target` is the rows', absent words are NULL. False with the

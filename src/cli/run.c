@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "block/image.h"
 #include "cli/detach.h"
 #include "cli/verb.h"
 #include "stream/terminal.h"
@@ -276,6 +277,22 @@ static void close_run(struct run *run)
 	control_server_free(run->control);
 }
 
+/* It boots nothing so, and the first write to it is the end of what it was. */
+static void warn_of_disks(const struct vm_config *config)
+{
+	for (unsigned i = 0; i < config->n_disks; i++) {
+		const struct vm_disk *disk = &config->disks[i];
+		const char *suspect =
+			disk->path && !disk->format ? image_suspect_format(disk->path) : NULL;
+
+		if (suspect)
+			fprintf(stderr,
+				"viv: disk '%s' is taken for raw, but looks like %s; say what it is by "
+				",format=%s or ,format=raw\n",
+				disk->path, suspect, suspect);
+	}
+}
+
 /* `ready_fd`: the one of detach_fork(), or -1. */
 static int run_config(struct vm_config *config, const struct run_options *options, int ready_fd)
 {
@@ -285,6 +302,7 @@ static int run_config(struct vm_config *config, const struct run_options *option
 
 	config->sample = options->stats;
 	install_crash_handlers();
+	warn_of_disks(config);
 	if (!open_run(&run, config, &error)) {
 		close_run(&run);
 		status = report_error(error);

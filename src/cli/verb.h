@@ -23,9 +23,32 @@ struct verb {
 	int (*run)(int argc, char **argv);
 };
 
-extern const struct verb verb_run, verb_ls, verb_stop, verb_kill, verb_pause, verb_resume, verb_reset, verb_eject,
-	verb_insert, verb_screen, verb_screenshot, verb_text, verb_type, verb_key, verb_mouse, verb_console, verb_monitor,
-	verb_net, verb_pcap, verb_firewall, verb_doctor, verb_help, verb_version;
+/* In the order of `viv help`, as main.c has them. */
+extern const struct verb
+	verb_run,
+	verb_ls,
+	verb_stop,
+	verb_kill,
+	verb_pause,
+	verb_resume,
+	verb_reset,
+	verb_eject,
+	verb_insert,
+	verb_screen,
+	verb_screenshot,
+	verb_text,
+	verb_type,
+	verb_key,
+	verb_mouse,
+	verb_console,
+	verb_monitor,
+	verb_disk,
+	verb_net,
+	verb_pcap,
+	verb_firewall,
+	verb_doctor,
+	verb_help,
+	verb_version;
 
 /* Prints `viv: message` to standard error, frees the error, and returns its exit status. */
 int report_error(GError *error);

@@ -55,6 +55,8 @@ struct device_config {
 	struct input *input;	 /* keyboard and pointer events; not owned; NULL: none come */
 	struct net_port *net;	 /* network cable; not owned; NULL: none */
 	uint8_t mac[6];		 /* of a network card */
+	uint16_t mtu;		 /* that it tells its driver; 0: none */
+	unsigned n_queues;	 /* of a device that can have one a processor; 0: one */
 	const struct fw_cfg_file *files; /* of fw_cfg; not owned, as their bytes */
 	unsigned n_files;
 	/* What CMOS tells the firmware. */
@@ -69,6 +71,7 @@ struct device_env {
 	struct clock *clock;
 	const struct trace *trace; /* NULL: off */
 	bool no_smm; /* SMIs come to nothing: firmware, which would wait for its first, finds SMIs set up */
+	bool packed_rings; /* virtio devices offer them, too */
 	struct pci_bus *pci;	 /* set once the host bridge exists */
 	struct isa_dma *isa_dma; /* set once the DMA controllers exist */
 };

@@ -36,6 +36,7 @@
 	X(nvme)          \
 	X(e1000)         \
 	X(rtl8139)       \
+	X(virtio_net)    \
 	X(vga)           \
 	X(virtio_gpu)    \
 	X(ne2000)        \

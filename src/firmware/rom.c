@@ -12,6 +12,7 @@ const struct rom rom_ovmf = {"OVMF/OVMF_CODE_4M.fd", "ovmf"};
 const struct rom rom_ovmf_vars = {"OVMF/OVMF_VARS_4M.fd", "ovmf"};
 const struct rom rom_ipxe_e1000 = {"ipxe/qemu/pxe-e1000.rom", "ipxe-qemu"};
 const struct rom rom_ipxe_ne2k = {"ipxe/qemu/pxe-ne2k_pci.rom", "ipxe-qemu"};
+const struct rom rom_ipxe_virtio = {"ipxe/qemu/pxe-virtio.rom", "ipxe-qemu"};
 const struct rom rom_ipxe_rtl8139 = {"ipxe/qemu/pxe-rtl8139.rom", "ipxe-qemu"};
 
 static GBytes *map_file(const char *path, GError **error)

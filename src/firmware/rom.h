@@ -10,7 +10,8 @@ struct rom {
 	const char *package; /* Debian's, that brings it */
 };
 
-extern const struct rom rom_seabios, rom_vgabios, rom_ipxe_e1000, rom_ipxe_rtl8139, rom_ipxe_ne2k, rom_ovmf, rom_ovmf_vars;
+extern const struct rom rom_seabios, rom_vgabios, rom_ipxe_e1000, rom_ipxe_rtl8139, rom_ipxe_ne2k, rom_ipxe_virtio,
+	rom_ovmf, rom_ovmf_vars;
 
 /* The file in the first of the system's folders that has it, or NULL with the error set. */
 GBytes *rom_load(const struct rom *rom, GError **error);

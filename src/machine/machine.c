@@ -41,6 +41,7 @@ static unsigned count_each_disk(const struct machine_config *config, const struc
 static void wire_each_disk(struct wiring *w, unsigned index)
 {
 	w->device.block = disks_at(w->machine, w->config, w->row->bus, index)->block;
+	w->device.n_queues = w->config->n_vcpus;
 }
 
 static unsigned count_all_disks(const struct machine_config *config, const struct board_row *row)
@@ -89,6 +90,8 @@ static void wire_nic(struct wiring *w, unsigned index)
 
 	w->device.net = nic->port;
 	memcpy(w->device.mac, nic->mac, sizeof(nic->mac));
+	w->device.mtu = nic->mtu;
+	w->device.n_queues = w->config->n_vcpus;
 	w->device.rom = nic->rom;
 	disks_append_node(path, "ethernet", &w->device);
 	g_string_append(path, "/ethernet-phy@0");
@@ -324,6 +327,7 @@ struct machine *machine_new(const struct board *board, const struct machine_conf
 	machine->env.clock = config->clock;
 	machine->env.trace = config->trace;
 	machine->env.no_smm = config->no_smm;
+	machine->env.packed_rings = config->packed_rings;
 	machine->env.bus = bus_new();
 	machine->lapics = lapic_set_new(machine->env.bus, config->clock, config->n_vcpus);
 	machine->env.mem = mem_new_with_hole(config->ram_size, board->hole_start, error);

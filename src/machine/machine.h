@@ -59,11 +59,12 @@ struct machine_firmware {
 	struct stream *log;  /* what it tells its makers; NULL: nobody */
 };
 
-enum machine_nic_model { MACHINE_E1000, MACHINE_RTL8139, MACHINE_RTL8029, MACHINE_N_NIC_MODELS };
+enum machine_nic_model { MACHINE_VIRTIO_NET, MACHINE_E1000, MACHINE_RTL8139, MACHINE_RTL8029, MACHINE_N_NIC_MODELS };
 
 struct machine_nic {
 	enum machine_nic_model model;
 	uint8_t mac[6];
+	uint16_t mtu;	       /* that a virtio card tells its driver; 0: none */
 	struct net_port *port; /* NULL: no cable */
 	GBytes *rom;	       /* by which firmware boots from it; NULL: none */
 };
@@ -81,6 +82,7 @@ struct machine_config {
 	struct clock *clock;
 	const struct trace *trace; /* NULL: off */
 	bool no_smm;		   /* the engine's */
+	bool packed_rings;	   /* virtio devices offer them, too */
 	struct stream *serial;
 	struct display *display; /* NULL: no screen */
 	bool virtio_gpu;	 /* besides the VGA, for the same screen */

@@ -7,6 +7,7 @@
 #include "machine/board.h"
 
 #define BOARD_OPTION_ROWS \
+	{&virtio_net_class, .devfn = BOARD_ANY_SLOT, .backing = BOARD_NICS, .nic = MACHINE_VIRTIO_NET}, \
 	{&e1000_class, .devfn = BOARD_ANY_SLOT, .backing = BOARD_NICS, .nic = MACHINE_E1000}, \
 	{&rtl8139_class, .devfn = BOARD_ANY_SLOT, .backing = BOARD_NICS, .nic = MACHINE_RTL8139}, \
 	{&rtl8029_class, .devfn = BOARD_ANY_SLOT, .backing = BOARD_NICS, .nic = MACHINE_RTL8029}, \

@@ -36,7 +36,8 @@
 struct peer {
 	struct lan *lan;
 	int fd;
-	GSource *in, *out; /* out NULL: nothing waits */
+	GSource *in;  /* NULL: the cable is full */
+	GSource *out; /* NULL: nothing waits */
 	GQueue queue;	   /* GBytes */
 	size_t queued;
 	unsigned n_macs;
@@ -152,7 +153,13 @@ static gboolean on_readable(gint fd, GIOCondition condition, gpointer opaque)
 	struct lan *lan = peer->lan;
 
 	for (unsigned i = 0; i < MAX_TURN; i++) {
-		ssize_t n = recv(fd, lan->buffer, sizeof(lan->buffer), MSG_TRUNC);
+		ssize_t n;
+
+		if (!net_has_room(lan->port)) {
+			drop_source(&peer->in); /* the rest waits in the socket, and then at the sender */
+			return G_SOURCE_REMOVE;
+		}
+		n = recv(fd, lan->buffer, sizeof(lan->buffer), MSG_TRUNC);
 
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			break;
@@ -164,6 +171,25 @@ static gboolean on_readable(gint fd, GIOCondition condition, gpointer opaque)
 	return G_SOURCE_CONTINUE;
 }
 
+static void read_peer(struct peer *peer)
+{
+	peer->in = g_unix_fd_source_new(peer->fd, G_IO_IN);
+	g_source_set_callback(peer->in, G_SOURCE_FUNC(on_readable), peer, NULL);
+	g_source_attach(peer->in, peer->lan->context);
+}
+
+static void on_room(void *opaque)
+{
+	struct lan *lan = opaque;
+
+	for (unsigned i = 0; i < lan->peers->len; i++) {
+		struct peer *peer = lan->peers->pdata[i];
+
+		if (!peer->in)
+			read_peer(peer);
+	}
+}
+
 static void add_peer(struct lan *lan, int fd)
 {
 	struct peer *peer = g_new0(struct peer, 1);
@@ -172,9 +198,7 @@ static void add_peer(struct lan *lan, int fd)
 	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 	peer->lan = lan;
 	peer->fd = fd;
-	peer->in = g_unix_fd_source_new(fd, G_IO_IN);
-	g_source_set_callback(peer->in, G_SOURCE_FUNC(on_readable), peer, NULL);
-	g_source_attach(peer->in, lan->context);
+	read_peer(peer);
 	g_ptr_array_add(lan->peers, peer);
 }
 
@@ -356,15 +380,15 @@ static bool join(struct lan *lan, const char *folder, GError **error)
 
 struct lan *lan_new(GMainContext *context, const char *folder, GError **error)
 {
-	struct net_receiver receiver = {.receive = on_receive, .offloads = EVERY_OFFLOAD};
 	struct lan *lan = g_new0(struct lan, 1);
+	struct net_receiver receiver = {
+		.receive = on_receive, .offloads = EVERY_OFFLOAD, .room = on_room, .opaque = lan};
 
 	lan->context = context;
 	lan->listen_fd = -1;
 	lan->peers = g_ptr_array_new_with_free_func(free_peer);
 	lan->owners = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free);
 	lan->port = net_port_new(context);
-	receiver.opaque = lan;
 	net_set_receiver(lan->port, &receiver);
 	if (!join(lan, folder, error)) {
 		lan_free(lan);

@@ -38,7 +38,12 @@ struct net_port {
 	unsigned first, count;
 	size_t bytes;
 	uint64_t dropped;
+	bool waits; /* its sender, for room */
 };
+
+/* What is under way when senders that can wait begin to, and when they end. Little, for frames in a queue
+ * are late, and enough for a few packets of 64 KiB. */
+enum { FULL_FRAMES = 256, FULL_BYTES = 512 << 10, ROOM_FRAMES = FULL_FRAMES / 2, ROOM_BYTES = FULL_BYTES / 2 };
 
 static void wake(struct net_port *port)
 {
@@ -172,6 +177,32 @@ void net_send(struct net_port *port, const uint8_t *bytes, size_t len)
 	struct iovec iov = {(void *)bytes, len};
 
 	net_send_offload(port, &iov, 1, &none);
+}
+
+bool net_has_room(struct net_port *port)
+{
+	bool full;
+
+	if (!port)
+		return true;
+	g_mutex_lock(&port->lock);
+	full = port->count >= FULL_FRAMES || port->bytes >= FULL_BYTES;
+	port->waits = port->waits || full;
+	g_mutex_unlock(&port->lock);
+	return !full;
+}
+
+/* The loop thread's, after frames have gone. */
+static void tell_of_room(struct net_port *port)
+{
+	bool tell;
+
+	g_mutex_lock(&port->lock);
+	tell = port->waits && port->count < ROOM_FRAMES && port->bytes < ROOM_BYTES;
+	port->waits = port->waits && !tell;
+	g_mutex_unlock(&port->lock);
+	if (tell && port->receiver.room)
+		port->receiver.room(port->receiver.opaque);
 }
 
 void net_receive_more(struct net_port *port)
@@ -322,6 +353,8 @@ void net_run(struct net_port *port)
 		return;
 	deliver(port);
 	deliver(port->peer);
+	tell_of_room(port);
+	tell_of_room(port->peer);
 }
 
 static void set_link(struct net_port *port, bool link)
@@ -331,6 +364,7 @@ static void set_link(struct net_port *port, bool link)
 	g_mutex_unlock(&port->lock);
 	while (!link && queued(port))
 		drop_head(port, false);
+	tell_of_room(port);
 	if (port->receiver.link_changed)
 		port->receiver.link_changed(port->receiver.opaque, link);
 }

@@ -14,8 +14,8 @@
  * A port may have filters, which see all frames that pass it, before their receiver: those it sends from its
  * own first filter to its last, those it gets the other way round.
  *
- * Threads: net_send(), net_send_offload(), net_receive_more(), net_set_offloads(), net_link() and
- * net_dropped() from any thread, with the device's lock held or not; they never wait, and accept
+ * Threads: net_send(), net_send_offload(), net_receive_more(), net_set_offloads(),
+ * net_has_room(), net_link() and net_dropped() from any thread, with the device's lock held or not; they never wait, and accept
  * NULL, a socket without a cable. All else on the loop thread, and so come the receivers' calls,
  * without locks held.
  */
@@ -72,6 +72,8 @@ struct net_receiver {
 	void (*link_changed)(void *opaque, bool up);
 	void *opaque;
 	unsigned offloads; /* enum net_can; until net_set_offloads() */
+	/* Since net_has_room() said no, there is some again. NULL: it is not asked. */
+	void (*room)(void *opaque);
 };
 
 enum net_direction { NET_OUT, NET_IN, NET_N_DIRECTIONS }; /* from the port; to it */
@@ -104,6 +106,9 @@ void net_send(struct net_port *port, const uint8_t *frame, size_t len);
 /* The same for one in pieces, which are copied once, with work left to do. */
 void net_send_offload(struct net_port *port, const struct iovec *iov, unsigned n_iov,
 		      const struct net_offload *offload);
+/* False: enough is under way; a sender that can wait had better, until its receiver's room(). True of a
+ * link that is down, which takes everything. */
+bool net_has_room(struct net_port *port);
 /* What this port's receiver takes from now on, by enum net_can. */
 void net_set_offloads(struct net_port *port, unsigned offloads);
 /* The receiver that refused a frame has room again. */

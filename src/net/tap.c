@@ -33,7 +33,8 @@ struct tap {
 	int fd;
 	char name[IFNAMSIZ];
 	struct net_port *port;
-	GSource *source;
+	GMainContext *context;
+	GSource *source; /* NULL: the cable is full */
 	uint8_t buffer[HEADER_LEN + NET_GSO_FRAME_MAX];
 };
 
@@ -59,21 +60,47 @@ static void store_header(uint8_t *header, const struct net_offload *offload)
 	le16_store(header + 8, offload->csum_offset);
 }
 
+static void stop_reading(struct tap *tap)
+{
+	if (!tap->source)
+		return;
+	g_source_destroy(tap->source);
+	g_source_unref(tap->source);
+	tap->source = NULL;
+}
+
 static gboolean on_readable(gint fd, GIOCondition condition, gpointer opaque)
 {
 	struct tap *tap = opaque;
 
 	for (unsigned i = 0; i < MAX_TURN; i++) {
-		ssize_t n = read(fd, tap->buffer, sizeof(tap->buffer));
+		struct iovec iov = {tap->buffer + HEADER_LEN};
 		struct net_offload offload;
-		struct iovec iov = {tap->buffer + HEADER_LEN, n - HEADER_LEN};
+		ssize_t n;
 
+		if (!net_has_room(tap->port)) {
+			stop_reading(tap); /* the rest waits in the kernel */
+			return G_SOURCE_REMOVE;
+		}
+		n = read(fd, tap->buffer, sizeof(tap->buffer));
 		if (n < HEADER_LEN)
 			break;
+		iov.iov_len = n - HEADER_LEN;
 		load_header(tap->buffer, &offload);
 		net_send_offload(tap->port, &iov, 1, &offload);
 	}
 	return G_SOURCE_CONTINUE;
+}
+
+static void on_room(void *opaque)
+{
+	struct tap *tap = opaque;
+
+	if (tap->source)
+		return;
+	tap->source = g_unix_fd_source_new(tap->fd, G_IO_IN);
+	g_source_set_callback(tap->source, G_SOURCE_FUNC(on_readable), tap, NULL);
+	g_source_attach(tap->source, tap->context);
 }
 
 /* What the kernel does not take is lost, as on a wire. */
@@ -82,9 +109,12 @@ static bool on_receive(void *opaque, const uint8_t *frame, size_t len, const str
 	struct tap *tap = opaque;
 	uint8_t header[HEADER_LEN];
 	struct iovec iov[] = {{header, sizeof(header)}, {(void *)frame, len}};
+	ssize_t n;
 
 	store_header(header, offload);
-	return writev(tap->fd, iov, G_N_ELEMENTS(iov)) >= 0 || true;
+	n = writev(tap->fd, iov, G_N_ELEMENTS(iov));
+	(void)n;
+	return true;
 }
 
 static bool fail(const struct tap_config *config, const char *what, GError **error)
@@ -173,7 +203,7 @@ static bool set_up(struct tap *tap, const struct tap_config *config, GError **er
 struct tap *tap_new(GMainContext *context, const struct tap_config *config, GError **error)
 {
 	struct tap *tap = g_new0(struct tap, 1);
-	struct net_receiver receiver = {.receive = on_receive, .opaque = tap,
+	struct net_receiver receiver = {.receive = on_receive, .opaque = tap, .room = on_room,
 					.offloads = NET_CAN_CSUM | NET_CAN_TSO4 | NET_CAN_TSO6};
 
 	if (!open_device(tap, config, error) || !set_up(tap, config, error)) {
@@ -182,9 +212,8 @@ struct tap *tap_new(GMainContext *context, const struct tap_config *config, GErr
 	}
 	tap->port = net_port_new(context);
 	net_set_receiver(tap->port, &receiver);
-	tap->source = g_unix_fd_source_new(tap->fd, G_IO_IN);
-	g_source_set_callback(tap->source, G_SOURCE_FUNC(on_readable), tap, NULL);
-	g_source_attach(tap->source, context);
+	tap->context = context;
+	on_room(tap);
 	return tap;
 }
 
@@ -192,11 +221,8 @@ void tap_free(struct tap *tap)
 {
 	if (!tap)
 		return;
-	if (tap->source) {
-		g_source_destroy(tap->source);
-		g_source_unref(tap->source);
-	}
 	net_port_free(tap->port);
+	stop_reading(tap);
 	if (tap->fd >= 0)
 		close(tap->fd);
 	g_free(tap);

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/size.h"
 #include "base/local_socket.h"
+#include "block/image.h"
 #include "machine/board.h"
 #include "mem/mem.h"
 #include "vm/address.h"
@@ -141,28 +142,87 @@ static bool set_cpu(void *target, const char *value, GError **error)
 	return x86_model_parse(&config->cpu, value, error);
 }
 
-/* The words a disk's path can be followed by. */
-static bool set_disk_word(struct vm_disk *disk, const char *word)
+static bool set_on_off(bool *member, bool on, const char *value, GError **error)
 {
+	*member = on == !strcmp(value, "on");
+	return !strcmp(value, "on") || !strcmp(value, "off") ||
+	       config_refuse(error, "'%s' is neither on nor off", value);
+}
+
+static bool set_disk_bus(struct vm_disk *disk, const char *value, GError **error)
+{
+	for (unsigned i = 0; i < MACHINE_N_DISK_BUSES; i++) {
+		if (strcmp(value, machine_disk_bus_name(i)))
+			continue;
+		disk->bus = i;
+		return true;
+	}
+	return config_refuse(error, "'%s' is no bus of disks; write bus=virtio, ide, sata, scsi or nvme", value);
+}
+
+static bool set_disk_format(struct vm_disk *disk, const char *value, GError **error)
+{
+	/* A disk may outlive the option's text. */
+	disk->format = g_intern_string(value);
+	return image_find_format(value, error) != NULL;
+}
+
+static bool set_disk_direct(struct vm_disk *disk, const char *value, GError **error)
+{
+	return set_on_off(&disk->direct, true, value, error);
+}
+
+static bool set_disk_discard(struct vm_disk *disk, const char *value, GError **error)
+{
+	return set_on_off(&disk->no_discard, false, value, error);
+}
+
+static bool set_disk_secret(struct vm_disk *disk, const char *value, GError **error)
+{
+	g_free(disk->secret);
+	disk->secret = image_read_secret(value, error);
+	return disk->secret != NULL;
+}
+
+/* The words NAME=VALUE that a disk's path can be followed by, besides ro and those of its limits. */
+static const struct {
+	const char *name;
+	bool (*set)(struct vm_disk *disk, const char *value, GError **error);
+} disk_words[] = {
+	{"bus=", set_disk_bus},		{"format=", set_disk_format},	{"direct=", set_disk_direct},
+	{"discard=", set_disk_discard}, {"secret=", set_disk_secret},
+};
+
+/* False: it is none of the words, or one with the error set. */
+static bool set_disk_word(struct vm_disk *disk, const char *word, GError **error)
+{
+	const char *equals = strchr(word, '=');
+	uint64_t *limit;
+
 	if (!strcmp(word, "ro"))
 		return disk->read_only = true;
-	for (unsigned i = 0; i < MACHINE_N_DISK_BUSES; i++) {
-		if (g_str_has_prefix(word, "bus=") && !strcmp(word + strlen("bus="), machine_disk_bus_name(i))) {
-			disk->bus = i;
-			return true;
-		}
-	}
-	return false;
+	if (!equals)
+		return false;
+	for (size_t i = 0; i < G_N_ELEMENTS(disk_words); i++)
+		if (g_str_has_prefix(word, disk_words[i].name))
+			return disk_words[i].set(disk, equals + 1, error);
+	limit = block_find_limit(&disk->limits, word, equals - word);
+	return limit && (size_parse(equals + 1, 0, limit) ||
+			 config_refuse(error, "'%s' is not a number; write it like 500 or 20M", word));
 }
 
 /* From the end, while there are words that we know: a path may hold commas, too. */
-static char *take_disk_words(struct vm_disk *disk, const char *value)
+static bool take_disk_words(struct vm_disk *disk, const char *value, GError **error)
 {
-	char *path = g_strdup(value), *comma;
+	GError *wrong = NULL;
+	char *comma;
 
-	while ((comma = strrchr(path, ',')) && set_disk_word(disk, comma + 1))
+	disk->path = g_strdup(value);
+	while ((comma = strrchr(disk->path, ',')) && set_disk_word(disk, comma + 1, &wrong))
 		*comma = '\0';
-	return path;
+	if (wrong)
+		g_propagate_error(error, wrong);
+	return !wrong;
 }
 
 static bool add_disk(struct vm_config *config, const char *value, const struct vm_disk *like,
@@ -174,10 +234,11 @@ static bool add_disk(struct vm_config *config, const char *value, const struct v
 		return config_refuse(error, "'%s' is one too many; a VM has at most %d disks", value,
 			      VM_MAX_DISKS);
 	*disk = *like;
-	disk->path = take_disk_words(disk, value);
+	config->n_disks++; /* whatever it has by then is freed */
+	if (!take_disk_words(disk, value, error))
+		return false;
 	if (disk->kind != MACHINE_BOOT_DISK && !strcmp(disk->path, "none"))
 		g_clear_pointer(&disk->path, g_free);
-	config->n_disks++;
 	return true;
 }
 
@@ -199,6 +260,16 @@ static bool set_floppy(void *target, const char *value, GError **error)
 	const struct vm_disk like = {.bus = MACHINE_FLOPPY, .kind = MACHINE_BOOT_FLOPPY};
 
 	return add_disk(target, value, &like, error);
+}
+
+static bool set_virtio_rings(void *target, const char *value, GError **error)
+{
+	struct vm_config *config = target;
+
+	config->packed_rings = !strcmp(value, "packed");
+	if (!config->packed_rings && strcmp(value, "split"))
+		return config_refuse(error, "'%s' is no kind of rings; use split or packed", value);
+	return true;
 }
 
 static bool add_input(struct vm_config *config, const char *word, GError **error)
@@ -482,9 +553,11 @@ const struct option_row vm_config_options[] = {
 	 "what the processors are; ,+FEATURE and ,-FEATURE change it;\nhelp lists both; without "
 	 "it: default",
 	 set_cpu},
-	{"disk", 0, "FILE[,ro][,bus=BUS]",
-	 "raw disk image, on the bus virtio, ide, sata, scsi or\nnvme; without one: virtio; ,ro makes it "
-	 "read-only; may be\ngiven several times",
+	{"disk", 0, "FILE[,NAME=VALUE...]",
+	 "a disk image or NBD URI; ,ro is read-only, ,bus=BUS one of\nvirtio (without it), ide, sata, scsi and nvme, "
+	 "and\n,format=FORMAT what it is, without it as its name ends;\n,direct=on past the page cache, ,discard=off keeps space,\n"
+	 ",secret=FILE has its passphrase; ,iops=N ,bps=SIZE limit\nit, -rd and -wr one way, -burst at once; may be "
+	 "given\nseveral times",
 	 set_disk},
 	{"cdrom", 0, "FILE|none[,bus=BUS]",
 	 "a drive with that ISO image, or without, on the bus ide,\nsata or scsi; without one: ide, and on q35 sata", set_cdrom},
@@ -505,6 +578,8 @@ const struct option_row vm_config_options[] = {
 	 config_set_allow},
 	{"deny", 0, "RULE", "have connections dropped", config_set_deny},
 	{"no-spoof", 0, NULL, "let out only packets that bear the guest's own addresses", config_set_no_spoof},
+	{"virtio-rings", 0, "split|packed",
+	 "what drivers may use to talk to virtio devices: split\nrings alone, or packed ones, too; without it: split", set_virtio_rings},
 	{"input", 0, "KIND[,...]",
 	 "a keyboard and a tablet, usb or virtio, besides a PS/2\nkeyboard and mouse; without it: ps2, those alone", set_input},
 	{"video", 0, "vga|virtio",
@@ -582,7 +657,9 @@ void vm_config_fini(struct vm_config *config)
 	g_free(config->gdb);
 	g_free(config->dump_regions);
 	g_free(config->trace_file);
-	for (unsigned i = 0; i < config->n_disks; i++)
+	for (unsigned i = 0; i < config->n_disks; i++) {
 		g_free(config->disks[i].path);
+		g_free(config->disks[i].secret);
+	}
 	config_fini_nets(config);
 }

@@ -12,6 +12,7 @@
 
 #include "base/option.h"
 #include "base/trace.h"
+#include "block/throttle.h"
 #include "cpu/engine.h"
 #include "cpu/x86/model.h"
 #include "machine/machine.h"
@@ -24,7 +25,7 @@
 #define VM_MAX_DOMAINS	4
 
 /* What most guests have a driver for. */
-#define VM_DEFAULT_NIC MACHINE_E1000
+#define VM_DEFAULT_NIC MACHINE_VIRTIO_NET
 
 /* What a network card is connected to. */
 enum vm_net_kind { VM_NET_NONE, VM_NET_USER, VM_NET_TAP, VM_NET_PRIVATE, VM_N_NETS };
@@ -49,7 +50,10 @@ struct vm_nic {
 
 struct vm_disk {
 	char *path; /* NULL: a drive without a medium */
-	bool read_only;
+	const char *format; /* NULL: as the path ends, or raw */
+	char *secret;	    /* a passphrase; NULL: it is not encrypted */
+	bool read_only, direct, no_discard;
+	struct block_limits limits;
 	enum machine_disk_bus bus; /* MACHINE_N_DISK_BUSES: the board's for CD-ROM drives */
 	enum machine_boot kind;
 };
@@ -94,6 +98,7 @@ struct vm_config {
 	char *pcap;			 /* NULL: no capture */
 	struct firewall_rules *firewall; /* of all cards; NULL: none */
 	GStringChunk *net_texts;
+	bool packed_rings; /* virtio devices offer them, too */
 	bool inputs[MACHINE_N_INPUTS];
 	bool has_video, virtio_gpu; /* a screen is wanted; with a virtio GPU besides the VGA */
 	struct vm_serial serial;

@@ -30,6 +30,7 @@ static const char *const kinds[VM_N_NETS] = {
 };
 
 static const char *const models[MACHINE_N_NIC_MODELS] = {
+	[MACHINE_VIRTIO_NET] = "virtio",
 	[MACHINE_E1000] = "e1000",
 	[MACHINE_RTL8139] = "rtl8139",
 	[MACHINE_RTL8029] = "ne2k",
@@ -61,7 +62,7 @@ static bool set_model(struct vm_config *config, struct vm_nic *nic, const char *
 		nic->model = i;
 		return true;
 	}
-	return config_refuse(error, "'%s' is not a network card; write model=e1000, rtl8139 or ne2k", value);
+	return config_refuse(error, "'%s' is not a network card; write model=virtio, e1000, rtl8139 or ne2k", value);
 }
 
 static bool parse_mac(const char *text, uint8_t mac[6])

@@ -15,13 +15,19 @@
 #include "vm/nets.h"
 #include "vm/typist.h"
 
-struct block *hardware_open_disk(struct hardware *hardware, const struct vm_disk *disk, GError **error)
+struct block *hardware_open_disk(struct hardware *hardware, const struct vm_disk *disk, const char *name,
+				 GError **error)
 {
 	struct block_options options = {
 		.image.path = disk->path,
-		.image.format = "raw",
+		.image.format = disk->format,
+		.image.secret = disk->secret,
 		.image.read_only = disk->read_only,
+		.image.direct = disk->direct,
+		.no_discard = disk->no_discard,
+		.limits = disk->limits,
 		.gate = hardware->gate,
+		.name = name,
 	};
 	struct block *block = block_open(&options, error);
 
@@ -43,13 +49,18 @@ static void close_block(gpointer block)
 
 static bool open_disks(struct hardware *hardware, const struct vm_config *config, GError **error)
 {
+	static const char *const kinds[MACHINE_N_BOOT] = {
+		[MACHINE_BOOT_DISK] = "disk", [MACHINE_BOOT_CD] = "cd", [MACHINE_BOOT_FLOPPY] = "floppy"};
+	unsigned numbers[MACHINE_N_BOOT] = {};
+
 	for (unsigned i = 0; i < config->n_disks; i++) {
 		const struct vm_disk *from = &config->disks[i];
 		struct machine_disk *disk = &hardware->disks[i];
+		g_autofree char *name = g_strdup_printf("%s%u", kinds[from->kind], numbers[from->kind]++);
 
 		disk->bus = from->bus == MACHINE_N_DISK_BUSES ? config->board->cd_bus : from->bus;
 		disk->kind = from->kind;
-		if (from->path && !(disk->block = hardware_open_disk(hardware, from, error)))
+		if (from->path && !(disk->block = hardware_open_disk(hardware, from, name, error)))
 			return false;
 	}
 	hardware->n_disks = config->n_disks;
@@ -75,7 +86,7 @@ static bool open_log(struct hardware *hardware, const char *path, GMainContext *
 static bool open_vars(struct hardware *hardware, const struct vm_config *config, GError **error)
 {
 	GBytes *template = rom_load(&rom_ovmf_vars, error);
-	struct vm_disk disk = {.path = config->vars};
+	struct vm_disk disk = {.path = config->vars, .format = "raw"};
 	struct block *vars;
 	gsize len;
 
@@ -86,7 +97,7 @@ static bool open_vars(struct hardware *hardware, const struct vm_config *config,
 	    !g_file_set_contents_full(config->vars, g_bytes_get_data(template, &len),
 				      g_bytes_get_size(template), G_FILE_SET_CONTENTS_CONSISTENT, 0600, error))
 		return false;
-	vars = hardware_open_disk(hardware, &disk, error);
+	vars = hardware_open_disk(hardware, &disk, "vars", error);
 	hardware->firmware.vars = vars;
 	if (!vars || block_size(vars) == g_bytes_get_size(template))
 		return vars != NULL;
@@ -157,6 +168,7 @@ static bool open_nics(struct hardware *hardware, const struct vm_config *config,
 		      GError **error)
 {
 	static const struct rom *const roms[MACHINE_N_NIC_MODELS] = {
+		[MACHINE_VIRTIO_NET] = &rom_ipxe_virtio,
 		[MACHINE_E1000] = &rom_ipxe_e1000,
 		[MACHINE_RTL8139] = &rom_ipxe_rtl8139,
 		[MACHINE_RTL8029] = &rom_ipxe_ne2k,
@@ -170,6 +182,8 @@ static bool open_nics(struct hardware *hardware, const struct vm_config *config,
 
 		nic->model = config->nics[i].model;
 		nic->port = nets_port(hardware->nets, i);
+		if (config->nics[i].net == VM_NET_USER && config->nics[i].user.mtu != USER_NET_MTU_DEFAULT)
+			nic->mtu = config->nics[i].user.mtu;
 		memcpy(nic->mac, config->nics[i].mac, sizeof(nic->mac));
 		hardware->n_nics = i + 1;
 		if (hardware->has_firmware && !config->nics[i].no_rom &&

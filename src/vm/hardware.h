@@ -10,7 +10,7 @@
 
 struct hardware {
 	GMutex *gate;	       /* of disks; NULL: none */
-	GPtrArray *blocks;     /* all that are open */
+	GPtrArray *blocks;     /* all that are open, of struct block */
 	struct machine_disk disks[MACHINE_MAX_DISKS];
 	unsigned n_disks;
 	bool has_firmware;
@@ -33,8 +33,9 @@ void hardware_close(struct hardware *hardware);
 /* Its part of a machine's configuration; lives as long as the hardware. */
 void hardware_describe(const struct hardware *hardware, struct machine_config *config);
 
-/* Another disk, closed by hardware_close_disk() or hardware_close(). NULL is fine to close. */
-struct block *hardware_open_disk(struct hardware *hardware, const struct vm_disk *disk, GError **error);
+/* Another disk, by a name that no other has, closed by hardware_close_disk() or hardware_close(). NULL is fine to close. */
+struct block *hardware_open_disk(struct hardware *hardware, const struct vm_disk *disk, const char *name,
+				 GError **error);
 void hardware_close_disk(struct hardware *hardware, struct block *block);
 
 #endif

@@ -208,6 +208,7 @@ static bool build_machine(struct vm *vm, GError **error)
 		.clock = vm->clock,
 		.trace = get_trace(vm),
 		.no_smm = vm->engine->no_smm,
+		.packed_rings = vm->config->packed_rings,
 		.serial = vm->serial,
 	};
 
@@ -529,13 +530,18 @@ bool vm_set_medium(struct vm *vm, const char *drive, const char *path, GError **
 
 	if (!machine_check_drive(vm->machine, drive, error))
 		return false;
-	if (path && !(medium = hardware_open_disk(&vm->hardware, &disk, error)))
+	if (path && !(medium = hardware_open_disk(&vm->hardware, &disk, drive, error)))
 		return false;
 	vm_pause(vm);
 	hardware_close_disk(&vm->hardware, machine_set_medium(vm->machine, drive, medium));
 	if (!paused)
 		vm_resume(vm);
 	return true;
+}
+
+const GPtrArray *vm_disks(const struct vm *vm)
+{
+	return vm->hardware.blocks;
 }
 
 void vm_get_status(const struct vm *vm, struct vm_status *status)

@@ -63,6 +63,9 @@ void vm_end_after(struct vm *vm, unsigned seconds);
 /* Another CD or floppy disk in a drive, read from the file; NULL: none. */
 bool vm_set_medium(struct vm *vm, const char *drive, const char *path, GError **error);
 
+/* What is open, of struct block: disks, media in drives, UEFI's variables. */
+const GPtrArray *vm_disks(const struct vm *vm);
+
 enum vm_state { VM_STATE_RUNNING, VM_STATE_PAUSED, VM_STATE_DEBUGGED };
 struct vm_status {
 	const struct vm_config *config;

@@ -86,7 +86,7 @@ def ask(viv, *words):
 
 
 @boot
-@pytest.mark.parametrize("model", ["e1000", "rtl8139"])
+@pytest.mark.parametrize("model", ["virtio", "e1000", "rtl8139"])
 def test_user(viv, start, www, tmp_path, model):
     """DHCP; a file through the gateway's address; a forward into the guest; the capture of it all."""
     port, data = www

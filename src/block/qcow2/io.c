@@ -413,7 +413,7 @@ static int store_packed(struct qcow2 *q, uint64_t offset, const uint8_t *bytes, 
 	return status;
 }
 
-int qcow2_write_packed(struct image *image, uint64_t offset, struct span span)
+int qcow2_write_compressed(struct image *image, uint64_t offset, struct span span)
 {
 	struct qcow2 *q = qcow2_of(image);
 	g_autofree uint8_t *cluster = NULL, *packed = NULL;

@@ -83,6 +83,7 @@ static bool qcow2_open(struct image *image, const struct image_open *how, GError
 {
 	struct qcow2 *q = qcow2_of(image);
 	const struct qcow2_header *h = &q->header;
+	int status;
 
 	g_mutex_init(&q->lock);
 	g_mutex_init(&q->flush_lock);
@@ -98,10 +99,13 @@ static bool qcow2_open(struct image *image, const struct image_open *how, GError
 	q->unpacked = qcow2_unpacked_new();
 	q->virgin = qcow2_clusters(q, image->file->size) << q->cluster_bits;
 	image->size = h->size;
-	image->backing_name = g_strdup(h->backing_name);
-	image->backing_format = g_strdup(h->backing_format);
 	if (h->incompatible & QCOW2_CORRUPT)
 		image->damage = g_strdup("it was found corrupt before");
+	status = qcow2_snapshots_load(q);
+	if (status)
+		return qcow2_fail(q, error, status, "read its snapshots");
+	image->backing_name = g_strdup(h->backing_name);
+	image->backing_format = g_strdup(h->backing_format);
 	return true;
 }
 
@@ -114,6 +118,8 @@ static void qcow2_close(struct image *image)
 	table_cache_free(q->l2);
 	table_cache_free(q->refcounts);
 	qcow2_unpacked_free(q->unpacked);
+	if (q->snapshots)
+		g_ptr_array_unref(q->snapshots);
 	g_free(q->l1);
 	g_free(q->reftable);
 	if (q->frees)
@@ -176,9 +182,12 @@ const struct block_format block_format_qcow2 = {
 	.flush = qcow2_flush,
 	.discard = qcow2_discard,
 	.write_zeroes = qcow2_write_zeroes,
+	.write_compressed = qcow2_write_compressed,
 	.map = qcow2_map,
 	.locate = qcow2_locate,
 	.create = qcow2_create,
+	.check = qcow2_check,
 	.info = qcow2_info,
 	.set_backing = qcow2_set_backing,
+	.snapshots = &qcow2_snapshot_ops,
 };

@@ -132,7 +132,8 @@ struct qcow2 {
 
 	GMutex flush_lock; /* one flush at a time; taken before `lock` */
 
-	GPtrArray *snapshots;		 /* of struct qcow2_snapshot */
+	GPtrArray *snapshots;	/* of struct qcow2_snapshot */
+	uint64_t snapshots_len; /* of their table in the file, in bytes */
 	struct qcow2_unpacked *unpacked; /* compress.c's */
 	struct luks *luks;
 	struct qcow2_bitmaps *bitmaps; /* bitmap.c's; NULL: none is kept */
@@ -207,7 +208,7 @@ int qcow2_resolve(struct qcow2 *q, uint64_t offset, uint64_t len, bool may_read,
 /* The rest without the lock. */
 int qcow2_read(struct image *image, uint64_t offset, struct span span);
 int qcow2_write(struct image *image, uint64_t offset, struct span span);
-int qcow2_write_packed(struct image *image, uint64_t offset, struct span span);
+int qcow2_write_compressed(struct image *image, uint64_t offset, struct span span);
 /* zero.c */
 int qcow2_discard(struct image *image, uint64_t offset, uint64_t len);
 int qcow2_write_zeroes(struct image *image, uint64_t offset, uint64_t len, bool unmap);
@@ -236,6 +237,27 @@ struct qcow2_unpacked *qcow2_unpacked_new(void);
 void qcow2_unpacked_free(struct qcow2_unpacked *unpacked);
 /* What was unpacked of clusters that may be others by now is forgotten. */
 void qcow2_unpacked_forget(struct qcow2 *q);
+
+/* snapshot.c; exclusive calls */
+/* Says in image->damage if the table is not one. */
+int qcow2_snapshots_load(struct qcow2 *q);
+/* Writes the table of q->snapshots to new clusters, and the header that names it. */
+int qcow2_snapshots_store(struct qcow2 *q);
+uint64_t *qcow2_l1_load(struct qcow2 *q, uint64_t offset, uint32_t n); /* NULL: it cannot be read */
+int qcow2_l1_store(struct qcow2 *q, uint64_t offset, const uint64_t *l1, uint32_t n);
+/*
+ * Adds `by` to the counts of all that an L1 table refers to, the table's own clusters not among
+ * it; nothing if that fails.
+ */
+int qcow2_references_add(struct qcow2 *q, const uint64_t *l1, uint32_t n, int by);
+/* Marks in the active tables what is their own and what is shared. */
+int qcow2_mark_copied(struct qcow2 *q);
+bool qcow2_fail(const struct qcow2 *q, GError **error, int status, const char *what);
+extern const struct image_snapshot_ops qcow2_snapshot_ops;
+
+/* check.c */
+bool qcow2_check(struct image *image, enum image_repair repair, struct image_check *report,
+		 GError **error);
 
 /* create.c */
 bool qcow2_create(struct file *file, const struct image_create *create, GError **error);

@@ -2,10 +2,10 @@
 /*
  * Block device: virtio 1.2, section 5.2.
  *
- * Requests are taken from the queue on the vCPU that kicks it and carried out by the disk's
- * workers; done() comes on one of those and takes the device's lock. There are as many
- * requests as the queue has entries: a driver that claims more of them waits, and the
- * next one to finish goes on with the queue.
+ * Requests are taken from a queue on the vCPU that kicks it and carried out by the disk's
+ * workers; done() comes on one of those and takes the device's lock. Each queue has as many
+ * requests as entries: a driver that claims more of them waits, and the next one to finish
+ * goes on with the queue.
  */
 #include "block/block.h"
 
@@ -19,6 +19,8 @@
 #define BLK_F_RO	   (1ull << 5)
 #define BLK_F_BLK_SIZE	   (1ull << 6)
 #define BLK_F_FLUSH	   (1ull << 9)
+#define BLK_F_TOPOLOGY	   (1ull << 10)
+#define BLK_F_MQ	   (1ull << 12)
 #define BLK_F_DISCARD	   (1ull << 13)
 #define BLK_F_WRITE_ZEROES (1ull << 14)
 
@@ -44,6 +46,9 @@ enum {
 	CONFIG_CAPACITY = 0,
 	CONFIG_SEG_MAX = 12,
 	CONFIG_BLK_SIZE = 20,
+	CONFIG_PHYSICAL_BLOCK_EXP = 24,
+	CONFIG_MIN_IO_SIZE = 26,
+	CONFIG_OPT_IO_SIZE = 28,
 	CONFIG_NUM_QUEUES = 34,
 	CONFIG_MAX_DISCARD_SECTORS = 36,
 	CONFIG_MAX_DISCARD_SEG = 40,
@@ -59,11 +64,19 @@ enum {
 /* Two descriptors are the head's and the status byte's. */
 #define SEG_MAX (QUEUE_MAX_BUFFERS - 2)
 
+/* Images lie in file systems of 4 KiB blocks, and are cut into clusters of 64 KiB where they are
+ * compact. In sectors, the first a power of two. */
+#define PHYSICAL_BLOCK_EXP 3
+#define OPT_IO_SIZE	   128
+
+#define MAX_QUEUES 16
+
 struct virtio_blk;
 
 struct blk_request {
 	struct virtio_blk *blk;
 	struct blk_request *next_free;
+	unsigned queue;
 	struct queue_chain chain;
 	/* The chain without head and status byte. */
 	struct iovec *out, *in;
@@ -79,7 +92,8 @@ struct virtio_blk {
 	struct block *block;
 	uint8_t config[CONFIG_SIZE];
 	char id[ID_SIZE];
-	struct blk_request *requests, *free; /* QUEUE_SIZE of them */
+	struct blk_request *requests;	      /* QUEUE_SIZE a queue */
+	struct blk_request *free[MAX_QUEUES]; /* of a queue's */
 };
 
 static struct mem *guest_mem(const struct virtio_blk *blk)
@@ -94,12 +108,12 @@ static void finish(struct blk_request *request, uint8_t status, uint64_t written
 
 	*request->status = status;
 	mem_written(guest_mem(blk), request->status - guest_mem(blk)->base, 1);
-	virtio_push(&blk->virtio, 0, request->chain.head, MIN(written + 1, UINT32_MAX));
-	request->next_free = blk->free;
-	blk->free = request;
+	virtio_push(&blk->virtio, request->queue, request->chain.head, MIN(written + 1, UINT32_MAX));
+	request->next_free = blk->free[request->queue];
+	blk->free[request->queue] = request;
 }
 
-static void blk_run(struct virtio_blk *blk);
+static void blk_run(struct virtio_blk *blk, unsigned queue);
 
 /* Section 5.2.6.2: a driver that cannot flush is promised that what is written is safe. */
 static bool needs_flush(const struct blk_request *request)
@@ -129,7 +143,7 @@ static void io_done(struct block_request *io, int error)
 	} else {
 		finish(request, error ? BLK_S_IOERR : BLK_S_OK, written);
 		virtio_end(&blk->virtio);
-		blk_run(blk);
+		blk_run(blk, request->queue);
 	}
 	g_mutex_unlock(lock);
 }
@@ -267,36 +281,34 @@ static bool parse(struct blk_request *request)
 
 /* Takes what waits in the queue, under the lock. A driver can add requests that finish at once as
  * fast as they are taken: they wait for the others from time to time. */
-static void blk_run(struct virtio_blk *blk)
+static void blk_run(struct virtio_blk *blk, unsigned queue)
 {
-	for (unsigned i = 0; blk->free; i++) {
-		struct blk_request *request = blk->free;
+	for (unsigned i = 0; blk->free[queue]; i++) {
+		struct blk_request *request = blk->free[queue];
 
 		if (i == QUEUE_SIZE) {
-			virtio_leave(&blk->virtio, 0);
+			virtio_leave(&blk->virtio, queue);
 			return;
 		}
-
-		if (!virtio_pop(&blk->virtio, 0, &request->chain))
+		if (!virtio_pop(&blk->virtio, queue, &request->chain))
 			return;
 		if (!parse(request)) {
 			virtio_break(&blk->virtio);
 			return;
 		}
-		blk->free = request->next_free;
+		blk->free[queue] = request->next_free;
 		start(request);
 	}
 }
 
 static void blk_notify(struct virtio *virtio, unsigned queue)
 {
-	blk_run((struct virtio_blk *)virtio);
+	blk_run((struct virtio_blk *)virtio, queue);
 }
 
 static const struct virtio_ops blk_ops = {
 	.id = 2,
 	.class_code = 0x010000,
-	.n_queues = 1,
 	.notify = blk_notify,
 };
 
@@ -307,7 +319,10 @@ static void fill_config(struct virtio_blk *blk)
 	le64_store(config + CONFIG_CAPACITY, block_size(blk->block) / BLOCK_SECTOR_SIZE);
 	le32_store(config + CONFIG_SEG_MAX, SEG_MAX);
 	le32_store(config + CONFIG_BLK_SIZE, BLOCK_SECTOR_SIZE);
-	le16_store(config + CONFIG_NUM_QUEUES, 1);
+	config[CONFIG_PHYSICAL_BLOCK_EXP] = PHYSICAL_BLOCK_EXP;
+	le16_store(config + CONFIG_MIN_IO_SIZE, 1 << PHYSICAL_BLOCK_EXP);
+	le32_store(config + CONFIG_OPT_IO_SIZE, OPT_IO_SIZE);
+	le16_store(config + CONFIG_NUM_QUEUES, blk->virtio.n_queues);
 	le32_store(config + CONFIG_MAX_DISCARD_SECTORS, MAX_DISCARD);
 	le32_store(config + CONFIG_MAX_DISCARD_SEG, 1);
 	le32_store(config + CONFIG_DISCARD_ALIGNMENT, 8);
@@ -315,23 +330,35 @@ static void fill_config(struct virtio_blk *blk)
 	le32_store(config + CONFIG_MAX_ZEROES_SEG, 1);
 }
 
+static void make_requests(struct virtio_blk *blk)
+{
+	unsigned n = blk->virtio.n_queues * QUEUE_SIZE;
+
+	blk->requests = g_new0(struct blk_request, n);
+	for (unsigned i = 0; i < n; i++) {
+		struct blk_request *request = &blk->requests[i];
+
+		request->blk = blk;
+		request->queue = i / QUEUE_SIZE;
+		request->next_free = blk->free[request->queue];
+		blk->free[request->queue] = request;
+	}
+}
+
 static bool blk_init(struct device *device, const struct device_config *config, GError **error)
 {
 	struct virtio_blk *blk = (struct virtio_blk *)device;
-	uint64_t features = BLK_F_SEG_MAX | BLK_F_BLK_SIZE | BLK_F_FLUSH;
+	uint64_t features =
+		BLK_F_SEG_MAX | BLK_F_BLK_SIZE | BLK_F_FLUSH | BLK_F_TOPOLOGY | BLK_F_MQ;
 
 	g_assert(config->block);
 	blk->block = config->block;
 	features |= block_read_only(blk->block) ? BLK_F_RO : BLK_F_DISCARD | BLK_F_WRITE_ZEROES;
+	blk->virtio.n_queues = CLAMP(config->n_queues, 1, MAX_QUEUES);
 	fill_config(blk);
 	g_snprintf(blk->id, sizeof(blk->id), "viv-%02x.%x", pci_slot(config->devfn),
 		   config->devfn % 8);
-	blk->requests = g_new0(struct blk_request, QUEUE_SIZE);
-	for (unsigned i = 0; i < QUEUE_SIZE; i++) {
-		blk->requests[i].blk = blk;
-		blk->requests[i].next_free = blk->free;
-		blk->free = &blk->requests[i];
-	}
+	make_requests(blk);
 	return virtio_init(&blk->virtio, &blk_ops, features, blk->config, sizeof(blk->config),
 			   config, error);
 }

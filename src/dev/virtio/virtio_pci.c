@@ -98,6 +98,11 @@ static bool queue_runs(const struct virtio *virtio, const struct virtqueue *queu
 	       !virtio->resetting && queue->enabled && pci_is_master(&virtio->pci);
 }
 
+bool virtio_runs(const struct virtio *virtio, unsigned index)
+{
+	return queue_runs(virtio, &virtio->queues[index]);
+}
+
 bool virtio_pop(struct virtio *virtio, unsigned index, struct queue_chain *chain)
 {
 	struct virtqueue *queue = &virtio->queues[index];
@@ -206,6 +211,8 @@ static bool features_are_good(const struct virtio *virtio)
 /* Section 3.1.1: bits are added; features and DRIVER_OK only by what came before. */
 static void write_status(struct virtio *virtio, uint8_t value)
 {
+	bool was_up = virtio->status & VIRTIO_DRIVER_OK;
+
 	if (value == 0) {
 		virtio->resetting = true;
 		if (!virtio->in_flight)
@@ -218,6 +225,8 @@ static void write_status(struct virtio *virtio, uint8_t value)
 	if (!((value | virtio->status) & VIRTIO_FEATURES_OK))
 		value &= ~VIRTIO_DRIVER_OK;
 	virtio->status |= value & STATUS_BITS;
+	if (virtio->status & VIRTIO_DRIVER_OK && !was_up && virtio->ops->started)
+		virtio->ops->started(virtio);
 }
 
 static void write_driver_feature(struct virtio *virtio, uint32_t value)
@@ -579,8 +588,9 @@ bool virtio_init(struct virtio *virtio, const struct virtio_ops *ops, uint64_t f
 	if (ops->n_queues)
 		virtio->n_queues = ops->n_queues;
 	g_assert(virtio->n_queues <= VIRTIO_MAX_QUEUES && ops->queue_size <= QUEUE_MAX_SIZE);
-	virtio->features = features | VIRTIO_F_VERSION_1 | VIRTIO_F_EVENT_IDX |
-			   VIRTIO_F_INDIRECT_DESC | VIRTIO_F_RING_PACKED;
+	virtio->features = features | VIRTIO_F_VERSION_1 | VIRTIO_F_EVENT_IDX | VIRTIO_F_INDIRECT_DESC;
+	if (virtio->pci.device.env->packed_rings)
+		virtio->features |= VIRTIO_F_RING_PACKED;
 	virtio->config = device_config;
 	virtio->config_len = config_len;
 	timer_init(&virtio->again, virtio->pci.device.env->clock, &virtio->pci.device.lock,

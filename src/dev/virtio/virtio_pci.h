@@ -47,6 +47,8 @@ struct virtio_ops {
 	uint32_t class_code; /* of the PCI function */
 	unsigned n_queues;   /* 0: init sets virtio->n_queues */
 	uint16_t queue_size; /* the most; 0: QUEUE_SIZE */
+	/* The driver is up, with the features that it wanted. NULL: nothing to do. */
+	void (*started)(struct virtio *virtio);
 	/* The driver says that a queue has buffers. */
 	void (*notify)(struct virtio *virtio, unsigned queue);
 	/* The driver, or the machine, has reset the device. NULL: nothing to do. */
@@ -85,8 +87,8 @@ struct virtio {
 		STATE_FIELD(type, member.status), STATE_FIELD(type, member.isr),                 \
 		STATE_FIELD(type, member.config_generation), QUEUE_FIELDS(type, member.queues)
 
-/* `features` beyond the transport's, which are rings of both kinds, indirect descriptors and event
- * indices; VIRTIO_F_RING_RESET is for devices that hold no buffers between calls. `device_config`
+/* `features` beyond the transport's, which are packed rings where env says so, indirect descriptors
+ * and event indices; VIRTIO_F_RING_RESET is for devices that hold no buffers between calls. `device_config`
  * lives as long as the device. */
 bool virtio_init(struct virtio *virtio, const struct virtio_ops *ops, uint64_t features,
 		 const void *device_config, unsigned config_len, const struct device_config *config,
@@ -101,7 +103,9 @@ static inline bool virtio_has(const struct virtio *virtio, uint64_t feature)
 	return virtio->driver_features & feature;
 }
 
-/* Under the device's lock, as all that follows. The next request; false: there is none now. */
+/* Under the device's lock, as all that follows. Whether the driver and the device use the queue. */
+bool virtio_runs(const struct virtio *virtio, unsigned queue);
+/* The next request; false: there is none now. */
 bool virtio_pop(struct virtio *virtio, unsigned queue, struct queue_chain *chain);
 /* Undoes the last virtio_pop() from the queue that is not undone. */
 void virtio_unpop(struct virtio *virtio, unsigned queue, uint32_t head);

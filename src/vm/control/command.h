@@ -29,7 +29,7 @@ struct control_argument {
 	int64_t min, max; /* of an integer */
 };
 
-#define CONTROL_MAX_ARGUMENTS 6
+#define CONTROL_MAX_ARGUMENTS 9
 
 struct control_command {
 	const char *name;

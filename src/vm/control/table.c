@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "vm/control/command.h"
+#include "vm/control/disks.h"
 #include "vm/control/net.h"
 #include "vm/control/screen.h"
 #include "vm/vm.h"
@@ -176,6 +177,19 @@ const struct control_command control_commands[] = {
 	 "put a medium into a drive; without one: cd0",
 	 run_insert,
 	 {{"file", CONTROL_PATH}, {"drive", CONTROL_STRING, .optional = true}}},
+	{"disks", "disks and media, what they have done, and their limits", run_disks},
+	{"limit",
+	 "limit a disk's requests and bytes a second; 0: no limit",
+	 run_limit,
+	 {{"disk", CONTROL_STRING},
+	  {"iops", CONTROL_INTEGER, .optional = true, .max = INT64_MAX},
+	  {"iops-rd", CONTROL_INTEGER, .optional = true, .max = INT64_MAX},
+	  {"iops-wr", CONTROL_INTEGER, .optional = true, .max = INT64_MAX},
+	  {"iops-burst", CONTROL_INTEGER, .optional = true, .max = INT64_MAX},
+	  {"bps", CONTROL_INTEGER, .optional = true, .max = INT64_MAX},
+	  {"bps-rd", CONTROL_INTEGER, .optional = true, .max = INT64_MAX},
+	  {"bps-wr", CONTROL_INTEGER, .optional = true, .max = INT64_MAX},
+	  {"bps-burst", CONTROL_INTEGER, .optional = true, .max = INT64_MAX}}},
 	{"screenshot", "write the screen as a PNG file", run_screenshot, {{"file", CONTROL_PATH}}},
 	{"text", "what stands on the text screen", run_text},
 	{"type", "press the keys for a text, a US keyboard's", run_type, {{"text", CONTROL_STRING}}},

@@ -224,14 +224,14 @@ static void test_lock(void)
 	char *path = image_new(DISK_SIZE);
 	struct block *first = open_raw(path, false, NULL), *second;
 
-	expect_refusal(path, false, "in use by another virtual machine");
-	expect_refusal(path, true, "in use by another virtual machine");
+	expect_refusal(path, false, "in use by another virtual machine or program");
+	expect_refusal(path, true, "in use by another virtual machine or program");
 	block_close(first);
 	first = open_raw(path, true, NULL);
 	second = open_raw(path, true, NULL);
 	g_assert_nonnull(first);
 	g_assert_nonnull(second);
-	expect_refusal(path, false, "in use by another virtual machine");
+	expect_refusal(path, false, "in use by another virtual machine or program");
 	block_close(first);
 	block_close(second);
 	first = open_raw(path, false, NULL);

@@ -44,6 +44,7 @@ const struct rig_row rig_rows[] = {
 	{&nvme_class, {.devfn = PCI_DEVFN(2, 0)}, .on_pci = true, .disk = true},
 	{&e1000_class, {.devfn = PCI_DEVFN(2, 0), .mac = RIG_MAC}, .on_pci = true, .net = true},
 	{&rtl8139_class, {.devfn = PCI_DEVFN(2, 0), .mac = RIG_MAC}, .on_pci = true, .net = true},
+	{&virtio_net_class, {.devfn = PCI_DEVFN(2, 0), .mac = RIG_MAC, .n_queues = 2}, .on_pci = true, .net = true},
 	{&vga_class, {.devfn = PCI_DEVFN(2, 0)}, .on_pci = true, .display = true},
 	{&virtio_gpu_class, {.devfn = PCI_DEVFN(2, 0)}, .on_pci = true, .display = true},
 	{&ne2000_class, {.base = 0x300, .irq = 9, .mac = RIG_MAC}, .net = true},
@@ -186,6 +187,7 @@ static struct rig *new_surroundings(void)
 {
 	struct rig *rig = g_new0(struct rig, 1);
 
+	rig->env.packed_rings = true;
 	rig->env.bus = bus_new();
 	rig->env.clock = clock_new_manual();
 	rig->env.mem = mem_new(MEM_MIN_SIZE, NULL);

@@ -55,6 +55,9 @@ static void test_config(void)
 	g_assert_cmpuint(bus_read(d.env.bus, BUS_MMIO, at, 8), ==, DISK_SIZE / 512);
 	g_assert_cmpuint(bus_read(d.env.bus, BUS_MMIO, at + 12, 4), ==, 254);
 	g_assert_cmpuint(bus_read(d.env.bus, BUS_MMIO, at + 20, 4), ==, 512);
+	g_assert_cmpuint(bus_read(d.env.bus, BUS_MMIO, at + 24, 4), ==, 3 | 8 << 16);
+	g_assert_cmpuint(bus_read(d.env.bus, BUS_MMIO, at + 28, 4), ==, 128);
+	g_assert_cmpuint(bus_read(d.env.bus, BUS_MMIO, at + 34, 2), ==, 2);
 	g_assert_cmpuint(bus_read(d.env.bus, BUS_MMIO, at + 0x800, 4), ==, 0);
 	g_assert_false(device_features(&d) & 1 << 5);
 	driver_fini(&d);
@@ -85,14 +88,14 @@ static void test_negotiation(void)
 	common_write(&d, 0x0c, 0, 4);
 	g_assert_cmphex(common_read(&d, 0x0c, 4), ==, F_FLUSH);
 
-	g_assert_cmpuint(common_read(&d, 0x12, 2), ==, 1);
+	g_assert_cmpuint(common_read(&d, 0x12, 2), ==, 2);
 	set_up_queue(&d, 16);
 	g_assert_cmpuint(common_read(&d, 0x18, 2), ==, 16);
 	common_write(&d, 0x18, 8, 2); /* enabled: stands still */
 	g_assert_cmpuint(common_read(&d, 0x18, 2), ==, 16);
 	common_write(&d, 0x1a, 77, 2);
 	g_assert_cmphex(common_read(&d, 0x1a, 2), ==, 0xffff);
-	common_write(&d, 0x16, 1, 2);
+	common_write(&d, 0x16, 2, 2);
 	g_assert_cmpuint(common_read(&d, 0x18, 2), ==, 0);
 	driver_fini(&d);
 }
@@ -185,6 +188,45 @@ static void test_indirect(void)
 	g_assert_cmphex(*ram(&d, DATA_AT + 511), ==, 0);
 	g_assert_cmphex(*ram(&d, DATA_AT + 512), ==, S_OK);
 	g_assert_cmphex(*ram(&d, DATA_AT + 513), ==, 0xff);
+	driver_fini(&d);
+}
+
+/* Two queues at once. */
+static void test_queues(void)
+{
+	enum { ROUNDS = 300 };
+	struct driver d;
+	uint32_t len;
+
+	driver_init(&d, &virtio_blk_class, DISK_SIZE, false);
+	g_assert_true(negotiate(&d, F_VERSION_1 | 1 << 12 | (packed_rings() ? F_PACKED : 0)));
+	for (unsigned queue = 0; queue < 2; queue++) {
+		use_queue(&d, queue);
+		set_up_queue(&d, 16);
+	}
+	common_write(&d, 0x14, 15, 1);
+	put_header(&d, T_IN, 0);
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		for (unsigned queue = 0; queue < 2; queue++) {
+			use_queue(&d, queue);
+			for (unsigned i = 0; i < 5; i++) {
+				put_chain(&d, ram(&d, d.base + DESC_AT + 48 * i), DATA_AT, 512, true);
+				for (unsigned j = 0; j < 2; j++)
+					le16_store(ram(&d, d.base + DESC_AT + 48 * i + 16 * j + 14),
+						   3 * i + j + 1);
+				offer(&d, 3 * i);
+			}
+			kick(&d);
+		}
+		for (unsigned queue = 0; queue < 2; queue++) {
+			use_queue(&d, queue);
+			for (unsigned i = 0; i < 5; i++) {
+				wait_used(&d, &len);
+				g_assert_cmpuint(len, ==, 513);
+			}
+		}
+	}
+	block_drain(d.block);
 	driver_fini(&d);
 }
 
@@ -359,6 +401,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/virtio-blk/read-write", test_read_write);
 	g_test_add_func("/virtio-blk/ranges", test_ranges);
 	g_test_add_func("/virtio-blk/indirect", test_indirect);
+	g_test_add_func("/virtio-blk/queues", test_queues);
 	g_test_add_func("/virtio-blk/intx", test_intx);
 	g_test_add_func("/virtio-blk/reset-in-flight", test_reset_in_flight);
 	g_test_add_func("/virtio-blk/pci-window", test_pci_window);

@@ -16,6 +16,7 @@
 #include "dev/table.h"
 #include "display/display.h"
 #include "display/input.h"
+#include "net/net.h"
 
 #define RAM_SIZE (16u << 20)
 #define SLOT	 2
@@ -41,6 +42,20 @@ enum { DESC_NEXT = 1, DESC_WRITE = 2, DESC_INDIRECT = 4, DESC_AVAIL = 1 << 7, DE
 #define F_VERSION_1 (1ull << 32)
 #define F_PACKED    (1ull << 34)
 
+#define DRIVER_QUEUES 5
+
+#define DRIVER_QUEUE_MEMBERS                                                                        \
+	unsigned queue;	   /* which one; 0 unless the test says so */                               \
+	uint64_t base;	   /* the addresses above are so much further */                             \
+	unsigned queue_size;                                                                        \
+	uint16_t avail_idx, used_idx;                                                               \
+	unsigned ring_size, avail_at, used_at; /* of a packed queue; positions modulo two laps */   \
+	uint16_t chain_len[256];	       /* by id */
+
+struct driver_queue {
+	DRIVER_QUEUE_MEMBERS
+};
+
 struct driver {
 	struct device_env env;
 	struct device *host, *device;
@@ -51,12 +66,15 @@ struct driver {
 	int image_fd;
 	uint64_t structure[5]; /* by capability type: address */
 	uint32_t notify_multiplier;
-	unsigned queue; /* which one; 0 unless the test says so */
-	unsigned queue_size;
-	uint16_t avail_idx, used_idx;
 	uint64_t features; /* negotiated */
-	unsigned ring_size, avail_at, used_at; /* of a packed queue; positions are modulo two laps */
-	uint16_t chain_len[256];	       /* by id */
+	union {
+		struct driver_queue current; /* the same as: */
+		struct {
+			DRIVER_QUEUE_MEMBERS
+		};
+	};
+	struct driver_queue others[DRIVER_QUEUES];
+	struct net_port *net, *net_end; /* the device's, and the cable's other end */
 	GMutex gate; /* held: the disk works on nothing */
 	GMutex lock; /* guards what interrupts change */
 	GCond interrupted;
@@ -68,7 +86,19 @@ struct driver {
 
 static inline uint8_t *ram(struct driver *d, uint64_t gpa)
 {
-	return mem_hva(d->env.mem, gpa);
+	uint8_t *hva = mem_hva(d->env.mem, gpa);
+
+	g_assert(hva);
+	return hva;
+}
+
+/* Goes on with another queue, each of which has rings of its own. */
+static inline void use_queue(struct driver *d, unsigned queue)
+{
+	d->others[d->queue] = d->current;
+	d->current = d->others[queue];
+	d->queue = queue;
+	d->base = queue ? 0x800000 + 0x10000 * queue : 0;
 }
 
 static inline uint32_t config_read(struct driver *d, unsigned reg, unsigned size)
@@ -90,7 +120,7 @@ static inline bool is_packed(const struct driver *d)
 
 static inline uint8_t *ring_at(struct driver *d, unsigned position)
 {
-	return ram(d, RING_AT + 16 * (position % d->ring_size));
+	return ram(d, d->base + RING_AT + 16 * (position % d->ring_size));
 }
 
 static inline void store_flags(uint8_t *desc, uint16_t flags)
@@ -124,7 +154,7 @@ static inline void offer_packed(struct driver *d, uint16_t head)
 	uint16_t flags;
 
 	do {
-		const uint8_t *from = ram(d, DESC_AT + 16 * (at % 256));
+		const uint8_t *from = ram(d, d->base + DESC_AT + 16 * (at % 256));
 		uint8_t *to = ring_at(d, d->avail_at);
 		bool wrap = d->avail_at < d->ring_size;
 
@@ -151,8 +181,8 @@ static inline void offer(struct driver *d, uint16_t head)
 		offer_packed(d, head);
 		return;
 	}
-	le16_store(ram(d, AVAIL_AT + 4 + 2 * (d->avail_idx % d->queue_size)), head);
-	__atomic_store_n((uint16_t *)ram(d, AVAIL_AT + 2), ++d->avail_idx, __ATOMIC_RELEASE);
+	le16_store(ram(d, d->base + AVAIL_AT + 4 + 2 * (d->avail_idx % d->queue_size)), head);
+	__atomic_store_n((uint16_t *)ram(d, d->base + AVAIL_AT + 2), ++d->avail_idx, __ATOMIC_RELEASE);
 }
 
 static inline void on_msi(void *opaque, uint64_t addr, uint32_t data)
@@ -248,11 +278,13 @@ static inline void driver_probe(struct driver *d)
 static inline void driver_init(struct driver *d, const struct device_class *class, uint64_t size,
 			       bool read_only)
 {
-	struct device_config config = {.devfn = PCI_DEVFN(SLOT, 0)};
+	struct device_config config = {
+		.devfn = PCI_DEVFN(SLOT, 0), .mac = {0x52, 0x54, 0, 1, 2, 3}, .n_queues = 2};
 
 	*d = (struct driver){.env = {.mem = mem_new(RAM_SIZE, NULL),
 				     .bus = bus_new(),
-				     .clock = clock_new_manual()},
+				     .clock = clock_new_manual(),
+				     .packed_rings = true},
 			     .image_fd = -1};
 	bus_set_msi_sink(d->env.bus, on_msi, d);
 	bus_line_attach(d->env.bus, i440fx_gsi(SLOT, 0), on_line, d, 0);
@@ -274,6 +306,9 @@ static inline void driver_init(struct driver *d, const struct device_class *clas
 	config.n_drives = 2;
 	d->input = config.input = input_new();
 	input_attach(d->input, &(struct input_sink){INPUT_KEYBOARD, on_ps2, d}, true);
+	d->net = config.net = net_port_new(NULL);
+	d->net_end = net_port_new(NULL);
+	net_join(d->net, d->net_end);
 	d->host = device_new(&i440fx_class, &d->env, &(struct device_config){}, NULL);
 	d->device = device_new(class, &d->env, &config, NULL);
 	driver_probe(d);
@@ -287,6 +322,8 @@ static inline void driver_fini(struct driver *d)
 	display_free(d->display);
 	input_detach(d->input, d);
 	input_free(d->input);
+	net_port_free(d->net);
+	net_port_free(d->net_end);
 	if (d->image_fd >= 0)
 		close(d->image_fd);
 	bus_free(d->env.bus);
@@ -317,6 +354,7 @@ static inline void reset(struct driver *d)
 		g_thread_yield();
 	d->avail_idx = d->used_idx = 0;
 	d->avail_at = d->used_at = 0;
+	memset(d->others, 0, sizeof(d->others));
 	d->features = 0;
 }
 
@@ -344,13 +382,13 @@ static inline void set_up_queue(struct driver *d, unsigned size)
 	/* Each member of a chain takes a place; a power of two it need not be. */
 	if (is_packed(d))
 		size = d->ring_size = MIN(size * 13, 256);
-	memset(ram(d, DESC_AT), 0, HEADER_AT - DESC_AT);
+	memset(ram(d, d->base + DESC_AT), 0, HEADER_AT - DESC_AT);
 	common_write(d, 0x10, 1, 2);
 	common_write(d, 0x16, d->queue, 2);
 	common_write(d, 0x18, size, 2);
 	common_write(d, 0x1a, 0, 2);
 	for (unsigned i = 0; i < 3; i++) {
-		common_write(d, 0x20 + 8 * i, rings[i], 4);
+		common_write(d, 0x20 + 8 * i, d->base + rings[i], 4);
 		common_write(d, 0x24 + 8 * i, 0, 4);
 	}
 	common_write(d, 0x1c, 1, 2);
@@ -404,21 +442,21 @@ static inline uint16_t used_index(struct driver *d)
 {
 	if (is_packed(d))
 		return d->used_idx + next_is_used(d);
-	return __atomic_load_n((uint16_t *)ram(d, USED_AT + 2), __ATOMIC_ACQUIRE);
+	return __atomic_load_n((uint16_t *)ram(d, d->base + USED_AT + 2), __ATOMIC_ACQUIRE);
 }
 
 /* Waits for an interrupt for the next used chain; its head, and the length in `len`. */
 static inline uint16_t wait_used(struct driver *d, uint32_t *len)
 {
-	const uint8_t *entry = ram(d, USED_AT + 4 + 8 * (d->used_idx % d->queue_size));
+	const uint8_t *entry = ram(d, d->base + USED_AT + 4 + 8 * (d->used_idx % d->queue_size));
 	uint32_t wrap = d->used_at < d->ring_size ? 1u << 15 : 0, event = d->features & F_EVENT_IDX ? 2u << 16 : 0;
 	uint16_t id;
 
 	/* used_event, then another look: an interrupt for it comes, or it is there. */
 	if (is_packed(d))
-		le32_store(ram(d, DRIVER_EVENT_AT), d->used_at % d->ring_size | wrap | event);
+		le32_store(ram(d, d->base + DRIVER_EVENT_AT), d->used_at % d->ring_size | wrap | event);
 	else
-		le16_store(ram(d, AVAIL_AT + 4 + 2 * d->queue_size), d->used_idx);
+		le16_store(ram(d, d->base + AVAIL_AT + 4 + 2 * d->queue_size), d->used_idx);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	g_mutex_lock(&d->lock);
 	while (used_index(d) == d->used_idx)

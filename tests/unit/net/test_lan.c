@@ -303,6 +303,49 @@ static void test_stalled(void)
 	rig_fini(&rig);
 }
 
+static bool take_if_room(void *opaque, const uint8_t *frame, size_t len, const struct net_offload *offload)
+{
+	int *room = opaque;
+
+	return *room > 0 && (*room)--;
+}
+
+/* A guest that is slow: what it has no room for waits where it was sent, and is not lost. */
+static void test_no_room(void)
+{
+	g_autofree uint8_t *frame = g_malloc0(NET_FRAME_MAX);
+	struct net_receiver receiver = {.receive = take_if_room};
+	int room = 0;
+	struct member a, b;
+	struct rig rig;
+
+	rig_init(&rig);
+	enter(&rig, &a, 1);
+	enter(&rig, &b, 2);
+	receiver.opaque = &room;
+	net_set_receiver(b.guest.port, &receiver);
+	memcpy(frame, b.guest.mac, 6);
+	for (unsigned i = 0; i < 200; i++) {
+		net_send(a.guest.port, frame, NET_FRAME_MAX);
+		run(&rig);
+	}
+	g_assert_false(net_has_room(lan_port(b.lan)));
+	room = 1000;
+	net_receive_more(b.guest.port);
+	run(&rig);
+	g_assert_cmpint(room, ==, 800);
+	room = 0;
+	for (unsigned i = 0; i < 200; i++) {
+		net_send(a.guest.port, frame, NET_FRAME_MAX);
+		run(&rig);
+	}
+	net_unjoin(b.guest.port);
+	g_assert_cmpuint(net_dropped(lan_port(b.lan)), <, 50);
+	leave(&a);
+	leave(&b);
+	rig_fini(&rig);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -311,5 +354,6 @@ int main(int argc, char **argv)
 	g_test_add_func("/lan/offload", test_offload);
 	g_test_add_func("/lan/liar", test_liar);
 	g_test_add_func("/lan/stalled", test_stalled);
+	g_test_add_func("/lan/no-room", test_no_room);
 	return g_test_run();
 }

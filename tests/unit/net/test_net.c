@@ -442,6 +442,47 @@ static void test_filters(void)
 	end_fini(&b);
 }
 
+static void on_room(void *opaque)
+{
+	++*(unsigned *)opaque;
+}
+
+/* A sender that waits is told once, when some of what is under way has arrived or is lost. */
+static void test_room(void)
+{
+	unsigned told = 0, n = 0;
+	struct net_receiver sender = {.room = on_room, .opaque = &told};
+	struct net_port *port = net_port_new(NULL);
+	uint8_t frame[1500] = {};
+	struct end end;
+
+	end_init(&end, NULL);
+	net_set_receiver(port, &sender);
+	net_join(port, end.port);
+	end.room = 0;
+	while (net_has_room(port) && n++ < NET_QUEUE_LEN)
+		net_send(port, frame, sizeof(frame));
+	g_assert_cmpuint(n, >, 100);
+	g_assert_cmpuint(n, <, NET_QUEUE_LEN);
+	net_run(port);
+	end.room = 1;
+	net_run(port);
+	g_assert_cmpuint(told, ==, 0);
+	end.room = UINT_MAX;
+	net_run(port);
+	g_assert_cmpuint(told, ==, 1);
+	g_assert_true(net_has_room(port));
+	for (unsigned i = 0; i < n; i++)
+		net_send(port, frame, sizeof(frame));
+	g_assert_false(net_has_room(port));
+	net_set_enabled(port, false);
+	g_assert_cmpuint(told, ==, 2);
+	g_assert_true(net_has_room(port));
+	g_assert_true(net_has_room(NULL));
+	net_port_free(port);
+	end_fini(&end);
+}
+
 static void test_no_cable(void)
 {
 	net_send(NULL, (const uint8_t *)"", 0);
@@ -466,6 +507,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/net/offload-refused", test_offload_refused);
 	g_test_add_func("/net/bytes-bound", test_bytes_bound);
 	g_test_add_func("/net/filters", test_filters);
+	g_test_add_func("/net/room", test_room);
 	g_test_add_func("/net/no-cable", test_no_cable);
 	return g_test_run();
 }
