@@ -118,26 +118,45 @@ static int pcap_main(int argc, char **argv)
 	return status;
 }
 
-/* The rules as lines of a file, each with what became of packets in a comment. */
-static void print_firewall(JsonArray *cards, guint index, JsonNode *node, gpointer data)
+static void print_counts(JsonArray *cards, guint index, JsonNode *node, gpointer data)
 {
 	static const char *const counts[] = {"passed", "denied", "malformed", "spoofed", "connections"};
-	JsonObject *card;
-	JsonArray *rules;
 
 	if (json_node_is_null(node))
 		return;
-	card = json_node_get_object(node);
-	rules = json_object_get_array_member(card, "rules");
 	printf("# net%u:", index);
 	for (size_t i = 0; i < G_N_ELEMENTS(counts); i++)
-		printf(" %" PRId64 " %s", json_object_get_int_member(card, counts[i]), counts[i]);
+		printf(" %" PRId64 " %s", json_object_get_int_member(json_node_get_object(node), counts[i]), counts[i]);
 	printf("\n");
-	for (guint i = 0; i < json_array_get_length(rules); i++) {
-		JsonObject *rule = json_array_get_object_element(rules, i);
+}
 
-		printf("%-40s # net%u: %" PRId64 " packets\n", json_object_get_string_member(rule, "rule"), index,
-		       json_object_get_int_member(rule, "packets"));
+/* All cards have the same. */
+static JsonArray *get_rules(JsonArray *cards, guint index)
+{
+	JsonNode *card = json_array_get_element(cards, index);
+
+	return json_node_is_null(card) ? NULL : json_object_get_array_member(json_node_get_object(card), "rules");
+}
+
+/* As lines of a file, with what became of packets in comments. */
+static void print_firewall(JsonObject *answer)
+{
+	JsonArray *cards = json_object_get_array_member(answer, "cards"), *rules = NULL;
+	guint n_cards = json_array_get_length(cards);
+
+	printf("default-%s\n%s", json_object_get_string_member(answer, "default"),
+	       json_object_get_boolean_member(answer, "no_spoof") ? "no-spoof\n" : "");
+	json_array_foreach_element(cards, print_counts, NULL);
+	for (guint card = 0; card < n_cards && !rules; card++)
+		rules = get_rules(cards, card);
+	for (guint i = 0; rules && i < json_array_get_length(rules); i++) {
+		printf("%-40s #", json_object_get_string_member(json_array_get_object_element(rules, i), "rule"));
+		for (guint card = 0; card < n_cards; card++)
+			if (get_rules(cards, card))
+				printf(" net%u: %" PRId64, card,
+				       json_object_get_int_member(json_array_get_object_element(get_rules(cards, card), i),
+								  "packets"));
+		printf(" packets\n");
 	}
 }
 
@@ -176,11 +195,8 @@ static int firewall_main(int argc, char **argv)
 		json_object_set_string_member(arguments, "rules", text);
 	}
 	answer = ask(words[0], "firewall", arguments, &status);
-	if (!answer || words[1])
-		return status;
-	printf("default-%s\n%s", json_object_get_string_member(answer, "default"),
-	       json_object_get_boolean_member(answer, "no_spoof") ? "no-spoof\n" : "");
-	json_array_foreach_element(json_object_get_array_member(answer, "cards"), print_firewall, NULL);
+	if (answer && !words[1])
+		print_firewall(answer);
 	return status;
 }
 
