@@ -31,7 +31,8 @@ const struct block_format *image_find_format(const char *name, GError **error)
 
 const char *image_format_of_path(const char *path)
 {
-	const char *dot = strrchr(path, '.');
+	/* A server's names say nothing of what it serves. */
+	const char *dot = strstr(path, "://") ? NULL : strrchr(path, '.');
 
 	for (size_t i = 0; dot && i < block_n_formats; i++)
 		for (const char *const *ext = block_formats[i]->extensions; *ext; ext++)
