@@ -89,6 +89,17 @@ static bool size_l1(const struct image_create *create, struct qcow2_header *h, G
 	return true;
 }
 
+static bool check_preallocation(const struct image_create *create, const char *how, GError **error)
+{
+	if (strcmp(how, "off") && strcmp(how, "metadata") && strcmp(how, "falloc") &&
+	    strcmp(how, "full"))
+		return bad_option(error, "preallocation: write off, metadata, falloc or full");
+	if (strcmp(how, "off") && create->backing)
+		return bad_option(error, "preallocation would hide the backing image; leave one of "
+					 "them out");
+	return true;
+}
+
 static uint64_t round_up(uint64_t value, uint64_t unit)
 {
 	return (value + unit - 1) / unit * unit;
@@ -134,15 +145,19 @@ bool qcow2_create(struct file *file, const struct image_create *create, GError *
 {
 	struct qcow2_header h = {.backing_name = (char *)create->backing,
 				 .backing_format = (char *)create->backing_format};
+	const char *preallocation = image_option(create, &block_format_qcow2, "preallocation");
 	int status;
 
-	if (!take_options(create, &h, error) || !size_l1(create, &h, error))
+	if (!take_options(create, &h, error) || !size_l1(create, &h, error) ||
+	    !check_preallocation(create, preallocation, error))
 		return false;
 	status = store_tables(
 		file, &h,
 		MAX(1, round_up(8ull * h.l1_size, 1ull << h.cluster_bits) >> h.cluster_bits));
 	if (!status)
-		return qcow2_header_rewrite(file, &h, error);
+		return qcow2_header_rewrite(file, &h, error) &&
+		       (!strcmp(preallocation, "off") ||
+			qcow2_preallocate(file, preallocation, error));
 	g_set_error(error, VIV_ERROR, VIV_ERROR_HOST, "disk '%s': cannot write its tables: %s",
 		    file->name, g_strerror(-status));
 	return false;

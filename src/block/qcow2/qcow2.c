@@ -79,6 +79,31 @@ static bool check_size(struct qcow2 *q, GError **error)
 	return false;
 }
 
+/* Who puts off refcounts says so by a mark; what it did not get to do is done here. */
+static bool mend_dirty(struct image *image, GError **error)
+{
+	g_autoptr(GPtrArray) messages = g_ptr_array_new_with_free_func(g_free);
+	struct image_check report = {.messages = messages};
+
+	return qcow2_check(image, IMAGE_REPAIR_ALL, &report, error);
+}
+
+static bool prepare_to_write(struct qcow2 *q, const struct image_open *how, GError **error)
+{
+	int status = 0;
+
+	if (q->image.read_only || how->damaged || q->image.damage)
+		return true;
+	if (q->header.incompatible & QCOW2_DIRTY && !mend_dirty(&q->image, error))
+		return false;
+	/* What writes to the disk make untrue. */
+	if (q->header.autoclear) {
+		q->header.autoclear = 0;
+		status = qcow2_header_store(q->image.file, &q->header);
+	}
+	return status ? qcow2_fail(q, error, status, "write its header") : true;
+}
+
 static bool qcow2_open(struct image *image, const struct image_open *how, GError **error)
 {
 	struct qcow2 *q = qcow2_of(image);
@@ -106,7 +131,7 @@ static bool qcow2_open(struct image *image, const struct image_open *how, GError
 		return qcow2_fail(q, error, status, "read its snapshots");
 	image->backing_name = g_strdup(h->backing_name);
 	image->backing_format = g_strdup(h->backing_format);
-	return true;
+	return prepare_to_write(q, how, error);
 }
 
 static void qcow2_close(struct image *image)
@@ -186,8 +211,10 @@ const struct block_format block_format_qcow2 = {
 	.map = qcow2_map,
 	.locate = qcow2_locate,
 	.create = qcow2_create,
+	.resize = qcow2_resize,
 	.check = qcow2_check,
 	.info = qcow2_info,
 	.set_backing = qcow2_set_backing,
+	.empty = qcow2_empty,
 	.snapshots = &qcow2_snapshot_ops,
 };

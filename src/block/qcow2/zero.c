@@ -13,6 +13,7 @@ enum clearing {
 	DISCARD,
 	UNMAP,	    /* to zeroes, without space */
 	KEEP_SPACE, /* to zeroes, what space it has remains */
+	FORGET,	    /* to what is behind it */
 };
 
 static bool reads_as_zeroes_bare(const struct qcow2 *q)
@@ -30,7 +31,8 @@ static void clear_cluster(struct qcow2 *q, struct table *table, unsigned index, 
 	struct qcow2_mapping m = qcow2_decode(q, table, index), bare = {};
 	bool had = m.host || m.data || m.zero;
 
-	if (!reads_as_zeroes_bare(q) || (how == KEEP_SPACE && m.host && m.copied))
+	if ((how != FORGET && !reads_as_zeroes_bare(q)) ||
+	    (how == KEEP_SPACE && m.host && m.copied))
 		bare.zero = q->all_parts;
 	if (how == KEEP_SPACE && m.host && m.copied) {
 		bare.host = m.host;
@@ -53,7 +55,7 @@ static int clear_run(struct qcow2 *q, uint64_t first, uint64_t n, enum clearing 
 	if (qcow2_wait_allocations(q, first, n))
 		return -EAGAIN;
 	status = qcow2_l2(q, offset, true, &table);
-	if (status || (!table && reads_as_zeroes_bare(q)))
+	if (status || (!table && (how == FORGET || reads_as_zeroes_bare(q))))
 		return status;
 	status = qcow2_l2_for_write(q, offset, &table);
 	for (uint64_t i = 0; i < n && !status; i++)
@@ -82,6 +84,11 @@ static int clear(struct qcow2 *q, uint64_t first, uint64_t n, enum clearing how)
 			status = qcow2_relieve(q);
 	}
 	return status;
+}
+
+int qcow2_forget(struct qcow2 *q, uint64_t first, uint64_t n)
+{
+	return clear(q, first, n, FORGET);
 }
 
 /* Of a range the clusters that are all in it; the disk's last may be cut short. */
