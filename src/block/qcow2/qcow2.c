@@ -13,6 +13,7 @@
 
 #include "base/be.h"
 #include "base/error.h"
+#include "block/luks.h"
 
 enum { L2_CACHE = 32 << 20, REFCOUNT_CACHE = 4 << 20 };
 
@@ -88,6 +89,24 @@ static bool mend_dirty(struct image *image, GError **error)
 	return qcow2_check(image, IMAGE_REPAIR_ALL, &report, error);
 }
 
+/* Who only looks at the tables needs no key. */
+static bool open_key(struct qcow2 *q, const struct image_open *how, GError **error)
+{
+	const struct qcow2_header *h = &q->header;
+
+	if (h->crypt == QCOW2_PLAIN || (!how->secret && (how->no_lock || how->damaged)))
+		return true;
+	if (!how->secret) {
+		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
+			    "disk '%s' is encrypted; give its passphrase", how->path);
+		return false;
+	}
+	q->luks = h->crypt == QCOW2_AES
+			  ? luks_open_legacy(how->secret, error)
+			  : luks_open(q->image.file, h->luks_offset, how->secret, error);
+	return q->luks != NULL;
+}
+
 static bool prepare_to_write(struct qcow2 *q, const struct image_open *how, GError **error)
 {
 	int status = 0;
@@ -131,7 +150,7 @@ static bool qcow2_open(struct image *image, const struct image_open *how, GError
 		return qcow2_fail(q, error, status, "read its snapshots");
 	image->backing_name = g_strdup(h->backing_name);
 	image->backing_format = g_strdup(h->backing_format);
-	return prepare_to_write(q, how, error);
+	return open_key(q, how, error) && prepare_to_write(q, how, error);
 }
 
 static void qcow2_close(struct image *image)
@@ -140,6 +159,7 @@ static void qcow2_close(struct image *image)
 
 	if (!image->read_only && !q->failed && q->refcounts)
 		qcow2_write_refcounts(q);
+	luks_free(q->luks);
 	table_cache_free(q->l2);
 	table_cache_free(q->refcounts);
 	qcow2_unpacked_free(q->unpacked);
@@ -169,6 +189,8 @@ static void qcow2_info(struct image *image, struct image_info *info)
 		image_info_add(info, "lazy_refcounts", "on");
 	if (h->incompatible & QCOW2_EXTENDED_L2)
 		image_info_add(info, "extended_l2", "on");
+	if (h->crypt)
+		image_info_add(info, "encryption", h->crypt == QCOW2_LUKS ? "LUKS" : "AES");
 	if (h->n_snapshots)
 		image_info_add(info, "snapshots", "%u", h->n_snapshots);
 }

@@ -166,7 +166,7 @@ int qcow2_map(struct image *image, uint64_t offset, uint64_t len, struct image_e
 		return status;
 	extent->kind = piece.kind;
 	extent->len = piece.len;
-	if (piece.kind == IMAGE_DATA && !q->luks)
+	if (piece.kind == IMAGE_DATA && !q->header.crypt)
 		extent->file_offset = piece.host;
 	return 0;
 }
@@ -178,7 +178,7 @@ bool qcow2_locate(struct image *image, uint64_t offset, uint64_t len, bool write
 	struct qcow2_piece piece;
 	bool there;
 
-	if (q->luks || (write && q->failed) || !g_mutex_trylock(&q->lock))
+	if (q->header.crypt || (write && q->failed) || !g_mutex_trylock(&q->lock))
 		return false;
 	there = !qcow2_resolve(q, offset, len, false, &piece) && piece.kind == IMAGE_DATA &&
 		piece.len == len && (!write || piece.copied);
