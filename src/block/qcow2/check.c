@@ -123,6 +123,11 @@ static void count_table(struct checker *c, uint64_t offset, uint64_t bytes)
 	}
 }
 
+static void count_bitmap(void *opaque, uint64_t offset, uint64_t len)
+{
+	count_table(opaque, offset, len);
+}
+
 static void count_headers(struct checker *c)
 {
 	const struct qcow2_header *h = &c->q->header;
@@ -138,6 +143,8 @@ static void count_headers(struct checker *c)
 	}
 	if (h->luks_offset)
 		count_table(c, h->luks_offset, h->luks_len);
+	if (!c->status)
+		c->status = qcow2_bitmaps_each(c->q, count_bitmap, c);
 }
 
 static void count_refcounts(struct checker *c)
@@ -557,6 +564,19 @@ static void mend_snapshots(struct checker *c)
 	c->status = qcow2_header_store(q->image.file, &q->header);
 }
 
+/* Bitmaps that are out of date have no clusters any more: nothing may find them there. */
+static void drop_stale_bitmaps(struct checker *c)
+{
+	struct qcow2 *q = c->q;
+
+	if (!q->header.n_bitmaps || q->bitmaps || !c->mend_leaks)
+		return;
+	q->header.n_bitmaps = 0;
+	q->header.autoclear &= ~(uint64_t)QCOW2_BITMAPS;
+	if (!qcow2_header_rewrite(q->image.file, &q->header, NULL))
+		c->status = -EIO;
+}
+
 static void run(struct checker *c, enum image_repair repair)
 {
 	struct qcow2 *q = c->q;
@@ -572,6 +592,8 @@ static void run(struct checker *c, enum image_repair repair)
 		compare(c, false);
 	c->mend_leaks =
 		repair == IMAGE_REPAIR_ALL || (repair == IMAGE_REPAIR_LEAKS && !c->report->errors);
+	if (!c->status)
+		drop_stale_bitmaps(c);
 	if (!c->status && c->rebuild && c->mend_errors)
 		rebuild(c);
 	else if (!c->status && (c->mend_leaks || c->mend_errors))

@@ -378,6 +378,7 @@ int qcow2_write(struct image *image, uint64_t offset, struct span span)
 	uint64_t done;
 	int status = 0;
 
+	qcow2_bitmaps_mark(q, offset, span.len);
 	while (span.len && !status) {
 		status = write_piece(q, offset, span, &done);
 		if (status)
@@ -442,6 +443,7 @@ int qcow2_write_compressed(struct image *image, uint64_t offset, struct span spa
 		span_load(span, cluster);
 		len = qcow2_pack(q, cluster, packed);
 	}
+	qcow2_bitmaps_mark(q, offset, span.len);
 	status = len ? store_packed(q, offset, packed, len) : qcow2_write(image, offset, span);
 	return status ? status : qcow2_relieve(q);
 }

@@ -109,6 +109,7 @@ static bool open_key(struct qcow2 *q, const struct image_open *how, GError **err
 
 static bool prepare_to_write(struct qcow2 *q, const struct image_open *how, GError **error)
 {
+	uint64_t kept = q->bitmaps ? QCOW2_BITMAPS : 0;
 	int status = 0;
 
 	if (q->image.read_only || how->damaged || q->image.damage)
@@ -116,10 +117,12 @@ static bool prepare_to_write(struct qcow2 *q, const struct image_open *how, GErr
 	if (q->header.incompatible & QCOW2_DIRTY && !mend_dirty(&q->image, error))
 		return false;
 	/* What writes to the disk make untrue. */
-	if (q->header.autoclear) {
-		q->header.autoclear = 0;
+	if (q->header.autoclear & ~kept) {
+		q->header.autoclear &= kept;
 		status = qcow2_header_store(q->image.file, &q->header);
 	}
+	if (!status)
+		status = qcow2_bitmaps_keep(q);
 	return status ? qcow2_fail(q, error, status, "write its header") : true;
 }
 
@@ -146,8 +149,10 @@ static bool qcow2_open(struct image *image, const struct image_open *how, GError
 	if (h->incompatible & QCOW2_CORRUPT)
 		image->damage = g_strdup("it was found corrupt before");
 	status = qcow2_snapshots_load(q);
+	if (!status)
+		status = qcow2_bitmaps_load(q);
 	if (status)
-		return qcow2_fail(q, error, status, "read its snapshots");
+		return qcow2_fail(q, error, status, "read its snapshots and bitmaps");
 	image->backing_name = g_strdup(h->backing_name);
 	image->backing_format = g_strdup(h->backing_format);
 	return open_key(q, how, error) && prepare_to_write(q, how, error);
@@ -157,9 +162,10 @@ static void qcow2_close(struct image *image)
 {
 	struct qcow2 *q = qcow2_of(image);
 
-	if (!image->read_only && !q->failed && q->refcounts)
+	if (!image->read_only && !q->failed && q->refcounts && !qcow2_bitmaps_store(q))
 		qcow2_write_refcounts(q);
 	luks_free(q->luks);
+	qcow2_bitmaps_free(q);
 	table_cache_free(q->l2);
 	table_cache_free(q->refcounts);
 	qcow2_unpacked_free(q->unpacked);
@@ -193,6 +199,7 @@ static void qcow2_info(struct image *image, struct image_info *info)
 		image_info_add(info, "encryption", h->crypt == QCOW2_LUKS ? "LUKS" : "AES");
 	if (h->n_snapshots)
 		image_info_add(info, "snapshots", "%u", h->n_snapshots);
+	qcow2_bitmaps_info(q, info);
 }
 
 static bool qcow2_set_backing(struct image *image, const char *name, const char *format,

@@ -271,6 +271,20 @@ int qcow2_empty(struct image *image);
 /* Gives all of a new image's disk its clusters: "metadata", "falloc" or "full". */
 bool qcow2_preallocate(struct file *file, const char *how, GError **error);
 
+/* bitmap.c; exclusive calls where nothing else is said */
+int qcow2_bitmaps_load(struct qcow2 *q);
+void qcow2_bitmaps_free(struct qcow2 *q);
+/* Before the disk is written: from now on those that are enabled have what is marked. */
+int qcow2_bitmaps_keep(struct qcow2 *q);
+bool qcow2_bitmaps_are_kept(const struct qcow2 *q);
+/* Any thread, without the lock: these bytes change. */
+void qcow2_bitmaps_mark(struct qcow2 *q, uint64_t offset, uint64_t len);
+int qcow2_bitmaps_store(struct qcow2 *q);
+void qcow2_bitmaps_info(const struct qcow2 *q, struct image_info *info);
+/* Tells `fn` of all bytes of the file that bitmaps have. */
+int qcow2_bitmaps_each(struct qcow2 *q, void (*fn)(void *opaque, uint64_t offset, uint64_t len),
+		       void *opaque);
+
 /* create.c */
 bool qcow2_create(struct file *file, const struct image_create *create, GError **error);
 extern const struct image_option qcow2_options[];

@@ -78,6 +78,13 @@ bool qcow2_resize(struct image *image, uint64_t size, GError **error)
 	struct qcow2 *q = qcow2_of(image);
 	int status;
 
+	if (q->bitmaps) {
+		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
+			    "disk '%s' has dirty bitmaps, which would not fit; remove them first "
+			    "with: qemu-img bitmap --remove",
+			    image->file->name);
+		return false;
+	}
 	if (entries_for(q, size) > QCOW2_MAX_L1_BYTES / 8) {
 		g_set_error(
 			error, VIV_ERROR, VIV_ERROR_INPUT,

@@ -499,6 +499,13 @@ static bool apply(struct image *image, const char *name, GError **error)
 
 	if (!s)
 		return false;
+	if (q->bitmaps && s->disk_size != q->header.size) {
+		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
+			    "disk '%s' had another size then, and has dirty bitmaps now, which "
+			    "would not fit; remove these first",
+			    image->file->name);
+		return false;
+	}
 	l1_size = MAX(s->l1_size, (s->disk_size + (1ull << bits) - 1) >> bits);
 	status = qcow2_flush(image);
 	l1 = status ? NULL : qcow2_l1_load(q, s->l1_offset, s->l1_size);
@@ -517,6 +524,7 @@ static bool apply(struct image *image, const char *name, GError **error)
 		status = switch_l1(q, l1, l1_size, s->disk_size);
 	if (q->l1 != l1)
 		g_free(l1);
+	qcow2_bitmaps_mark(q, 0, q->header.size);
 	qcow2_unpacked_forget(q);
 	if (!status)
 		status = qcow2_flush(image);

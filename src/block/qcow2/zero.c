@@ -107,6 +107,8 @@ int qcow2_discard(struct image *image, uint64_t offset, uint64_t len)
 	struct qcow2 *q = qcow2_of(image);
 	uint64_t first, n = whole_clusters(q, offset, len, &first);
 
+	if (n)
+		qcow2_bitmaps_mark(q, offset, len);
 	return n && can_clear(q, DISCARD) ? clear(q, first, n, DISCARD) : 0;
 }
 
@@ -143,6 +145,7 @@ int qcow2_write_zeroes(struct image *image, uint64_t offset, uint64_t len, bool 
 	uint64_t first, n = whole_clusters(q, offset, len, &first), from, to;
 	int status;
 
+	qcow2_bitmaps_mark(q, offset, len);
 	if (!n || !can_clear(q, how))
 		return write_zero_bytes(q, offset, len);
 	from = first << q->cluster_bits;
@@ -178,7 +181,8 @@ bool qcow2_locate(struct image *image, uint64_t offset, uint64_t len, bool write
 	struct qcow2_piece piece;
 	bool there;
 
-	if (q->header.crypt || (write && q->failed) || !g_mutex_trylock(&q->lock))
+	if (q->header.crypt || (write && (q->failed || qcow2_bitmaps_are_kept(q))) ||
+	    !g_mutex_trylock(&q->lock))
 		return false;
 	there = !qcow2_resolve(q, offset, len, false, &piece) && piece.kind == IMAGE_DATA &&
 		piece.len == len && (!write || piece.copied);

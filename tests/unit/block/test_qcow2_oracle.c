@@ -446,6 +446,37 @@ static void test_aes(struct fixture *f, const void *data)
 	check_by_us(f, "disk.qcow2");
 }
 
+/* One that is kept up to date, and one that is not; what was written shows in the first only. */
+static void test_bitmaps(struct fixture *f, const void *data)
+{
+	struct image *image;
+	struct image_info info;
+
+	if (!have_qemu_img())
+		return;
+	create_image(f, "disk.raw", "raw", DISK, NULL, "");
+	sh(f, "qemu-img create -q -f qcow2 disk.qcow2 %u", DISK);
+	sh(f, "qemu-img bitmap --add -g 4K disk.qcow2 kept");
+	sh(f, "qemu-img bitmap --add --disable disk.qcow2 asleep");
+	play_files(f, "disk.qcow2", 40);
+	check_and_compare(f, "disk.qcow2");
+	image = open_image(f, "disk.qcow2", "qcow2");
+	image_info(image, &info);
+	g_assert_cmpstr(info.values->pdata[info.values->len - 2], ==,
+			"kept: 4096 bytes a bit, enabled, not saved by who wrote the disk last");
+	g_assert_cmpstr(info.values->pdata[info.values->len - 1], ==,
+			"asleep: 65536 bytes a bit, disabled");
+	image_info_clear(&info);
+	g_assert_false(image_resize(image, 2 * DISK, NULL));
+	image_close(image);
+	/* It can be merged only if it is consistent. */
+	sh(f, "qemu-img bitmap --add --disable disk.qcow2 copy --merge kept");
+	check_and_compare(f, "disk.qcow2");
+	sh(f, "qemu-img bitmap --remove disk.qcow2 kept");
+	play_files(f, "disk.qcow2", 40);
+	check_and_compare(f, "disk.qcow2");
+}
+
 /* The mark of refcounts put off, and none of them written. */
 static void test_dirty(struct fixture *f, const void *data)
 {
@@ -490,6 +521,7 @@ int main(int argc, char **argv)
 	add("resize", "extended_l2=on", test_resize);
 	add("resize", "compat=0.10", test_resize);
 	add("dirty", "", test_dirty);
+	add("bitmaps", "", test_bitmaps);
 	add("luks", "ours", test_luks);
 	add("luks", "theirs", test_luks);
 	for (unsigned i = 0; i < G_N_ELEMENTS(luks_options) && g_test_slow(); i++)
