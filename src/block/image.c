@@ -151,7 +151,10 @@ static bool open_backing(struct image *image, const struct image_open *how, unsi
 {
 	g_autofree char *path = NULL;
 	struct image_open next = {
-		.read_only = true, .direct = how->direct, .no_lock = how->no_lock};
+		.secret = how->secret,
+		.read_only = true,
+		.direct = how->direct,
+		.no_lock = how->no_lock};
 
 	if (!image->backing_name || how->no_backing)
 		return true;

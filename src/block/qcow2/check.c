@@ -123,6 +123,11 @@ static void count_table(struct checker *c, uint64_t offset, uint64_t bytes)
 	}
 }
 
+static void count_bitmap(void *opaque, uint64_t offset, uint64_t len)
+{
+	count_table(opaque, offset, len);
+}
+
 static void count_headers(struct checker *c)
 {
 	const struct qcow2_header *h = &c->q->header;
@@ -138,6 +143,8 @@ static void count_headers(struct checker *c)
 	}
 	if (h->luks_offset)
 		count_table(c, h->luks_offset, h->luks_len);
+	if (!c->status)
+		c->status = qcow2_bitmaps_each(c->q, count_bitmap, c);
 }
 
 static void count_refcounts(struct checker *c)
@@ -168,6 +175,20 @@ static void count_refcounts(struct checker *c)
 	}
 }
 
+static bool clear_reserved(struct checker *c, uint64_t *l1, uint32_t n, const char *whose)
+{
+	bool changed = false;
+
+	for (uint32_t i = 0; i < n; i++) {
+		if (!(l1[i] & ~(QCOW2_OFFSET_MASK | QCOW2_COPIED)))
+			continue;
+		error_found(c, "%s: entry %u of the L1 table has bits that mean nothing", whose, i);
+		l1[i] &= QCOW2_OFFSET_MASK | QCOW2_COPIED;
+		changed = true;
+	}
+	return changed;
+}
+
 /* Learns where L2 tables are, and empties entries that cannot be of one; whether there were any. */
 static bool find_l2_tables(struct checker *c, uint64_t *l1, uint32_t n, const char *whose)
 {
@@ -183,12 +204,14 @@ static bool find_l2_tables(struct checker *c, uint64_t *l1, uint32_t n, const ch
 			set_role(c, offset >> c->q->cluster_bits, ROLE_L2);
 			continue;
 		}
-		error_found(c, "%s: L2 table %u is at 0x%" G_GINT64_MODIFIER
-			       "x, where there can be none", whose, i, offset);
+		error_found(c,
+			    "%s: L2 table %u is at 0x%" G_GINT64_MODIFIER
+			    "x, where there can be none",
+			    whose, i, offset);
 		l1[i] = 0;
 		changed = true;
 	}
-	return changed;
+	return changed | clear_reserved(c, l1, n, whose);
 }
 
 static const char *fault_of(struct checker *c, struct qcow2_mapping m)
@@ -214,8 +237,8 @@ static void count_mapping(struct checker *c, struct qcow2_mapping m)
 		return;
 	if (m.compressed)
 		qcow2_packed(c->q, m.host, &offset, &len);
-	for (uint64_t i = offset >> c->q->cluster_bits; i <= (offset + len - 1) >> c->q->cluster_bits;
-	     i++)
+	for (uint64_t i = offset >> c->q->cluster_bits;
+	     i <= (offset + len - 1) >> c->q->cluster_bits; i++)
 		count(c, i, 1);
 }
 
@@ -227,6 +250,17 @@ static void take_stock(struct checker *c, struct qcow2_mapping m, uint64_t *last
 	c->report->compressed += m.compressed;
 	c->report->fragmented += !m.compressed && *last && m.host != *last + c->q->cluster_size;
 	*last = m.compressed ? 0 : m.host;
+}
+
+static void drop_reserved(struct checker *c, struct table *table, unsigned index,
+			  struct qcow2_mapping m)
+{
+	error_found(c,
+		    "entry %u of the L2 table at 0x%" G_GINT64_MODIFIER
+		    "x has bits that mean nothing",
+		    index, table->offset);
+	if (c->mend_errors)
+		qcow2_encode(c->q, table, index, m);
 }
 
 static void go_through_l2(struct checker *c, struct table *table, uint64_t l1_index, bool active,
@@ -243,6 +277,8 @@ static void go_through_l2(struct checker *c, struct table *table, uint64_t l1_in
 			count_mapping(c, m);
 			if (active)
 				take_stock(c, m, last);
+			if (m.reserved)
+				drop_reserved(c, table, i, m);
 			continue;
 		}
 		error_found(c,
@@ -327,8 +363,9 @@ static void compare_cluster(struct checker *c, uint64_t cluster, uint64_t stored
 {
 	if (stored > found)
 		leak_found(c,
-			   "cluster 0x%" G_GINT64_MODIFIER "x is used %u times and counted %" G_GUINT64_FORMAT
-			   " times", cluster << c->q->cluster_bits, found, stored);
+			   "cluster 0x%" G_GINT64_MODIFIER
+			   "x is used %u times and counted %" G_GUINT64_FORMAT " times",
+			   cluster << c->q->cluster_bits, found, stored);
 	else
 		error_found(c,
 			    "cluster 0x%" G_GINT64_MODIFIER
@@ -385,8 +422,9 @@ static bool check_flag(struct checker *c, bool copied, uint64_t offset)
 	if (copied == (n == 1))
 		return false;
 	if (copied) {
-		error_found(c, "the cluster at 0x%" G_GINT64_MODIFIER
-			       "x is shared, and said not to be", offset);
+		error_found(
+			c, "the cluster at 0x%" G_GINT64_MODIFIER "x is shared, and said not to be",
+			offset);
 		return c->mend_errors;
 	}
 	leak_found(c, "the cluster at 0x%" G_GINT64_MODIFIER "x is not shared, and said to be",
@@ -526,6 +564,19 @@ static void mend_snapshots(struct checker *c)
 	c->status = qcow2_header_store(q->image.file, &q->header);
 }
 
+/* Bitmaps that are out of date have no clusters any more: nothing may find them there. */
+static void drop_stale_bitmaps(struct checker *c)
+{
+	struct qcow2 *q = c->q;
+
+	if (!q->header.n_bitmaps || q->bitmaps || !c->mend_leaks)
+		return;
+	q->header.n_bitmaps = 0;
+	q->header.autoclear &= ~(uint64_t)QCOW2_BITMAPS;
+	if (!qcow2_header_rewrite(q->image.file, &q->header, NULL))
+		c->status = -EIO;
+}
+
 static void run(struct checker *c, enum image_repair repair)
 {
 	struct qcow2 *q = c->q;
@@ -539,8 +590,10 @@ static void run(struct checker *c, enum image_repair repair)
 		count_data(c);
 	if (!c->status)
 		compare(c, false);
-	c->mend_leaks = repair == IMAGE_REPAIR_ALL ||
-			(repair == IMAGE_REPAIR_LEAKS && !c->report->errors);
+	c->mend_leaks =
+		repair == IMAGE_REPAIR_ALL || (repair == IMAGE_REPAIR_LEAKS && !c->report->errors);
+	if (!c->status)
+		drop_stale_bitmaps(c);
 	if (!c->status && c->rebuild && c->mend_errors)
 		rebuild(c);
 	else if (!c->status && (c->mend_leaks || c->mend_errors))
@@ -588,7 +641,8 @@ bool qcow2_check(struct image *image, enum image_repair repair, struct image_che
 	if (c.status == -ENOMEM)
 		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
 			    "disk '%s' is too large to be checked: its clusters take more than "
-			    "1 GiB to count", image->file->name);
+			    "1 GiB to count",
+			    image->file->name);
 	else if (c.status)
 		qcow2_fail(q, error, c.status, "check it");
 	return !c.status;

@@ -109,6 +109,12 @@ static bool check_fields(struct file *file, const struct qcow2_header *h, uint32
 		return bad(file, error, "a header of %u bytes", len);
 	if (h->crypt > QCOW2_LUKS)
 		return bad(file, error, "encryption method %u is not known", h->crypt);
+	if (h->crypt == QCOW2_LUKS &&
+	    (!h->luks_offset || h->luks_offset % cluster_size || h->luks_offset > end ||
+	     h->luks_len > end - h->luks_offset + cluster_size))
+		return bad(file, error,
+			   "its LUKS header (at 0x%" G_GINT64_MODIFIER "x) is not within the file",
+			   h->luks_offset);
 	if (h->compression > QCOW2_ZSTD ||
 	    !!(h->incompatible & QCOW2_COMPRESSION) != (h->compression != QCOW2_ZLIB))
 		return bad(file, error, "compression type %u is not known", h->compression);
