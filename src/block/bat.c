@@ -641,15 +641,16 @@ bool bat_locate(struct bat *bat, uint64_t at, uint64_t len, bool write, uint64_t
 
 /* ---- check ---- */
 
+/* In the file, of a block with what comes before its data; UINT64_MAX: of none. */
 struct place {
-	uint64_t offset, block;
+	uint64_t at, len, block;
 };
 
 static int compare_places(const void *a, const void *b)
 {
 	const struct place *one = a, *two = b;
 
-	return one->offset < two->offset ? -1 : one->offset > two->offset;
+	return one->at < two->at ? -1 : one->at > two->at;
 }
 
 void image_check_say(struct image_check *report, const char *format, ...)
@@ -675,7 +676,7 @@ static int copy_block(struct bat *bat, const struct place *place)
 	for (uint64_t done = 0; done < bat->block_size && !status; done += COPY_BATCH) {
 		size_t n = MIN(bat->block_size - done, COPY_BATCH);
 
-		status = file_load(bat->file, place->offset + done, bytes, n);
+		status = file_load(bat->file, place->at + bat->lead + done, bytes, n);
 		if (!status)
 			status = file_store(bat->file, offset + done, bytes, n);
 	}
@@ -694,8 +695,8 @@ static int mend(struct bat *bat, enum image_repair repair, struct image_check *r
 	else
 		image_check_say(report,
 				"block %" G_GUINT64_FORMAT ": at 0x%" G_GINT64_MODIFIER
-				"x, where another block is",
-				place->block, place->offset);
+				"x, where something else is, too",
+				place->block, place->at);
 	if (repair != IMAGE_REPAIR_ALL)
 		return 0;
 	status = lost ? bat_set_entry(bat, place->block, bat->nothing) : copy_block(bat, place);
@@ -710,15 +711,16 @@ static int list_places(struct bat *bat, enum image_repair repair, struct image_c
 	int status = 0;
 
 	for (uint64_t block = 0; block < bat->n_blocks && !status; block++) {
-		struct place place = {.block = block};
+		struct place place = {.len = bat->lead + bat->block_size, .block = block};
 		enum bat_kind kind;
-		uint64_t entry;
+		uint64_t entry, offset = 0;
 
 		status = bat_entry(bat, block, &entry);
 		if (status)
 			break;
-		kind = bat->ops->decode(bat, block, entry, &place.offset);
+		kind = bat->ops->decode(bat, block, entry, &offset);
 		report->compressed += kind == BAT_COMPRESSED;
+		place.at = offset - bat->lead;
 		if (kind == BAT_DATA || kind == BAT_PARTIAL)
 			g_array_append_val(places, place);
 		else if (kind == BAT_BAD)
@@ -729,39 +731,73 @@ static int list_places(struct bat *bat, enum image_repair repair, struct image_c
 	return status;
 }
 
-int bat_check(struct bat *bat, uint64_t first, enum image_repair repair, struct image_check *report)
+/* What is past everything that is in use goes. */
+static int cut_end(struct bat *bat, uint64_t used, enum image_repair repair,
+		   struct image_check *report)
 {
-	g_autoptr(GArray) places = g_array_new(FALSE, FALSE, sizeof(struct place));
-	uint64_t stride = bat->lead + bat->block_size, old_end = bat->end, used = first;
-	int status = list_places(bat, repair, report, places);
+	uint64_t lost = (bat->end - used) / (bat->lead + bat->block_size);
+	int status;
 
-	g_array_sort(places, compare_places);
-	for (guint i = 0; i < places->len && !status; i++) {
-		struct place *place = &g_array_index(places, struct place, i);
-
-		report->fragmented += i && place->block < place[-1].block;
-		if (place->offset - bat->lead < used)
-			status = mend(bat, repair, report, place, false);
-		else
-			report->leaks += (place->offset - bat->lead - used) / stride;
-		used = MAX(used, place->offset + bat->block_size);
-	}
-	report->end = used;
-	if (report->compressed || used >= old_end)
-		return status;
-	report->leaks += (old_end - used) / stride;
+	report->leaks += lost;
 	image_check_say(report,
 			"%" G_GUINT64_FORMAT " bytes at the end of the file are of no block",
-			old_end - used);
-	if (status || repair == IMAGE_REPAIR_NOTHING || bat->end != old_end)
-		return status;
+			bat->end - used);
+	if (repair == IMAGE_REPAIR_NOTHING)
+		return 0;
 	status = bat->file->ops->set_size(bat->file, used);
 	if (!status) {
-		report->leaks_fixed += (old_end - used) / stride;
+		report->leaks_fixed += lost;
 		bat->end = used;
 		bat->grown = true;
 	}
 	return status;
+}
+
+/* Space before the first block is the format's. */
+static int check_places(struct bat *bat, const GArray *places, enum image_repair repair,
+			struct image_check *report)
+{
+	uint64_t last = UINT64_MAX, lost = 0;
+	int status = 0;
+
+	for (guint i = 0; i < places->len && !status; i++) {
+		const struct place *place = &g_array_index(places, struct place, i);
+		bool is_block = place->block != UINT64_MAX;
+
+		if (is_block && place->at < report->end)
+			status = mend(bat, repair, report, place, false);
+		else if (last != UINT64_MAX)
+			lost += (place->at - MIN(report->end, place->at)) /
+				(bat->lead + bat->block_size);
+		if (is_block) {
+			report->fragmented += last != UINT64_MAX && place->block < last;
+			last = place->block;
+		}
+		report->end = MAX(report->end, place->at + place->len);
+	}
+	if (lost)
+		image_check_say(report, "%" G_GUINT64_FORMAT " blocks of space are of no block",
+				lost);
+	report->leaks += lost;
+	return status;
+}
+
+int bat_check(struct bat *bat, const struct bat_range *taken, unsigned n_taken,
+	      enum image_repair repair, struct image_check *report)
+{
+	g_autoptr(GArray) places = g_array_new(FALSE, FALSE, sizeof(struct place));
+	uint64_t old_end = bat->end;
+	int status = list_places(bat, repair, report, places);
+
+	for (unsigned i = 0; i < n_taken; i++)
+		g_array_append_val(places, ((struct place){taken[i].at, taken[i].len, UINT64_MAX}));
+	g_array_sort(places, compare_places);
+	if (!status)
+		status = check_places(bat, places, repair, report);
+	if (status || !report->allocated || report->compressed || report->end >= old_end ||
+	    bat->end != old_end)
+		return status;
+	return cut_end(bat, report->end, repair, report);
 }
 
 /* ---- images of one table ---- */

@@ -113,14 +113,18 @@ bool bat_locate(struct bat *bat, uint64_t at, uint64_t len, bool write, uint64_t
 /* The entry of a block, and another one; nobody else may be at work. */
 int bat_entry(struct bat *bat, uint64_t block, uint64_t *entry);
 int bat_set_entry(struct bat *bat, uint64_t block, uint64_t entry);
+struct bat_range {
+	uint64_t at, len;
+};
+
 /*
- * Entries that lead nowhere, or to where another leads, and space that none leads to: reported,
- * and mended. The blocks of the former read as nothing afterwards, those of the second get their
- * own place, and the file is cut after the last block. `first` is where in the file the first block
- * can be. Returns the errors that are left, or a negative errno.
+ * Entries that lead nowhere, or to where something else is, and space that none leads to: reported,
+ * and mended. The blocks of the former read as nothing afterwards, those of the second get a place
+ * of their own, and the file is cut after the last block. `taken` is what else is in the file.
+ * 0 or a negative errno.
  */
-int bat_check(struct bat *bat, uint64_t first, enum image_repair repair,
-	      struct image_check *report);
+int bat_check(struct bat *bat, const struct bat_range *taken, unsigned n_taken,
+	      enum image_repair repair, struct image_check *report);
 void image_check_say(struct image_check *report, const char *format, ...) G_GNUC_PRINTF(2, 3);
 
 /* Formats of one table in one file begin with this, and the table's operations are theirs. */

@@ -12,6 +12,7 @@ const struct block_format *const block_formats[] = {
 	&block_format_qcow2,
 	&block_format_vdi,
 	&block_format_vhd,
+	&block_format_vhdx,
 };
 const size_t block_n_formats = G_N_ELEMENTS(block_formats);
 

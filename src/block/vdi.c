@@ -270,7 +270,8 @@ static bool vdi_check(struct image *image, enum image_repair repair, struct imag
 {
 	struct vdi *vdi = (struct vdi *)image;
 	struct bat *bat = &vdi->base.bat;
-	int status = bat_check(bat, vdi->data_at, repair, report);
+	const struct bat_range head = {0, vdi->data_at};
+	int status = bat_check(bat, &head, 1, repair, report);
 	uint64_t counted = le32_load(vdi->header + BLOCKS_ALLOCATED);
 
 	if (!status && counted < report->allocated) {

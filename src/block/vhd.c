@@ -705,6 +705,10 @@ static bool vhd_check(struct image *image, enum image_repair repair, struct imag
 {
 	struct vhd *vhd = (struct vhd *)image;
 	struct bat *bat = &vhd->base.bat;
+	const struct bat_range taken[] = {
+		{0, FOOTER_BYTES + HEADER_BYTES},
+		{bat->table_at, (bat->n_blocks * 4 + 511) / 512 * 512},
+	};
 	int status = 0;
 
 	if (vhd->torn) {
@@ -714,7 +718,7 @@ static bool vhd_check(struct image *image, enum image_repair repair, struct imag
 		report->errors_fixed += bat->grown;
 	}
 	if (bat->ops)
-		status = bat_check(bat, FOOTER_BYTES + HEADER_BYTES, repair, report);
+		status = bat_check(bat, taken, G_N_ELEMENTS(taken), repair, report);
 	if (!status && bat->ops && repair != IMAGE_REPAIR_NOTHING)
 		status = bat_flush(bat);
 	if (!status && repair != IMAGE_REPAIR_NOTHING)
