@@ -13,6 +13,7 @@ const struct block_format *const block_formats[] = {
 	&block_format_vdi,
 	&block_format_vhd,
 	&block_format_vhdx,
+	&block_format_vmdk,
 };
 const size_t block_n_formats = G_N_ELEMENTS(block_formats);
 
