@@ -230,10 +230,53 @@ static uint64_t table_entries(const struct bat *bat, bool has_parent)
 	return bat->n_blocks + (has_parent ? chunks : chunks - 1);
 }
 
+/* A bitmap block is in use like a payload block, and its entry is not of a block. */
+static int find_bitmaps(struct vhdx *vhdx, GArray *taken)
+{
+	struct bat *bat = &vhdx->base.bat;
+	uint64_t chunks = (bat->n_blocks + bat->gap - 1) / bat->gap;
+	int status = 0;
+
+	for (uint64_t i = 0; i < chunks && vhdx->flags & HAS_PARENT && !status; i++) {
+		uint8_t entry[8];
+		struct bat_range range = {0, VHDX_MIB};
+
+		status = file_load(bat->file, bat->table_at + (i * (bat->gap + 1) + bat->gap) * 8,
+				   entry, sizeof(entry));
+		range.at = le64_load(entry) / VHDX_MIB * VHDX_MIB;
+		if (!status && (le64_load(entry) & STATE_MASK) == FULLY_PRESENT &&
+		    range.at < bat->file->size)
+			g_array_append_val(taken, range);
+	}
+	return status;
+}
+
+/* All that is in the file besides payload blocks: of struct bat_range; NULL: it cannot be read. */
+static GArray *list_taken(struct vhdx *vhdx)
+{
+	const struct bat_range fixed[] = {{0, VHDX_MIB},
+					  {vhdx->log_at, vhdx->log_len},
+					  {vhdx->base.bat.table_at, vhdx->bat_len},
+					  {vhdx->metadata_at, vhdx->metadata_len}};
+	g_autoptr(GArray) taken = g_array_new(FALSE, FALSE, sizeof(struct bat_range));
+
+	g_array_append_vals(taken, fixed, G_N_ELEMENTS(fixed));
+	return find_bitmaps(vhdx, taken) ? NULL : g_steal_pointer(&taken);
+}
+
+static int find_end(struct vhdx *vhdx)
+{
+	g_autoptr(GArray) taken = list_taken(vhdx);
+
+	return taken ? bat_find_end(&vhdx->base.bat, (struct bat_range *)taken->data, taken->len)
+		     : -EIO;
+}
+
 static bool set_up_table(struct vhdx *vhdx, GError **error)
 {
 	struct image *image = &vhdx->base.image;
 	struct bat *bat = &vhdx->base.bat;
+	int status = 0;
 
 	bat->image = image;
 	bat->file = image->file;
@@ -247,11 +290,14 @@ static bool set_up_table(struct vhdx *vhdx, GError **error)
 	bat->nothing = NOT_PRESENT;
 	bat->has_zero = true;
 	bat->zero = ZERO;
-	bat->end = (image->file->size + VHDX_MIB - 1) / VHDX_MIB * VHDX_MIB;
 	bat->max_end = INT64_MAX;
 	if (!bat->n_blocks || table_entries(bat, vhdx->flags & HAS_PARENT) > vhdx->bat_len / 8)
 		return damaged(image, "its table of blocks is too short", error);
-	return bat_init(bat) || image_refuse(image, error, "has more blocks than are supported");
+	if (!bat_init(bat))
+		return image_refuse(image, error, "has more blocks than are supported");
+	if (!image->read_only)
+		status = find_end(vhdx);
+	return !status || image_fail(image_path(image), status, "cannot read its table", error);
 }
 
 /* ---- open: the parent ---- */
@@ -526,14 +572,12 @@ static bool vhdx_check(struct image *image, enum image_repair repair, struct ima
 {
 	struct vhdx *vhdx = (struct vhdx *)image;
 	struct bat *bat = &vhdx->base.bat;
-	const struct bat_range taken[] = {{0, VHDX_MIB},
-					  {vhdx->log_at, vhdx->log_len},
-					  {bat->table_at, vhdx->bat_len},
-					  {vhdx->metadata_at, vhdx->metadata_len}};
-	int status = repair == IMAGE_REPAIR_NOTHING ? 0 : touch(vhdx);
+	g_autoptr(GArray) taken = list_taken(vhdx);
+	int status = !taken ? -EIO : repair == IMAGE_REPAIR_NOTHING ? 0 : touch(vhdx);
 
 	if (!status)
-		status = bat_check(bat, taken, G_N_ELEMENTS(taken), repair, report);
+		status =
+			bat_check(bat, (struct bat_range *)taken->data, taken->len, repair, report);
 	if (!status && repair != IMAGE_REPAIR_NOTHING)
 		status = bat_flush(bat);
 	return !status || image_fail(image_path(image), status, "cannot be checked", error);

@@ -178,17 +178,6 @@ static bool vmdk_open(struct image *image, const struct image_open *how, GError 
 	return open_parent(vmdk, how, error);
 }
 
-static void vmdk_close(struct image *image)
-{
-	struct vmdk *vmdk = (struct vmdk *)image;
-
-	if (vmdk->extents)
-		g_ptr_array_unref(vmdk->extents);
-	if (vmdk->has_lock)
-		g_mutex_clear(&vmdk->lock);
-	g_free(vmdk->descriptor);
-}
-
 /* ---- data ---- */
 
 /* The extent of the byte at `*offset`, which becomes one of the extent; cuts `*len` to it. */
@@ -255,27 +244,51 @@ static int vmdk_read(struct image *image, uint64_t offset, struct span span)
 	return transfer(image, offset, span, read_extent);
 }
 
+static int change_cid(struct vmdk *vmdk)
+{
+	const char *at = strstr(vmdk->descriptor, "\nCID=");
+	char cid[9];
+
+	if (!at || strspn(at + 5, "0123456789abcdefABCDEF") != 8)
+		return 0;
+	snprintf(cid, sizeof(cid), "%08x", g_random_int() & 0xfffffffe);
+	return file_store(vmdk->image.file, vmdk->descriptor_at + (at + 5 - vmdk->descriptor), cid,
+			  8);
+}
+
+static int mark_extents(struct vmdk *vmdk, bool unclean)
+{
+	int status = 0;
+
+	for (guint i = 0; i < vmdk->extents->len && !status; i++) {
+		struct extent *extent = g_ptr_array_index(vmdk->extents, i);
+
+		if (!extent->tables || extent->compressed)
+			continue;
+		status = vmdk_mark_sparse(extent, unclean);
+		if (!status && extent->own)
+			status = extent->file->ops->flush(extent->file);
+	}
+	return status;
+}
+
 /* Before the first change of the disk its content id becomes another one: who made an image on this
  * one goes by it. */
 static int touch(struct vmdk *vmdk)
 {
-	const char *at = strstr(vmdk->descriptor, "\nCID=");
-	char cid[9];
 	int status = 0;
 
 	if (vmdk->touched)
 		return 0;
 	g_mutex_lock(&vmdk->lock);
-	if (!vmdk->touched && at && strspn(at + 5, "0123456789abcdefABCDEF") == 8) {
-		struct file *file = vmdk->image.file;
-
-		snprintf(cid, sizeof(cid), "%08x", g_random_int() & 0xfffffffe);
-		status =
-			file_store(file, vmdk->descriptor_at + (at + 5 - vmdk->descriptor), cid, 8);
+	if (!vmdk->touched) {
+		status = change_cid(vmdk);
 		if (!status)
-			status = file->ops->flush(file);
+			status = mark_extents(vmdk, true);
+		if (!status)
+			status = vmdk->image.file->ops->flush(vmdk->image.file);
+		vmdk->touched = !status;
 	}
-	vmdk->touched = !status;
 	g_mutex_unlock(&vmdk->lock);
 	return status;
 }
@@ -301,6 +314,19 @@ static int vmdk_flush(struct image *image)
 			status = bat_flush(&extent->bat);
 	}
 	return status;
+}
+
+static void vmdk_close(struct image *image)
+{
+	struct vmdk *vmdk = (struct vmdk *)image;
+
+	if (!image->read_only && vmdk->touched && !vmdk_flush(image))
+		mark_extents(vmdk, false);
+	if (vmdk->extents)
+		g_ptr_array_unref(vmdk->extents);
+	if (vmdk->has_lock)
+		g_mutex_clear(&vmdk->lock);
+	g_free(vmdk->descriptor);
 }
 
 static int zero_extent(struct extent *extent, uint64_t at, uint64_t len, bool unmap)
@@ -455,6 +481,7 @@ const struct block_format block_format_vmdk = {
 	.flush = vmdk_flush,
 	.discard = vmdk_discard,
 	.write_zeroes = vmdk_write_zeroes,
+	.write_compressed = vmdk_write,
 	.map = vmdk_map,
 	.locate = vmdk_locate,
 	.create = vmdk_create,

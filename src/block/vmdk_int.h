@@ -21,6 +21,7 @@ enum {
 	S_REDUNDANT_AT = 48,
 	S_DIRECTORY_AT = 56,
 	S_OVERHEAD = 64, /* up to where the first grain can be */
+	S_UNCLEAN = 72,
 	S_NEW_LINES = 73,
 	S_COMPRESSION = 77,
 	S_BYTES = 512,
@@ -89,6 +90,8 @@ char *vmdk_make_descriptor(const struct image_create *create, const char *type,
 /* Fills in what the extent's header says; `extent->file`, and bat.image and bat.start, are set. */
 bool vmdk_open_sparse(struct extent *extent, GError **error);
 void vmdk_close_sparse(struct extent *extent);
+/* In the header: it is being changed. */
+int vmdk_mark_sparse(struct extent *extent, bool unclean);
 /* A new one: `capacity` and `descriptor` in sectors; `text`: NULL, none. */
 int vmdk_create_sparse(struct file *file, uint64_t capacity, bool zero_grains, const char *text);
 int vmdk_create_stream(struct file *file, uint64_t capacity, const char *text);

@@ -91,7 +91,7 @@ static int sparse_page_at(struct bat *bat, uint64_t page, bool make, uint64_t *o
 	if (!status && make && extent->redundant && !extent->redundant[page])
 		status = add_table(bat, extent->redundant, extent->redundant_at, page);
 	*offset = (uint64_t)extent->tables[page] * IMAGE_SECTOR_SIZE;
-	return status;
+	return status || *offset < bat->file->size ? status : -EIO;
 }
 
 static int sparse_store(struct bat *bat, const struct bat_batch *batch)
@@ -375,6 +375,49 @@ static bool open_stream(struct extent *extent, GError **error)
 	return damaged(extent, "its first grain would be past its end", error);
 }
 
+GArray *vmdk_sparse_taken(const struct extent *extent)
+{
+	GArray *taken = g_array_new(FALSE, FALSE, sizeof(struct bat_range));
+	struct bat_range range = {0, S_BYTES};
+
+	g_array_append_val(taken, range);
+	range = (struct bat_range){extent->directory_at, extent->n_tables * 4};
+	g_array_append_val(taken, range);
+	range.at = extent->redundant_at;
+	if (extent->redundant)
+		g_array_append_val(taken, range);
+	for (uint64_t i = 0; i < extent->n_tables; i++) {
+		range = (struct bat_range){(uint64_t)extent->tables[i] * IMAGE_SECTOR_SIZE,
+					   extent->bat.page_bytes};
+		if (range.at)
+			g_array_append_val(taken, range);
+		range.at =
+			extent->redundant ? (uint64_t)extent->redundant[i] * IMAGE_SECTOR_SIZE : 0;
+		if (range.at)
+			g_array_append_val(taken, range);
+	}
+	return taken;
+}
+
+/* What was cut off may have left space behind the last grain. */
+static bool find_end(struct extent *extent, GError **error)
+{
+	g_autoptr(GArray) taken = vmdk_sparse_taken(extent);
+	int status = extent->compressed ? 0
+					: bat_find_end(&extent->bat,
+						       (struct bat_range *)taken->data, taken->len);
+
+	extent->bat.end = round_up(extent->bat.end, IMAGE_SECTOR_SIZE);
+	return !status ||
+	       image_fail(extent->file->name, status, "cannot read its grain tables", error);
+}
+
+int vmdk_mark_sparse(struct extent *extent, bool unclean)
+{
+	extent->header[S_UNCLEAN] = unclean;
+	return file_store(extent->file, S_UNCLEAN, &extent->header[S_UNCLEAN], 1);
+}
+
 bool vmdk_open_sparse(struct extent *extent, GError **error)
 {
 	struct bat *bat = &extent->bat;
@@ -408,37 +451,15 @@ bool vmdk_open_sparse(struct extent *extent, GError **error)
 		return false;
 	if (extent->compressed && !open_stream(extent, error))
 		return false;
-	return bat_init(bat) || damaged(extent, "its size is that of no disk", error);
+	if (!bat_init(bat))
+		return damaged(extent, "its size is that of no disk", error);
+	return bat->image->read_only || !header[S_UNCLEAN] || find_end(extent, error);
 }
 
 void vmdk_close_sparse(struct extent *extent)
 {
 	g_free(extent->tables);
 	g_free(extent->redundant);
-}
-
-GArray *vmdk_sparse_taken(const struct extent *extent)
-{
-	GArray *taken = g_array_new(FALSE, FALSE, sizeof(struct bat_range));
-	struct bat_range range = {0, S_BYTES};
-
-	g_array_append_val(taken, range);
-	range = (struct bat_range){extent->directory_at, extent->n_tables * 4};
-	g_array_append_val(taken, range);
-	range.at = extent->redundant_at;
-	if (extent->redundant)
-		g_array_append_val(taken, range);
-	for (uint64_t i = 0; i < extent->n_tables; i++) {
-		range = (struct bat_range){(uint64_t)extent->tables[i] * IMAGE_SECTOR_SIZE,
-					   extent->bat.page_bytes};
-		if (range.at)
-			g_array_append_val(taken, range);
-		range.at =
-			extent->redundant ? (uint64_t)extent->redundant[i] * IMAGE_SECTOR_SIZE : 0;
-		if (range.at)
-			g_array_append_val(taken, range);
-	}
-	return taken;
 }
 
 /* ---- create ---- */
