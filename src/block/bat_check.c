@@ -18,6 +18,7 @@ struct checking {
 	enum image_repair repair;
 	struct image_check *report;
 	GArray *places; /* of struct place */
+	uint64_t lost;	/* blocks that there is space for */
 };
 
 static int compare_places(const void *a, const void *b)
@@ -157,7 +158,7 @@ static int mend_leaks(struct checking *c, const struct bat_range *taken, unsigne
 	bat->grown = true;
 	c->report->end = bat->end;
 	if (!status)
-		c->report->leaks_fixed = c->report->leaks;
+		c->report->leaks_fixed += c->lost;
 	return status;
 }
 
@@ -204,6 +205,7 @@ static int check_places(struct checking *c)
 		image_check_say(c->report, "space of %" G_GUINT64_FORMAT " blocks is of none",
 				lost);
 	c->report->leaks += lost;
+	c->lost = lost;
 	return status;
 }
 
@@ -211,8 +213,7 @@ int bat_check(struct bat *bat, const struct bat_range *taken, unsigned n_taken,
 	      enum image_repair repair, struct image_check *report)
 {
 	g_autoptr(GArray) places = g_array_new(FALSE, FALSE, sizeof(struct place));
-	struct checking c = {bat, repair, report, places};
-	uint64_t leaks = report->leaks;
+	struct checking c = {bat, repair, report, places, 0};
 	int status = bat_scan(bat, check_entry, &c);
 
 	report->clusters += bat->n_blocks;
@@ -223,7 +224,7 @@ int bat_check(struct bat *bat, const struct bat_range *taken, unsigned n_taken,
 		g_array_append_val(places, ((struct place){taken[i].at, taken[i].len, NO_BLOCK}));
 	g_array_sort(places, compare_places);
 	status = check_places(&c);
-	if (status || repair == IMAGE_REPAIR_NOTHING || report->leaks == leaks ||
+	if (status || repair == IMAGE_REPAIR_NOTHING || !c.lost ||
 	    report->errors != report->errors_fixed)
 		return status;
 	g_array_sort(places, compare_places);

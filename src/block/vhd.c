@@ -746,11 +746,11 @@ static bool vhd_check(struct image *image, enum image_repair repair, struct imag
 	struct bat_range taken[3 + N_LOCATORS];
 	int status = 0;
 
-	if (vhd->torn) {
-		report->errors++;
+	if (vhd->torn) { /* the copy stands in */
+		report->leaks++;
 		image_check_say(report, "the footer at the end is missing");
 		bat->grown |= repair != IMAGE_REPAIR_NOTHING;
-		report->errors_fixed += bat->grown;
+		report->leaks_fixed += bat->grown;
 	}
 	if (bat->ops)
 		status = bat_check(bat, taken, list_taken(vhd, taken), repair, report);
