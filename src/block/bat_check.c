@@ -181,6 +181,7 @@ static int check_entry(struct bat *bat, uint64_t block, enum bat_kind kind, uint
 static int check_places(struct checking *c)
 {
 	uint64_t last = NO_BLOCK, lost = 0, used = 0;
+	uint64_t size = c->bat->file->size; /* before what is mended goes behind it */
 	int status = 0;
 
 	for (guint i = 0; i < c->places->len && !status; i++) {
@@ -199,8 +200,8 @@ static int check_places(struct checking *c)
 		used = MAX(used, at + place->len);
 	}
 	c->report->end = MAX(c->report->end, used);
-	if (last != NO_BLOCK && c->bat->file->size > used)
-		lost += (c->bat->file->size - used) / stride(c->bat);
+	if (last != NO_BLOCK && size > used)
+		lost += (size - used) / stride(c->bat);
 	if (lost)
 		image_check_say(c->report, "space of %" G_GUINT64_FORMAT " blocks is of none",
 				lost);

@@ -183,11 +183,13 @@ static int vhd_present(struct bat *bat, uint64_t block, uint64_t offset, unsigne
 /* The footer is the file's end. */
 static int vhd_prepare(struct bat *bat)
 {
+	struct vhd *vhd = (struct vhd *)bat->image;
 	struct file *file = bat->file;
-	int status = file_store(file, bat->end, ((struct vhd *)bat->image)->footer, FOOTER_BYTES);
+	int status = file_store(file, bat->end, vhd->footer, FOOTER_BYTES);
 
 	if (!status && file->size > bat->end + FOOTER_BYTES)
 		status = file->ops->set_size(file, bat->end + FOOTER_BYTES);
+	vhd->torn &= status != 0;
 	return status;
 }
 
@@ -376,6 +378,7 @@ static bool open_dynamic(struct vhd *vhd, const struct image_open *how, GError *
 		return false;
 	if (!bat_init(bat))
 		return image_refuse(image, error, "has more blocks than are supported");
+	bat->grown = vhd->torn; /* the next flush brings it back */
 	if (!image->read_only)
 		status = find_end(vhd);
 	return !status || image_fail(how->path, status, "cannot read its table", error);
@@ -749,15 +752,12 @@ static bool vhd_check(struct image *image, enum image_repair repair, struct imag
 	if (vhd->torn) { /* the copy stands in */
 		report->leaks++;
 		image_check_say(report, "the footer at the end is missing");
-		bat->grown |= repair != IMAGE_REPAIR_NOTHING;
-		report->leaks_fixed += bat->grown;
+		report->leaks_fixed += repair != IMAGE_REPAIR_NOTHING;
 	}
 	if (bat->ops)
 		status = bat_check(bat, taken, list_taken(vhd, taken), repair, report);
 	if (!status && bat->ops && repair != IMAGE_REPAIR_NOTHING)
 		status = bat_flush(bat);
-	if (!status && repair != IMAGE_REPAIR_NOTHING)
-		vhd->torn = false;
 	return !status || image_fail(image_path(image), status, "cannot be checked", error);
 }
 
