@@ -8,8 +8,12 @@
 #include "block/format.h"
 
 const struct block_format *const block_formats[] = {
-	&block_format_raw, &block_format_qcow2, &block_format_vdi,
-	&block_format_vhd, &block_format_vhdx,	&block_format_vmdk,
+	&block_format_raw,
+	&block_format_qcow2,
+	&block_format_vdi,
+	&block_format_vhd,
+	&block_format_vhdx,
+	&block_format_vmdk,
 };
 const size_t block_n_formats = G_N_ELEMENTS(block_formats);
 
