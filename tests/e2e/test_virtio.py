@@ -33,6 +33,14 @@ def test_disk_queues(viv, tmp_path, rings):
     assert disk.read_bytes() == b"".join(content) * 2
 
 
+def test_mtu(viv):
+    """A network of small packets tells its card, and that its driver."""
+    with start(viv, "cloud", "--net", "user,mtu=1400") as guest:
+        assert guest.run("cat /sys/class/net/eth0/mtu").split()[-1] == "1400"
+        guest.send("poweroff -f\n")
+        assert guest.finish()[0] == 0
+
+
 @pytest.mark.parametrize("rings", ["split", "packed"])
 def test_network(viv, tmp_path, rings):
     """Two machines whose cards do all that Linux knows: a pair of queues a processor, segments and checksums
