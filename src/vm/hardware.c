@@ -185,6 +185,8 @@ static bool open_nics(struct hardware *hardware, const struct vm_config *config,
 		if (config->nics[i].net == VM_NET_USER && config->nics[i].user.mtu != USER_NET_MTU_DEFAULT)
 			nic->mtu = config->nics[i].user.mtu;
 		memcpy(nic->mac, config->nics[i].mac, sizeof(nic->mac));
+		if (config->nics[i].net == VM_NET_USER)
+			nic->mtu = config->nics[i].user.mtu;
 		hardware->n_nics = i + 1;
 		if (hardware->has_firmware && !config->nics[i].no_rom &&
 		    !(nic->rom = rom_load(roms[nic->model], error)))

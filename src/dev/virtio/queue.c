@@ -71,6 +71,7 @@ bool queue_map(struct virtqueue *queue, struct mem *mem, const struct queue_feat
 
 	queue->mem = mem;
 	queue->features = *features;
+	queue->n_put = 0;
 	if (features->packed)
 		avail_len = used_len = PACKED_EVENT_SIZE;
 	queue->desc_hva = find_ring(mem, queue->desc, DESC_SIZE * size, 16);

@@ -27,10 +27,13 @@ void virtio_net_update_config(struct virtio_net *nic)
 void virtio_net_apply_offloads(struct virtio_net *nic)
 {
 	uint64_t offloads = nic->guest_offloads;
+	unsigned can = 0;
 
-	net_set_offloads(nic->net, (offloads & NET_F_GUEST_CSUM ? NET_CAN_CSUM : 0) |
-					   (offloads & NET_F_GUEST_TSO4 ? NET_CAN_TSO4 : 0) |
-					   (offloads & NET_F_GUEST_TSO6 ? NET_CAN_TSO6 : 0));
+	/* Section 5.1.3.1: the others are nothing without. */
+	if (offloads & NET_F_GUEST_CSUM)
+		can = NET_CAN_CSUM | (offloads & NET_F_GUEST_TSO4 ? NET_CAN_TSO4 : 0) |
+		      (offloads & NET_F_GUEST_TSO6 ? NET_CAN_TSO6 : 0);
+	net_set_offloads(nic->net, can);
 }
 
 static bool on_receive(void *opaque, const uint8_t *frame, size_t len, const struct net_offload *offload)
