@@ -119,7 +119,7 @@ static int load_page(struct bat *bat, uint64_t n, uint8_t **page)
 		bytes = g_malloc(bat->page_bytes);
 		status = read_page(bat, n, bytes);
 		if (!status)
-			*page = bat->pages[n] = bytes;
+			bat->pages[n] = *page = bytes;
 		else
 			g_free(bytes);
 	}

@@ -506,7 +506,7 @@ static uint64_t count_tables(uint64_t capacity)
 
 int vmdk_create_sparse(struct file *file, uint64_t capacity, bool zero_grains, const char *text)
 {
-	uint64_t n = count_tables(capacity), redundant_at, directory_at, end;
+	uint64_t n = count_tables(capacity), redundant_at, directory_at = 0, end = 0;
 	uint8_t header[S_BYTES];
 	int status;
 
