@@ -55,8 +55,8 @@ bool queue_check(const struct virtqueue *queue, uint16_t max_size, bool packed)
 	if (!queue->enabled)
 		return queue_size_is_good(queue->size, max_size, true);
 	return queue_size_is_good(queue->size, max_size, packed) &&
-	       (!packed || (queue->next_avail < laps && queue->next_used < laps &&
-			    queue->signalled < laps));
+	       (!packed ||
+		(queue->next_avail < laps && queue->next_used < laps && queue->signalled < laps));
 }
 
 static uint8_t *find_ring(struct mem *mem, uint64_t gpa, uint64_t len, unsigned alignment)
