@@ -193,6 +193,23 @@ def test_rate(start, www):
     finish(guest)
 
 
+@boot
+def test_boot_from_net(viv, www, tmp_path):
+    """iPXE asks DHCP and TFTP for a script, and HTTP for a kernel."""
+    port, _ = www
+    served = tmp_path / "www"
+    for name in "vmlinuz", "initrd.gz":
+        (served / name).symlink_to(GUEST / name)
+    (served / "boot.ipxe").write_text(
+        f"#!ipxe\nkernel http://10.0.2.2:{port}/vmlinuz initrd=initrd.gz console=ttyS0\n"
+        f"initrd http://10.0.2.2:{port}/initrd.gz\nboot\n")
+    with Guest([viv, "run", "--boot", "net", "--net",
+                f"user,model=e1000,tftp={served},bootfile=boot.ipxe"]) as guest:
+        guest.expect("boot.ipxe.*ok")
+        ready(guest)
+        finish(guest)
+
+
 def test_port_in_use(viv, monitor):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -210,7 +227,7 @@ def test_verbs(viv, start_monitor, tmp_path):
     rules.write_text("default-deny\nallow in:tcp:22 # ssh\nno-spoof\n")
     start_monitor("--name", FOUND_BY, "--net", "user", "--net", "none,model=ne2k", "-p",
                   "0:53/udp", "--firewall", str(rules))
-    assert re.fullmatch(r"net0  user  e1000  52:54:00(:[0-9a-f]{2}){3}  10.0.2.15\n"
+    assert re.fullmatch(r"net0  user  virtio  52:54:00(:[0-9a-f]{2}){3}  10.0.2.15\n"
                         r"      127.0.0.1:\d+ -> 53/udp\n"
                         r"net1  none  ne2k  52:54:00(:[0-9a-f]{2}){3}\n", ask(viv, "net", FOUND_BY))
     assert ask(viv, "firewall", FOUND_BY).splitlines()[:2] == ["default-deny", "no-spoof"]

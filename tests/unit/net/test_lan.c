@@ -202,7 +202,7 @@ static void test_offload(void)
 
 static void test_liar(void)
 {
-	g_autofree uint8_t *message = g_malloc0(200000);
+	uint8_t message[200000] = {};
 	static const uint8_t liar_mac[] = {0x52, 0x54, 0, 0, 0, 9};
 	struct member a, b;
 	struct rig rig;
