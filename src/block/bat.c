@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-enum { COPY_BATCH = 1 << 20 };
+enum { COPY_BATCH = 1 << 20, MAX_MERGED = 1 << 16 };
 
 /* What stands at a place of the disk, alike for `len` bytes. */
 struct run {
@@ -308,16 +308,19 @@ static bool goes_on(const struct run *run, const struct run *next)
 	       (run->kind == BAT_DATA && run->offset + run->len == next->offset);
 }
 
-/* As much as is alike: blocks that stand one after the other are one transfer. */
+/* As much as is alike: blocks that stand one after the other are one transfer. Of a large table only
+ * a part is looked at, and kept, at a time. */
 static int find(struct bat *bat, uint64_t at, uint64_t len, bool may_wait, struct run *run)
 {
 	int status = find_block(bat, at, len, may_wait, run);
 	struct run next;
 
-	while (!status && run->len < len &&
-	       !find_block(bat, at + run->len, len - run->len, may_wait, &next) &&
-	       goes_on(run, &next))
+	for (unsigned n = 0; n < MAX_MERGED && !status && run->len < len; n++) {
+		if (find_block(bat, at + run->len, len - run->len, may_wait, &next) ||
+		    !goes_on(run, &next))
+			break;
 		run->len += next.len;
+	}
 	return status;
 }
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Makes the corpus of fuzz_image.c with qemu-img: make_images.py FORMAT FOLDER.
+"""Makes the corpus of fuzz_qcow2.c with qemu-img: make_images.py FORMAT FOLDER.
 
-Each file is a small image behind operations, as the head of fuzz_image.c says.
+Each file is a small image behind operations, as the head of fuzz_qcow2.c says.
 """
 import pathlib
 import random
