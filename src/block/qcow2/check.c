@@ -313,6 +313,20 @@ static const char *fault_of(struct checker *c, struct qcow2_mapping m)
 	return qcow2_mapping_is_sane(c->q, m) ? NULL : "has bits that exclude each other";
 }
 
+/* It was found as often as its refcount can say: one more would make it look like less. */
+static bool is_counted_out(struct checker *c, struct qcow2_mapping m)
+{
+	uint64_t offset = m.host, len = 1;
+
+	if (m.compressed)
+		qcow2_packed(c->q, m.host, &offset, &len);
+	for (uint64_t at = offset >> c->q->cluster_bits;
+	     m.host && at <= (offset + len - 1) >> c->q->cluster_bits; at++)
+		if (counted(c, at) >= c->q->refcount_max)
+			return true;
+	return false;
+}
+
 static void count_mapping(struct checker *c, struct qcow2_mapping m)
 {
 	uint64_t offset = m.host, len = 1;
@@ -357,6 +371,8 @@ static void go_through_l2(struct checker *c, struct table *table, uint64_t l1_in
 		struct qcow2_mapping m = qcow2_decode(q, table, i);
 		const char *fault = fault_of(c, m);
 
+		if (!fault && is_counted_out(c, m))
+			fault = "is used more often than can be counted";
 		if (!fault) {
 			count_mapping(c, m);
 			if (active)
@@ -374,9 +390,11 @@ static void go_through_l2(struct checker *c, struct table *table, uint64_t l1_in
 	}
 }
 
-static void go_through_l1(struct checker *c, const uint64_t *l1, uint32_t n, bool active)
+/* Empties entries of tables that are used more often than can be counted; whether it had to. */
+static bool go_through_l1(struct checker *c, uint64_t *l1, uint32_t n, bool active)
 {
 	uint64_t last = 0;
+	bool changed = false;
 
 	for (uint32_t i = 0; i < n && !c->status; i++) {
 		uint64_t offset = l1[i] & QCOW2_OFFSET_MASK;
@@ -385,12 +403,22 @@ static void go_through_l1(struct checker *c, const uint64_t *l1, uint32_t n, boo
 		if (!offset || offset % c->q->cluster_size ||
 		    role_of(c, offset >> c->q->cluster_bits) != ROLE_L2)
 			continue;
+		if (counted(c, offset >> c->q->cluster_bits) >= c->q->refcount_max) {
+			error_found(c,
+				    "the L2 table at 0x%" G_GINT64_MODIFIER
+				    "x is used more often than can be counted",
+				    offset);
+			l1[i] = 0;
+			changed = true;
+			continue;
+		}
 		c->status = table_get(c->q->l2, offset, &table);
 		if (!c->status)
 			go_through_l2(c, table, i, active, &last);
 		if (!c->status)
 			c->status = qcow2_relieve(c->q);
 	}
+	return changed;
 }
 
 static void each_snapshot(struct checker *c, void (*fn)(struct checker *c, uint64_t *l1, uint32_t n,
@@ -417,7 +445,16 @@ static void find_in_snapshot(struct checker *c, uint64_t *l1, uint32_t n,
 static void count_snapshot(struct checker *c, uint64_t *l1, uint32_t n,
 			   const struct qcow2_snapshot *s)
 {
-	go_through_l1(c, l1, n, false);
+	if (go_through_l1(c, l1, n, false) && c->mend_errors && !c->status)
+		c->status = qcow2_l1_store(c->q, s->l1_offset, l1, n);
+}
+
+static void mend_active(struct checker *c, const uint64_t *l1)
+{
+	if (!c->mend_errors)
+		return;
+	memcpy(c->q->l1, l1, 8ull * c->q->header.l1_size);
+	qcow2_range_add(&c->q->l1_dirty, 0, c->q->header.l1_size);
 }
 
 /* First where L2 tables are, then what they say. */
@@ -426,13 +463,11 @@ static void count_data(struct checker *c)
 	struct qcow2 *q = c->q;
 	g_autofree uint64_t *active = g_memdup2(q->l1, MAX(8ull * q->header.l1_size, 1));
 
-	if (find_l2_tables(c, active, q->header.l1_size, "the disk") && c->mend_errors) {
-		memcpy(q->l1, active, 8ull * q->header.l1_size);
-		qcow2_range_add(&q->l1_dirty, 0, q->header.l1_size);
-	}
+	if (find_l2_tables(c, active, q->header.l1_size, "the disk"))
+		mend_active(c, active);
 	each_snapshot(c, find_in_snapshot);
-	if (!c->status)
-		go_through_l1(c, active, q->header.l1_size, true);
+	if (!c->status && go_through_l1(c, active, q->header.l1_size, true))
+		mend_active(c, active);
 	each_snapshot(c, count_snapshot);
 }
 

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <glib/gstdio.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -191,6 +192,54 @@ static void test_threads(struct fixture *f, const void *options)
 	g_free(workers);
 }
 
+/* All of them write to one new cluster at once. */
+struct racer {
+	struct image *image;
+	unsigned id;
+	pthread_barrier_t *start;
+};
+
+enum { RACES = 300 };
+
+static gpointer race(gpointer data)
+{
+	struct racer *r = data;
+
+	for (unsigned i = 0; i < RACES; i++) {
+		pthread_barrier_wait(r->start);
+		put(r->image, i * 65536 + r->id * 8192, 8192, r->id + 1);
+	}
+	return NULL;
+}
+
+static void test_race(struct fixture *f, const void *data)
+{
+	g_autofree char *base = make(f, "base.qcow2", RACES * 65536, NULL, "");
+	struct image *image = open_image(base);
+	g_autofree char *path = NULL;
+	struct racer racers[THREADS];
+	GThread *threads[THREADS];
+	pthread_barrier_t start;
+
+	put(image, 0, RACES * 65536, 0xbb);
+	image_close(image);
+	path = make(f, "disk.qcow2", 0, base, "");
+	image = open_image(path);
+	pthread_barrier_init(&start, NULL, THREADS);
+	for (unsigned i = 0; i < THREADS; i++) {
+		racers[i] = (struct racer){image, i, &start};
+		threads[i] = g_thread_new("racer", race, &racers[i]);
+	}
+	for (unsigned i = 0; i < THREADS; i++)
+		g_thread_join(threads[i]);
+	pthread_barrier_destroy(&start);
+	for (unsigned i = 0; i < RACES * THREADS; i++)
+		expect(image, i / THREADS * 65536 + i % THREADS * 8192, 8192, i % THREADS + 1);
+	for (unsigned i = 0; i < RACES; i++)
+		expect(image, i * 65536 + THREADS * 8192, 65536 - THREADS * 8192, 0xbb);
+	image_close(image);
+}
+
 static void expect_refusal(const char *path, const char *bytes, gsize len, const char *part)
 {
 	g_autoptr(GError) error = NULL;
@@ -292,6 +341,7 @@ int main(int argc, char **argv)
 		   tear_down);
 	g_test_add("/qcow2/threads/extended", struct fixture, "extended_l2=on", set_up,
 		   test_threads, tear_down);
+	g_test_add("/qcow2/race", struct fixture, NULL, set_up, test_race, tear_down);
 	g_test_add("/qcow2/refusals", struct fixture, NULL, set_up, test_refusals, tear_down);
 	g_test_add("/qcow2/found-corrupt", struct fixture, NULL, set_up, test_found_corrupt,
 		   tear_down);
