@@ -10,6 +10,7 @@
 const struct block_format *const block_formats[] = {
 	&block_format_raw,
 	&block_format_qcow2,
+	&block_format_luks,
 	&block_format_vdi,
 	&block_format_vhd,
 	&block_format_vhdx,

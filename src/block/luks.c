@@ -35,7 +35,7 @@ enum {
 	DIGEST_LEN = 20,
 	STRIPES = 4000,
 	MAX_KEY = 64,
-	MAX_ITERATIONS = 1 << 28, /* minutes of work; more is an attack */
+	MAX_ITERATIONS = 1 << 26, /* a minute of work; more is an attack */
 	/* Of what we write: key material begins at a block of the host's disk. */
 	ALIGN = 4096,
 	MIN_ITERATIONS = 1000,
@@ -313,6 +313,21 @@ struct luks *luks_open(struct file *file, uint64_t offset, const char *passphras
 	return NULL;
 }
 
+bool luks_find(struct file *file, uint64_t offset, uint64_t *payload, GError **error)
+{
+	struct luks luks = {};
+	uint8_t header[HEADER_LEN];
+	int hash, status = file_load(file, offset, header, HEADER_LEN);
+
+	init_library();
+	if (status)
+		memset(header, 0, sizeof(header));
+	if (!parse_header(&luks, file->name, header, &hash, error))
+		return false;
+	*payload = luks.payload;
+	return true;
+}
+
 struct luks *luks_open_legacy(const char *passphrase, GError **error)
 {
 	struct luks *luks = g_new0(struct luks, 1);
@@ -330,11 +345,6 @@ void luks_free(struct luks *luks)
 	if (luks)
 		explicit_bzero(luks, sizeof(*luks));
 	g_free(luks);
-}
-
-uint64_t luks_payload(const struct luks *luks)
-{
-	return luks->payload;
 }
 
 static int transfer(const struct luks *luks, struct file *file, uint64_t at, uint64_t tweak,

@@ -19,7 +19,8 @@ struct luks *luks_open(struct file *file, uint64_t offset, const char *passphras
 /* AES in CBC mode, with the passphrase for a key. */
 struct luks *luks_open_legacy(const char *passphrase, GError **error);
 void luks_free(struct luks *luks);		/* NULL is fine */
-uint64_t luks_payload(const struct luks *luks); /* bytes from the header on to the data */
+/* Without a passphrase: bytes from the header on to the data. */
+bool luks_find(struct file *file, uint64_t offset, uint64_t *payload, GError **error);
 
 /* Bytes that stand at `at` of the file; `tweak` is their offset in bytes as the cipher has it. */
 int luks_read(const struct luks *luks, struct file *file, uint64_t at, uint64_t tweak,
@@ -27,7 +28,7 @@ int luks_read(const struct luks *luks, struct file *file, uint64_t at, uint64_t 
 int luks_write(const struct luks *luks, struct file *file, uint64_t at, uint64_t tweak,
 	       struct span span);
 
-/* What luks_format() takes, in bytes: luks_payload() of it. */
+/* What luks_format() takes, in bytes. */
 uint64_t luks_header_len(void);
 /* A new header with a new key: AES-256-XTS, of which a guess at the passphrase takes
  * `guess_ms` here. */

@@ -446,6 +446,30 @@ static void test_aes(struct fixture *f, const void *data)
 	check_by_us(f, "disk.qcow2");
 }
 
+static void test_raw_luks(struct fixture *f, const void *data)
+{
+	g_autofree uint8_t *bytes = g_malloc(MIB);
+	struct image *image, *raw;
+
+	if (!have_qemu_img())
+		return;
+	create_image(f, "disk.raw", "raw", DISK, NULL, "");
+	create_image(f, "disk.luks", "luks", DISK, NULL, "iter-time=10");
+	image = open_image(f, "disk.luks", "luks");
+	raw = open_image(f, "disk.raw", "raw");
+	g_assert_cmpuint(image_size(image), ==, DISK);
+	for (uint64_t at = 0; at < DISK; at += MIB) {
+		fill(f, bytes, MIB);
+		g_assert_cmpint(image_write(image, at, SPAN(bytes, MIB)), ==, 0);
+		g_assert_cmpint(image_write(raw, at, SPAN(bytes, MIB)), ==, 0);
+		expect_same(image, raw, at / 2, SECTOR);
+	}
+	image_close(image);
+	image_close(raw);
+	sh(f, "qemu-img compare -q --object secret,id=s,data=sesame --image-opts "
+	      "driver=luks,file.filename=disk.luks,key-secret=s driver=raw,file.filename=disk.raw");
+}
+
 /* One that is kept up to date, and one that is not; what was written shows in the first only. */
 static void test_bitmaps(struct fixture *f, const void *data)
 {
@@ -527,5 +551,6 @@ int main(int argc, char **argv)
 	for (unsigned i = 0; i < G_N_ELEMENTS(luks_options) && g_test_slow(); i++)
 		add("luks", luks_options[i], test_luks);
 	add("aes", "", test_aes);
+	add("luks", "raw", test_raw_luks);
 	return g_test_run();
 }
