@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-enum { COPY_BATCH = 1 << 20 };
+enum { COPY_BATCH = 1 << 20, MAX_MERGED = 1 << 16 };
 
 /* What stands at a place of the disk, alike for `len` bytes. */
 struct run {
@@ -99,20 +99,27 @@ static unsigned page_len(const struct bat *bat, uint64_t page)
 	return MIN(entries, per_page(bat)) * bat->entry_size;
 }
 
+static int read_page(struct bat *bat, uint64_t n, uint8_t *bytes)
+{
+	uint64_t at;
+	int status = page_at(bat, n, false, &at);
+
+	memset(bytes, 0, bat->page_bytes);
+	return status || !at ? status : file_load(bat->file, at, bytes, page_len(bat, n));
+}
+
 static int load_page(struct bat *bat, uint64_t n, uint8_t **page)
 {
 	uint8_t *bytes;
-	uint64_t at;
-	int status;
+	int status = 0;
 
 	g_mutex_lock(&bat->loading);
 	*page = bat->pages[n];
-	status = *page ? 0 : page_at(bat, n, false, &at);
-	if (!*page && !status) {
-		bytes = g_malloc0(bat->page_bytes);
-		status = at ? file_load(bat->file, at, bytes, page_len(bat, n)) : 0;
+	if (!*page) {
+		bytes = g_malloc(bat->page_bytes);
+		status = read_page(bat, n, bytes);
 		if (!status)
-			*page = bat->pages[n] = bytes;
+			bat->pages[n] = *page = bytes;
 		else
 			g_free(bytes);
 	}
@@ -131,9 +138,26 @@ static int entry_of(struct bat *bat, uint64_t block, bool may_wait, uint64_t *en
 	return status;
 }
 
-int bat_entry(struct bat *bat, uint64_t block, uint64_t *entry)
+int bat_scan(struct bat *bat, bat_scan_fn each, void *opaque)
 {
-	return entry_of(bat, block, true, entry);
+	g_autofree uint8_t *bytes = g_malloc(bat->page_bytes);
+	uint64_t in_bytes = UINT64_MAX;
+	int status = 0;
+
+	for (uint64_t block = 0; block < bat->n_blocks && !status; block++) {
+		uint64_t index = index_of(bat, block), n = index / per_page(bat), offset = 0;
+		const uint8_t *page = bat->pages[n] ? bat->pages[n] : bytes;
+		enum bat_kind kind;
+
+		if (page == bytes && in_bytes != n)
+			status = read_page(bat, n, bytes);
+		in_bytes = page == bytes ? n : in_bytes;
+		if (status)
+			break;
+		kind = bat->ops->decode(bat, block, get(bat, page, index % per_page(bat)), &offset);
+		status = each(bat, block, kind, offset, opaque);
+	}
+	return status;
 }
 
 int bat_set_entry(struct bat *bat, uint64_t block, uint64_t entry)
@@ -284,16 +308,19 @@ static bool goes_on(const struct run *run, const struct run *next)
 	       (run->kind == BAT_DATA && run->offset + run->len == next->offset);
 }
 
-/* As much as is alike: blocks that stand one after the other are one transfer. */
+/* As much as is alike: blocks that stand one after the other are one transfer. Of a large table only
+ * a part is looked at, and kept, at a time. */
 static int find(struct bat *bat, uint64_t at, uint64_t len, bool may_wait, struct run *run)
 {
 	int status = find_block(bat, at, len, may_wait, run);
 	struct run next;
 
-	while (!status && run->len < len &&
-	       !find_block(bat, at + run->len, len - run->len, may_wait, &next) &&
-	       goes_on(run, &next))
+	for (unsigned n = 0; n < MAX_MERGED && !status && run->len < len; n++) {
+		if (find_block(bat, at + run->len, len - run->len, may_wait, &next) ||
+		    !goes_on(run, &next))
+			break;
 		run->len += next.len;
+	}
 	return status;
 }
 
@@ -363,7 +390,7 @@ int bat_read(struct bat *bat, uint64_t at, struct span span)
 
 /* ---- writing ---- */
 
-static int take_place(struct bat *bat, uint64_t *offset)
+int bat_take_place(struct bat *bat, uint64_t *offset)
 {
 	uint64_t len = bat->lead + bat->block_size;
 	int status = -EFBIG;
@@ -405,7 +432,7 @@ static int place_block(struct bat *bat, uint64_t at, struct span span, const str
 {
 	uint64_t skip = at % bat->block_size, rest = bat->block_size - skip - span.len, offset = 0;
 	bool shows = run->kind == BAT_NOTHING && bat->image->backing;
-	int status = take_place(bat, &offset);
+	int status = bat_take_place(bat, &offset);
 
 	if (!status && bat->ops->lead)
 		status = bat->ops->lead(bat, run->block, offset);
@@ -637,131 +664,6 @@ bool bat_locate(struct bat *bat, uint64_t at, uint64_t len, bool write, uint64_t
 		return false;
 	*file_offset = run.offset;
 	return true;
-}
-
-/* ---- check ---- */
-
-struct place {
-	uint64_t offset, block;
-};
-
-static int compare_places(const void *a, const void *b)
-{
-	const struct place *one = a, *two = b;
-
-	return one->offset < two->offset ? -1 : one->offset > two->offset;
-}
-
-void image_check_say(struct image_check *report, const char *format, ...)
-{
-	va_list args;
-
-	if (report->messages->len >= 100)
-		return;
-	va_start(args, format);
-	g_ptr_array_add(report->messages, g_strdup_vprintf(format, args));
-	va_end(args);
-}
-
-/* The block moves to a place of its own. */
-static int copy_block(struct bat *bat, const struct place *place)
-{
-	g_autofree uint8_t *bytes = g_malloc(COPY_BATCH);
-	uint64_t offset;
-	int status = take_place(bat, &offset);
-
-	if (!status && bat->ops->lead)
-		status = bat->ops->lead(bat, place->block, offset);
-	for (uint64_t done = 0; done < bat->block_size && !status; done += COPY_BATCH) {
-		size_t n = MIN(bat->block_size - done, COPY_BATCH);
-
-		status = file_load(bat->file, place->offset + done, bytes, n);
-		if (!status)
-			status = file_store(bat->file, offset + done, bytes, n);
-	}
-	return status ? status : bat_set_entry(bat, place->block, bat->ops->encode(bat, offset));
-}
-
-static int mend(struct bat *bat, enum image_repair repair, struct image_check *report,
-		const struct place *place, bool lost)
-{
-	int status;
-
-	report->errors++;
-	if (lost)
-		image_check_say(report, "block %" G_GUINT64_FORMAT ": its entry leads nowhere",
-				place->block);
-	else
-		image_check_say(report,
-				"block %" G_GUINT64_FORMAT ": at 0x%" G_GINT64_MODIFIER
-				"x, where another block is",
-				place->block, place->offset);
-	if (repair != IMAGE_REPAIR_ALL)
-		return 0;
-	status = lost ? bat_set_entry(bat, place->block, bat->nothing) : copy_block(bat, place);
-	report->errors_fixed += !status;
-	return status;
-}
-
-/* All entries that lead somewhere; those that lead nowhere are errors. */
-static int list_places(struct bat *bat, enum image_repair repair, struct image_check *report,
-		       GArray *places)
-{
-	int status = 0;
-
-	for (uint64_t block = 0; block < bat->n_blocks && !status; block++) {
-		struct place place = {.block = block};
-		enum bat_kind kind;
-		uint64_t entry;
-
-		status = bat_entry(bat, block, &entry);
-		if (status)
-			break;
-		kind = bat->ops->decode(bat, block, entry, &place.offset);
-		report->compressed += kind == BAT_COMPRESSED;
-		if (kind == BAT_DATA || kind == BAT_PARTIAL)
-			g_array_append_val(places, place);
-		else if (kind == BAT_BAD)
-			status = mend(bat, repair, report, &place, true);
-	}
-	report->clusters += bat->n_blocks;
-	report->allocated += places->len + report->compressed;
-	return status;
-}
-
-int bat_check(struct bat *bat, uint64_t first, enum image_repair repair, struct image_check *report)
-{
-	g_autoptr(GArray) places = g_array_new(FALSE, FALSE, sizeof(struct place));
-	uint64_t stride = bat->lead + bat->block_size, old_end = bat->end, used = first;
-	int status = list_places(bat, repair, report, places);
-
-	g_array_sort(places, compare_places);
-	for (guint i = 0; i < places->len && !status; i++) {
-		struct place *place = &g_array_index(places, struct place, i);
-
-		report->fragmented += i && place->block < place[-1].block;
-		if (place->offset - bat->lead < used)
-			status = mend(bat, repair, report, place, false);
-		else
-			report->leaks += (place->offset - bat->lead - used) / stride;
-		used = MAX(used, place->offset + bat->block_size);
-	}
-	report->end = used;
-	if (report->compressed || used >= old_end)
-		return status;
-	report->leaks += (old_end - used) / stride;
-	image_check_say(report,
-			"%" G_GUINT64_FORMAT " bytes at the end of the file are of no block",
-			old_end - used);
-	if (status || repair == IMAGE_REPAIR_NOTHING || bat->end != old_end)
-		return status;
-	status = bat->file->ops->set_size(bat->file, used);
-	if (!status) {
-		report->leaks_fixed += (old_end - used) / stride;
-		bat->end = used;
-		bat->grown = true;
-	}
-	return status;
 }
 
 /* ---- images of one table ---- */

@@ -110,17 +110,29 @@ int bat_zero(struct bat *bat, uint64_t at, uint64_t len, bool unmap);
 int bat_map(struct bat *bat, uint64_t at, uint64_t len, struct image_extent *extent);
 bool bat_locate(struct bat *bat, uint64_t at, uint64_t len, bool write, uint64_t *file_offset);
 
-/* The entry of a block, and another one; nobody else may be at work. */
-int bat_entry(struct bat *bat, uint64_t block, uint64_t *entry);
+/* Each block's entry in turn, and nothing is kept of what is read; stops at what is not 0. Nobody
+ * else may be at work. */
+typedef int (*bat_scan_fn)(struct bat *bat, uint64_t block, enum bat_kind kind, uint64_t offset,
+			   void *opaque);
+int bat_scan(struct bat *bat, bat_scan_fn each, void *opaque);
 int bat_set_entry(struct bat *bat, uint64_t block, uint64_t entry);
+/* The data of a new block go to `offset`. */
+int bat_take_place(struct bat *bat, uint64_t *offset);
+
+struct bat_range {
+	uint64_t at, len;
+};
+
+/* bat->end becomes the end of what is in use, of which `taken` is what else is in the file. */
+int bat_find_end(struct bat *bat, const struct bat_range *taken, unsigned n_taken);
 /*
- * Entries that lead nowhere, or to where another leads, and space that none leads to: reported,
- * and mended. The blocks of the former read as nothing afterwards, those of the second get their
- * own place, and the file is cut after the last block. `first` is where in the file the first block
- * can be. Returns the errors that are left, or a negative errno.
+ * Entries that lead nowhere, or to where something else is, and space that none leads to: reported,
+ * and mended. The blocks of the former read as nothing afterwards, those of the second get a place
+ * of their own, the last blocks move to where space is lost, and the file ends after what is in
+ * use. 0 or a negative errno.
  */
-int bat_check(struct bat *bat, uint64_t first, enum image_repair repair,
-	      struct image_check *report);
+int bat_check(struct bat *bat, const struct bat_range *taken, unsigned n_taken,
+	      enum image_repair repair, struct image_check *report);
 void image_check_say(struct image_check *report, const char *format, ...) G_GNUC_PRINTF(2, 3);
 
 /* Formats of one table in one file begin with this, and the table's operations are theirs. */

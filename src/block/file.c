@@ -7,7 +7,7 @@ enum { ZERO_BATCH = 64 << 10 };
 
 struct file *file_open(const char *name, unsigned flags, GError **error)
 {
-	return file_open_host(name, flags, error);
+	return file_is_nbd(name) ? file_open_nbd(name, flags, error) : file_open_host(name, flags, error);
 }
 
 void file_close(struct file *file)

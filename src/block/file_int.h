@@ -7,5 +7,8 @@
 
 /* A file or a block device of the host. */
 struct file *file_open_host(const char *path, unsigned flags, GError **error);
+/* A disk of an NBD server. */
+bool file_is_nbd(const char *name);
+struct file *file_open_nbd(const char *uri, unsigned flags, GError **error);
 
 #endif

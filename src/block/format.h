@@ -87,8 +87,8 @@ struct block_format {
 
 extern const struct block_format *const block_formats[];
 extern const size_t block_n_formats;
-extern const struct block_format block_format_raw, block_format_qcow2, block_format_vdi,
-	block_format_vhd, block_format_vhdx, block_format_vmdk;
+extern const struct block_format block_format_raw, block_format_luks, block_format_qcow2,
+	block_format_vdi, block_format_vhd, block_format_vhdx, block_format_vmdk;
 
 /* "vdi disk 'PATH' WHY": an error that open returns, and its false. */
 bool image_refuse(const struct image *image, GError **error, const char *why, ...)

@@ -10,17 +10,28 @@
 const struct block_format *const block_formats[] = {
 	&block_format_raw,
 	&block_format_qcow2,
+	&block_format_luks,
 	&block_format_vdi,
 	&block_format_vhd,
+	&block_format_vhdx,
+	&block_format_vmdk,
 };
 const size_t block_n_formats = G_N_ELEMENTS(block_formats);
+
+static bool has_extension(const struct block_format *format, const char *name)
+{
+	for (const char *const *ext = format->extensions; *ext; ext++)
+		if (!g_ascii_strcasecmp(*ext, name))
+			return true;
+	return false;
+}
 
 const struct block_format *image_find_format(const char *name, GError **error)
 {
 	g_autoptr(GString) known = g_string_new(NULL);
 
 	for (size_t i = 0; i < block_n_formats; i++) {
-		if (!strcmp(block_formats[i]->name, name))
+		if (!strcmp(block_formats[i]->name, name) || has_extension(block_formats[i], name))
 			return block_formats[i];
 		g_string_append_printf(known, "%s%s", i ? ", " : "", block_formats[i]->name);
 	}
@@ -31,12 +42,12 @@ const struct block_format *image_find_format(const char *name, GError **error)
 
 const char *image_format_of_path(const char *path)
 {
-	const char *dot = strrchr(path, '.');
+	/* A server's names say nothing of what it serves. */
+	const char *dot = strstr(path, "://") ? NULL : strrchr(path, '.');
 
 	for (size_t i = 0; dot && i < block_n_formats; i++)
-		for (const char *const *ext = block_formats[i]->extensions; *ext; ext++)
-			if (!g_ascii_strcasecmp(*ext, dot + 1))
-				return block_formats[i]->name;
+		if (has_extension(block_formats[i], dot + 1))
+			return block_formats[i]->name;
 	return block_format_raw.name;
 }
 
@@ -150,7 +161,10 @@ static bool open_backing(struct image *image, const struct image_open *how, unsi
 {
 	g_autofree char *path = NULL;
 	struct image_open next = {
-		.read_only = true, .direct = how->direct, .no_lock = how->no_lock};
+		.secret = how->secret,
+		.read_only = true,
+		.direct = how->direct,
+		.no_lock = how->no_lock};
 
 	if (!image->backing_name || how->no_backing)
 		return true;

@@ -140,7 +140,8 @@ bool image_set_backing(struct image *image, const char *name, const char *format
 const struct image_snapshot_ops *
 image_snapshots(const struct image *image); /* NULL: the format has none */
 
-/* The row of a format by its name; NULL with an error that tells the names. */
+/* The row of a format by its name, or by an extension, which is what others call some (vpc); NULL
+ * with an error that tells the names. */
 const struct block_format *image_find_format(const char *name, GError **error);
 /* The name of the format that a path's extension says; "raw" where it says none. */
 const char *image_format_of_path(const char *path);

@@ -131,7 +131,6 @@ static bool vdi_open(struct image *image, const struct image_open *how, GError *
 {
 	struct vdi *vdi = (struct vdi *)image;
 	struct bat *bat = &vdi->base.bat;
-	uint64_t blocks;
 	int status = file_load(image->file, 0, vdi->header, HEADER_BYTES);
 
 	if (status)
@@ -154,12 +153,15 @@ static bool vdi_open(struct image *image, const struct image_open *how, GError *
 	bat->has_zero = true;
 	bat->zero = ENTRY_ZERO;
 	bat->max_end = vdi->data_at + ENTRY_ZERO * bat->block_size;
-	/* No block in use is past the end of the file, whatever the header counts. */
-	blocks = image->file->size > vdi->data_at ? image->file->size - vdi->data_at : 0;
-	blocks = (blocks + bat->block_size - 1) / bat->block_size;
-	bat->end = vdi->data_at +
-		   MAX(blocks, le32_load(vdi->header + BLOCKS_ALLOCATED)) * bat->block_size;
-	return bat_init(bat) || image_refuse(image, error, "has more blocks than are supported");
+	if (bat->table_at + bat->n_blocks * 4 > image->file->size)
+		return image_refuse(image, error,
+				    "is damaged: the end of its table is missing; "
+				    "restore it from a copy");
+	if (!bat_init(bat))
+		return image_refuse(image, error, "has more blocks than are supported");
+	if (!image->read_only)
+		status = bat_find_end(bat, &(struct bat_range){0, vdi->data_at}, 1);
+	return !status || image_fail(how->path, status, "cannot read its table", error);
 }
 
 static void vdi_close(struct image *image)
@@ -270,10 +272,11 @@ static bool vdi_check(struct image *image, enum image_repair repair, struct imag
 {
 	struct vdi *vdi = (struct vdi *)image;
 	struct bat *bat = &vdi->base.bat;
-	int status = bat_check(bat, vdi->data_at, repair, report);
+	const struct bat_range head = {0, vdi->data_at};
+	int status = bat_check(bat, &head, 1, repair, report);
 	uint64_t counted = le32_load(vdi->header + BLOCKS_ALLOCATED);
 
-	if (!status && counted < report->allocated) {
+	if (!status && counted < report->allocated) { /* more is space lost, and counted so */
 		report->errors++;
 		image_check_say(report,
 				"the header counts %" G_GUINT64_FORMAT

@@ -180,9 +180,17 @@ static int vhd_present(struct bat *bat, uint64_t block, uint64_t offset, unsigne
 	return 0;
 }
 
+/* The footer is the file's end. */
 static int vhd_prepare(struct bat *bat)
 {
-	return file_store(bat->file, bat->end, ((struct vhd *)bat->image)->footer, FOOTER_BYTES);
+	struct vhd *vhd = (struct vhd *)bat->image;
+	struct file *file = bat->file;
+	int status = file_store(file, bat->end, vhd->footer, FOOTER_BYTES);
+
+	if (!status && file->size > bat->end + FOOTER_BYTES)
+		status = file->ops->set_size(file, bat->end + FOOTER_BYTES);
+	vhd->torn &= status != 0;
+	return status;
 }
 
 static const struct bat_ops vhd_ops = {
@@ -308,6 +316,34 @@ static bool check_header(struct vhd *vhd, GError **error)
 	return true;
 }
 
+/* What is in the file besides the blocks and the footer at its end. */
+static unsigned list_taken(const struct vhd *vhd, struct bat_range *taken)
+{
+	const struct bat *bat = &vhd->base.bat;
+
+	taken[0] = (struct bat_range){0, FOOTER_BYTES};
+	taken[1] = (struct bat_range){be64_load(vhd->footer + DATA_OFFSET), HEADER_BYTES};
+	taken[2] = (struct bat_range){bat->table_at, (bat->n_blocks * 4 + 511) / 512 * 512};
+	for (unsigned i = 0; i < N_LOCATORS; i++) {
+		const uint8_t *locator = vhd->header + H_LOCATORS + i * LOCATOR_BYTES;
+		uint64_t at = be64_load(locator + L_OFFSET);
+
+		taken[3 + i] = (struct bat_range){};
+		if (be32_load(locator + L_CODE) && at < bat->file->size)
+			taken[3 + i] = (struct bat_range){
+				at,
+				(MIN(be32_load(locator + L_LENGTH), MAX_NAME) + 511) / 512 * 512};
+	}
+	return 3 + N_LOCATORS;
+}
+
+static int find_end(struct vhd *vhd)
+{
+	struct bat_range taken[3 + N_LOCATORS];
+
+	return bat_find_end(&vhd->base.bat, taken, list_taken(vhd, taken));
+}
+
 static bool open_dynamic(struct vhd *vhd, const struct image_open *how, GError **error)
 {
 	struct image *image = &vhd->base.image;
@@ -330,16 +366,22 @@ static bool open_dynamic(struct vhd *vhd, const struct image_open *how, GError *
 	bat->nothing = ENTRY_NOTHING;
 	bat->lead = (bat->block_size / IMAGE_SECTOR_SIZE / 8 + 511) / 512 * 512;
 	bat->max_end = (uint64_t)ENTRY_NOTHING * IMAGE_SECTOR_SIZE;
-	bat->end = (image->file->size + IMAGE_SECTOR_SIZE - 1) / IMAGE_SECTOR_SIZE *
-			   IMAGE_SECTOR_SIZE -
-		   (vhd->torn ? 0 : FOOTER_BYTES);
-	if (bat->table_at < FOOTER_BYTES || bat->table_at >= image->file->size)
+	if (bat->table_at < FOOTER_BYTES || bat->table_at % IMAGE_SECTOR_SIZE ||
+	    bat->table_at > image->file->size ||
+	    bat->n_blocks * 4 > image->file->size - bat->table_at)
 		return image_refuse(image, error,
-				    "is damaged: its table would be past its end; "
+				    "is damaged: the end of its table is missing; "
 				    "restore it from a copy");
 	vhd->full = g_malloc0(bat->n_blocks / 8 + 1);
-	return be32_load(vhd->footer + DISK_TYPE) != TYPE_DIFFERENCING ||
-	       open_parent(vhd, how, error);
+	if (be32_load(vhd->footer + DISK_TYPE) == TYPE_DIFFERENCING &&
+	    !open_parent(vhd, how, error))
+		return false;
+	if (!bat_init(bat))
+		return image_refuse(image, error, "has more blocks than are supported");
+	bat->grown = vhd->torn; /* the next flush brings it back */
+	if (!image->read_only)
+		status = find_end(vhd);
+	return !status || image_fail(how->path, status, "cannot read its table", error);
 }
 
 static bool choose_footer(struct vhd *vhd, GError **error)
@@ -393,8 +435,7 @@ static bool vhd_open(struct image *image, const struct image_open *how, GError *
 	bat->file = image->file;
 	bat->size = image->size;
 	if (type == TYPE_DYNAMIC || type == TYPE_DIFFERENCING)
-		return open_dynamic(vhd, how, error) &&
-		       (bat_init(bat) || image_refuse(image, error, "is too large"));
+		return open_dynamic(vhd, how, error);
 	if (type != TYPE_FIXED || vhd->torn)
 		return image_refuse(image, error, "is of type %u, which is not supported", type);
 	if (image->size > image->file->size - FOOTER_BYTES)
@@ -705,20 +746,18 @@ static bool vhd_check(struct image *image, enum image_repair repair, struct imag
 {
 	struct vhd *vhd = (struct vhd *)image;
 	struct bat *bat = &vhd->base.bat;
+	struct bat_range taken[3 + N_LOCATORS];
 	int status = 0;
 
-	if (vhd->torn) {
-		report->errors++;
+	if (vhd->torn) { /* the copy stands in */
+		report->leaks++;
 		image_check_say(report, "the footer at the end is missing");
-		bat->grown |= repair != IMAGE_REPAIR_NOTHING;
-		report->errors_fixed += bat->grown;
+		report->leaks_fixed += repair != IMAGE_REPAIR_NOTHING;
 	}
 	if (bat->ops)
-		status = bat_check(bat, FOOTER_BYTES + HEADER_BYTES, repair, report);
+		status = bat_check(bat, taken, list_taken(vhd, taken), repair, report);
 	if (!status && bat->ops && repair != IMAGE_REPAIR_NOTHING)
 		status = bat_flush(bat);
-	if (!status && repair != IMAGE_REPAIR_NOTHING)
-		vhd->torn = false;
 	return !status || image_fail(image_path(image), status, "cannot be checked", error);
 }
 

@@ -117,13 +117,13 @@ void disk_append_formats(GString *out)
 	for (unsigned i = 0; image_format_name(i); i++) {
 		const struct image_option *row = image_format_options(i);
 
-		g_string_append_printf(out, "  %s%s\n", image_format_name(i), row->name ? "" : ": nothing");
+		g_string_append_printf(out, "%s:%s\n", image_format_name(i), row->name ? "" : " nothing");
 		for (; row->name; row++) {
 			g_autofree char *help = g_strdup_printf("%s%s%s", row->help, row->value ? "; without it: " : "",
 								row->value ? row->value : "");
 
-			g_string_append_printf(out, "    %s=%s\n", row->name, row->metavar);
-			append_wrapped(out, 8, help);
+			g_string_append_printf(out, "  %s=%s\n", row->name, row->metavar);
+			append_wrapped(out, 6, help);
 		}
 	}
 }

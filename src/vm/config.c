@@ -184,7 +184,7 @@ static bool set_disk_secret(struct vm_disk *disk, const char *value, GError **er
 	return disk->secret != NULL;
 }
 
-/* The words NAME=VALUE that a disk's path can be followed by, besides ro and those of its limits. */
+/* The words NAME=VALUE that a disk's path can be followed by, besides ro, snapshot and those of its limits. */
 static const struct {
 	const char *name;
 	bool (*set)(struct vm_disk *disk, const char *value, GError **error);
@@ -201,6 +201,8 @@ static bool set_disk_word(struct vm_disk *disk, const char *word, GError **error
 
 	if (!strcmp(word, "ro"))
 		return disk->read_only = true;
+	if (!strcmp(word, "snapshot"))
+		return disk->snapshot = true;
 	if (!equals)
 		return false;
 	for (size_t i = 0; i < G_N_ELEMENTS(disk_words); i++)
@@ -554,7 +556,7 @@ const struct option_row vm_config_options[] = {
 	 "it: default",
 	 set_cpu},
 	{"disk", 0, "FILE[,NAME=VALUE...]",
-	 "a disk image or NBD URI; ,ro is read-only, ,bus=BUS one of\nvirtio (without it), ide, sata, scsi and nvme, "
+	 "a disk image or NBD URI; ,ro is read-only, ,snapshot\nforgets what is written, ,bus=BUS one of\nvirtio (without it), ide, sata, scsi and nvme, "
 	 "and\n,format=FORMAT what it is, without it as its name ends;\n,direct=on past the page cache, ,discard=off keeps space,\n"
 	 ",secret=FILE has its passphrase; ,iops=N ,bps=SIZE limit\nit, -rd and -wr one way, -burst at once; may be "
 	 "given\nseveral times",

@@ -53,6 +53,7 @@ struct vm_disk {
 	const char *format; /* NULL: as the path ends, or raw */
 	char *secret;	    /* a passphrase; NULL: it is not encrypted */
 	bool read_only, direct, no_discard;
+	bool snapshot; /* what is written goes with the VM */
 	struct block_limits limits;
 	enum machine_disk_bus bus; /* MACHINE_N_DISK_BUSES: the board's for CD-ROM drives */
 	enum machine_boot kind;

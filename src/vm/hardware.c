@@ -2,6 +2,7 @@
 #include "vm/hardware.h"
 
 #include <fcntl.h>
+#include <glib/gstdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -14,6 +15,30 @@
 #include "stream/stream.h"
 #include "vm/nets.h"
 #include "vm/typist.h"
+
+/* An overlay without a name: a file that is gone already when the VM runs. */
+static struct block *open_snapshot(struct block_options *options, GError **error)
+{
+	const char *path = options->image.path;
+	g_autofree char *base = strstr(path, "://") ? g_strdup(path) : g_canonicalize_filename(path, NULL);
+	g_autofree char *overlay = g_strdup_printf("%s/viv-snapshot-%08x%08x.qcow2", g_get_tmp_dir(),
+						   g_random_int(), g_random_int());
+	struct image_create create = {
+		.path = overlay,
+		.format = "qcow2",
+		.backing = base,
+		.backing_format = options->image.format ? options->image.format : image_format_of_path(path),
+	};
+	struct block *block;
+
+	if (!image_create(&create, error))
+		return NULL;
+	options->image.path = overlay;
+	options->image.format = create.format;
+	block = block_open(options, error);
+	g_unlink(overlay);
+	return block;
+}
 
 struct block *hardware_open_disk(struct hardware *hardware, const struct vm_disk *disk, const char *name,
 				 GError **error)
@@ -29,7 +54,7 @@ struct block *hardware_open_disk(struct hardware *hardware, const struct vm_disk
 		.gate = hardware->gate,
 		.name = name,
 	};
-	struct block *block = block_open(&options, error);
+	struct block *block = disk->snapshot ? open_snapshot(&options, error) : block_open(&options, error);
 
 	if (block)
 		g_ptr_array_add(hardware->blocks, block);
@@ -182,9 +207,9 @@ static bool open_nics(struct hardware *hardware, const struct vm_config *config,
 
 		nic->model = config->nics[i].model;
 		nic->port = nets_port(hardware->nets, i);
-		if (config->nics[i].net == VM_NET_USER && config->nics[i].user.mtu != USER_NET_MTU_DEFAULT)
-			nic->mtu = config->nics[i].user.mtu;
 		memcpy(nic->mac, config->nics[i].mac, sizeof(nic->mac));
+		if (config->nics[i].net == VM_NET_USER)
+			nic->mtu = config->nics[i].user.mtu;
 		hardware->n_nics = i + 1;
 		if (hardware->has_firmware && !config->nics[i].no_rom &&
 		    !(nic->rom = rom_load(roms[nic->model], error)))

@@ -185,8 +185,34 @@ def mips_section(results):
     return lines
 
 
+def disk_section(results):
+    lines = ["| work | viv, s | qemu-img, s | qemu-img by viv | viv, CPU s | qemu-img, CPU s |", "|---|---|---|---|---|---|"]
+    ratios = []
+    for what, found in results["disk"].items():
+        wall, cpu = ({label: min((run[key] for run in runs), default=None) for label, runs in found.items()}
+                     for key in ("wall_s", "cpu_s"))
+        ratio = wall["qemu-img"] / wall["viv"] if all(wall.values()) else None
+        ratios.append(ratio)
+        lines.append(f"| {what} | {cell(wall['viv'], 3)} | {cell(wall['qemu-img'], 3)} | {cell(ratio, 2)} | "
+                     f"{cell(cpu['viv'], 3)} | {cell(cpu['qemu-img'], 3)} |")
+    lines.append(f"| geometric mean |  |  | **{cell(mean(ratios), 2)}** |  |  |")
+    return lines
+
+
+def guestdisk_section(results):
+    lines = ["| a guest's disk | viv | TCG | viv by TCG |", "|---|---|---|---|"]
+    ratios = []
+    for image, found in results["guestdisk"].items():
+        for work in found["viv"]:
+            best = {label: max(values[work]) for label, values in found.items()}
+            ratios.append(best["viv"] / best["TCG"] if best.get("TCG") else None)
+            lines.append(f"| {image}: {work} | {best['viv']:.0f} | {cell(best.get('TCG'), 0)} | {cell(ratios[-1], 2)} |")
+    return [*lines, f"| geometric mean |  |  | **{cell(mean(ratios), 2)}** |"]
+
+
 SECTIONS = {"mips": mips_section, "kit": kit_section, "boots": boots_section,
-            "firmware": firmware_section, "net": net_section}
+            "firmware": firmware_section, "disk": disk_section, "guestdisk": guestdisk_section,
+            "net": net_section}
 
 
 def sections(results):

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a kick costs: virtio devices, driven as a driver would by one thread, on split and packed rings.
- * build/tests/bench/virtio [SECONDS]
+ * What a kick costs: virtio devices, driven as a driver would by one thread, on split and packed
+ * rings. build/tests/bench/virtio [SECONDS]
  */
 #include <stdio.h>
 
@@ -38,8 +38,8 @@ static void take_used(struct driver *d, unsigned n)
 }
 
 /* Runs `round`, of `ops` operations, for a while. */
-static void measure(struct driver *d, const char *name, void (*round)(struct driver *d), unsigned ops,
-		    uint64_t bytes)
+static void measure(struct driver *d, const char *name, void (*round)(struct driver *d),
+		    unsigned ops, uint64_t bytes)
 {
 	int64_t start = g_get_monotonic_time(), end = start + seconds * 1e6, now;
 	uint64_t n = 0;
@@ -69,9 +69,11 @@ static void kick_rng(struct driver *d)
 static void offer_read(struct driver *d, unsigned i)
 {
 	le32_store(ram(d, HEADER_AT), 0);
-	le64_store(ram(d, HEADER_AT + 8), g_random_int_range(0, DISK_SIZE / BUFFER) * (BUFFER / 512));
+	le64_store(ram(d, HEADER_AT + 8),
+		   g_random_int_range(0, DISK_SIZE / BUFFER) * (BUFFER / 512));
 	set_desc(ram(d, DESC_AT), 3 * i, HEADER_AT, 16, DESC_NEXT, 3 * i + 1);
-	set_desc(ram(d, DESC_AT), 3 * i + 1, DATA_AT + i * BUFFER, BUFFER, DESC_NEXT | DESC_WRITE, 3 * i + 2);
+	set_desc(ram(d, DESC_AT), 3 * i + 1, DATA_AT + i * BUFFER, BUFFER, DESC_NEXT | DESC_WRITE,
+		 3 * i + 2);
 	set_desc(ram(d, DESC_AT), 3 * i + 2, STATUS_AT, 1, DESC_WRITE, 0);
 	offer(d, 3 * i);
 }
@@ -91,14 +93,16 @@ static void read_five(struct driver *d)
 	take_used(d, 5);
 }
 
-static bool far_receive(void *opaque, const uint8_t *frame, size_t len, const struct net_offload *offload)
+static bool far_receive(void *opaque, const uint8_t *frame, size_t len,
+			const struct net_offload *offload)
 {
 	return true;
 }
 
 static void listen_far(struct driver *d)
 {
-	struct net_receiver receiver = {.receive = far_receive, .offloads = NET_CAN_CSUM | NET_CAN_TSO4};
+	struct net_receiver receiver = {.receive = far_receive,
+					.offloads = NET_CAN_CSUM | NET_CAN_TSO4};
 
 	net_set_receiver(d->net_end, &receiver);
 }
@@ -116,8 +120,8 @@ static size_t make_frame(uint8_t *frame, size_t payload)
 	return 54 + payload;
 }
 
-static const struct net_offload tso = {
-	NET_NEEDS_CSUM, NET_GSO_TCPV4, .gso_size = 1448, .csum_start = 34, .csum_offset = 16};
+static const struct net_offload tso = {NET_NEEDS_CSUM, NET_GSO_TCPV4, .gso_size = 1448,
+				       .csum_start = 34, .csum_offset = 16};
 
 static void send_burst(struct driver *d, size_t payload, const struct net_offload *offload)
 {
@@ -130,7 +134,8 @@ static void send_burst(struct driver *d, size_t payload, const struct net_offloa
 	le16_store(header + 8, offload->csum_offset);
 	use_queue(d, TX);
 	for (unsigned i = 0; i < BURST / 2; i++) {
-		set_desc(ram(d, d->base + DESC_AT), 2 * i, HEADER_AT, HEADER_LEN, DESC_NEXT, 2 * i + 1);
+		set_desc(ram(d, d->base + DESC_AT), 2 * i, HEADER_AT, HEADER_LEN, DESC_NEXT,
+			 2 * i + 1);
 		set_desc(ram(d, d->base + DESC_AT), 2 * i + 1, DATA_AT, 54 + payload, 0, 0);
 		offer(d, 2 * i);
 	}
@@ -150,7 +155,8 @@ static void send_large(struct driver *d)
 	send_burst(d, 64000, &tso);
 }
 
-static void receive_burst(struct driver *d, size_t payload, const struct net_offload *offload, unsigned n)
+static void receive_burst(struct driver *d, size_t payload, const struct net_offload *offload,
+			  unsigned n)
 {
 	struct iovec iov = {ram(d, DATA_AT), 54 + payload};
 	unsigned buffers = (HEADER_LEN + iov.iov_len + BUFFER - 1) / BUFFER * n;

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Debian's own kernels on the software CPU, to a shell and back."""
 import hashlib
+import json
 import os
 import re
 import subprocess
@@ -189,6 +190,38 @@ def test_disks(viv, tmp_path):
         assert guest.finish()[0] == 0
     assert writable.read_bytes() == bytes(1 << 20) + content + bytes(6 << 20)
     assert read_only.read_bytes() == content
+
+
+def test_disk_options(viv, tmp_path):
+    """A format by the name's end, a snapshot that is forgotten, counts, and limits that are changed."""
+    image, raw = tmp_path / "a.qcow2", tmp_path / "b.raw"
+    subprocess.run([viv, "disk", "create", image, "64M"], check=True)
+    raw.write_bytes(b"\x5a" * (4 << 20))
+
+    def disk(verb, *words):
+        return subprocess.run([viv, "disk", verb, *words], check=True, capture_output=True, text=True,
+                              timeout=60).stdout
+
+    with start(viv, "cloud", "--name", "disk-options", "--disk", f"{image},iops=1000000,discard=off", "--disk",
+               f"{raw},snapshot,direct=off") as guest:
+        assert last_line(guest.run("cat /sys/block/vda/size")) == str((64 << 20) // 512)
+        guest.run("head -c 1000000 /dev/urandom >/tmp/x; dd if=/tmp/x of=/dev/vda oflag=direct conv=notrunc bs=4k")
+        assert "5a 5a" in guest.run("head -c 2 /dev/vdb | od -An -tx1")
+        guest.run("dd if=/tmp/x of=/dev/vdb bs=4k conv=fsync")
+        guest.run("cmp -n 1000000 /tmp/x /dev/vda && cmp -n 1000000 /tmp/x /dev/vdb && echo alike")
+        ours, other = json.loads(disk("stat", "--json", "disk-options"))
+        assert (ours["name"], ours["format"], other["name"]) == ("disk0", "qcow2", "disk1")
+        assert ours["write"]["bytes"] >= 1000000 and ours["write"]["errors"] == 0 and ours["write"]["total_ns"]
+        assert ours["limits"]["iops"] == 1000000
+        disk("limit", "disk-options", "disk0", "iops=20,iops-burst=1")
+        begin = time.monotonic()
+        guest.run("dd if=/dev/vda of=/dev/null iflag=direct bs=4k count=20")
+        assert time.monotonic() - begin > 0.8
+        assert "disk0: " in disk("stat", "disk-options")
+        guest.send("poweroff\n")
+        assert guest.finish()[0] == 0
+    assert raw.read_bytes() == b"\x5a" * (4 << 20)
+    assert "Nothing is wrong" in disk("check", image)
 
 
 @pytest.mark.parametrize("board, buses", [("pc", ["ide", "sata", "nvme", "scsi"]), ("q35", ["sata", "nvme"])])

@@ -229,7 +229,8 @@ def test_rate(start, www):
 
 
 @boot
-def test_boot_from_net(viv, www, tmp_path):
+@pytest.mark.parametrize("model", ["virtio", "e1000"])
+def test_boot_from_net(viv, www, tmp_path, model):
     """iPXE asks DHCP and TFTP for a script, and HTTP for a kernel."""
     port, _ = www
     served = tmp_path / "www"
@@ -239,7 +240,7 @@ def test_boot_from_net(viv, www, tmp_path):
         f"#!ipxe\nkernel http://10.0.2.2:{port}/vmlinuz initrd=initrd.gz console=ttyS0\n"
         f"initrd http://10.0.2.2:{port}/initrd.gz\nboot\n")
     with Guest([viv, "run", "--boot", "net", "--net",
-                f"user,model=e1000,tftp={served},bootfile=boot.ipxe"]) as guest:
+                f"user,model={model},tftp={served},bootfile=boot.ipxe"]) as guest:
         guest.expect("boot.ipxe.*ok")
         ready(guest)
         finish(guest)

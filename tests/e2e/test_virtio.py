@@ -2,9 +2,12 @@
 """Linux's drivers of virtio devices, on both kinds of rings."""
 import hashlib
 import os
+import subprocess
+import time
 
 import pytest
 
+from guest import Guest
 from test_boot import bad_news, start
 
 pytestmark = pytest.mark.boot
@@ -31,6 +34,14 @@ def test_disk_queues(viv, tmp_path, rings):
         guest.send("poweroff -f\n")
         assert guest.finish()[0] == 0
     assert disk.read_bytes() == b"".join(content) * 2
+
+
+def test_mtu(viv):
+    """A network of small packets tells its card, and that its driver."""
+    with start(viv, "cloud", "--net", "user,mtu=1400") as guest:
+        assert guest.run("cat /sys/class/net/eth0/mtu").split()[-1] == "1400"
+        guest.send("poweroff -f\n")
+        assert guest.finish()[0] == 0
 
 
 @pytest.mark.parametrize("rings", ["split", "packed"])
@@ -62,3 +73,17 @@ def test_network(viv, tmp_path, rings):
             assert bad_news(guest.run("dmesg")) == []
             guest.send("poweroff -f\n")
             assert guest.finish()[0] == 0
+
+
+def test_netboot(viv, tmp_path):
+    """iPXE's driver, from the ROM that the card brings."""
+    (tmp_path / "script").write_text("#!ipxe\necho so far so good\nsleep 1000\n")
+    name = f"netboot-{os.getpid()}"
+    with Guest([viv, "run", "--firmware", "bios", "--boot", "net", "--net", f"user,tftp={tmp_path},bootfile=script",
+                "--name", name, "--display", "vnc"]):
+        end = time.monotonic() + 300
+        text = ""
+        while "so far so good" not in text:
+            assert time.monotonic() < end, text
+            time.sleep(0.5)
+            text = subprocess.run([viv, "text", name], capture_output=True, text=True, timeout=60).stdout

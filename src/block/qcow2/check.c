@@ -29,7 +29,7 @@ struct checker {
 	GHashTable *counts; /* number of a refcount block -> its uint32_t of what was found */
 	GHashTable *roles;  /* cluster that is a table -> enum role */
 	GArray *old_blocks; /* of uint64_t: clusters of refcount table and blocks */
-	bool rebuild;
+	bool rebuild, bitmaps_overlap, snapshots_changed;
 	uint64_t memory, last_block;
 	uint32_t *last_counts;
 	int status;
@@ -112,6 +112,16 @@ static bool in_file(struct checker *c, uint64_t offset)
 	return offset < c->q->image.file->size;
 }
 
+static bool is_free(struct checker *c, uint64_t offset, uint64_t bytes)
+{
+	uint64_t first = offset >> c->q->cluster_bits, n = qcow2_clusters(c->q, bytes);
+
+	for (uint64_t i = first; i < first + n; i++)
+		if (role_of(c, i))
+			return false;
+	return true;
+}
+
 /* A table of the header's: the header itself is sane, or the image would not be open. */
 static void count_table(struct checker *c, uint64_t offset, uint64_t bytes)
 {
@@ -123,21 +133,98 @@ static void count_table(struct checker *c, uint64_t offset, uint64_t bytes)
 	}
 }
 
+/* Of two tables in one place the one that was found first is believed. */
+static bool count_if_free(struct checker *c, uint64_t offset, uint64_t bytes, const char *what)
+{
+	if (!is_free(c, offset, bytes)) {
+		error_found(c, "%s at 0x%" G_GINT64_MODIFIER "x is where another table is", what,
+			    offset);
+		return false;
+	}
+	count_table(c, offset, bytes);
+	return true;
+}
+
+static void drop_snapshots(struct checker *c, guint from)
+{
+	struct qcow2 *q = c->q;
+
+	g_ptr_array_set_size(q->snapshots, from);
+	q->header.n_snapshots = from;
+	if (!from)
+		q->header.snapshots_offset = q->snapshots_len = 0;
+	c->status = qcow2_header_store(q->image.file, &q->header);
+}
+
+static void count_snapshot_tables(struct checker *c)
+{
+	struct qcow2 *q = c->q;
+
+	/* Those after the first that is broken cannot be found. */
+	if (q->snapshots->len != q->header.n_snapshots) {
+		error_found(c, "its table of snapshots is broken after %u of %u", q->snapshots->len,
+			    q->header.n_snapshots);
+		if (c->mend_errors)
+			drop_snapshots(c, q->snapshots->len);
+	}
+	if (q->header.n_snapshots &&
+	    !count_if_free(c, q->header.snapshots_offset, q->snapshots_len,
+			   "the table of snapshots") &&
+	    c->mend_errors)
+		drop_snapshots(c, 0);
+	for (guint i = 0; i < q->snapshots->len && !c->status; i++) {
+		const struct qcow2_snapshot *s = q->snapshots->pdata[i];
+
+		if (count_if_free(c, s->l1_offset, 8ull * s->l1_size, "a snapshot's L1 table") ||
+		    !c->mend_errors)
+			continue;
+		g_ptr_array_remove_index(q->snapshots, i--);
+		c->snapshots_changed = true;
+	}
+}
+
+static void count_bitmap(void *opaque, uint64_t offset, uint64_t len)
+{
+	struct checker *c = opaque;
+
+	c->bitmaps_overlap |= !is_free(c, offset, len);
+	count_table(c, offset, len);
+}
+
+static void uncount_bitmap(void *opaque, uint64_t offset, uint64_t len)
+{
+	struct checker *c = opaque;
+	uint64_t first = offset >> c->q->cluster_bits, n = qcow2_clusters(c->q, len);
+
+	for (uint64_t i = first; i < first + n && !c->status; i++)
+		count(c, i, -1);
+}
+
+static void count_bitmaps(struct checker *c)
+{
+	struct qcow2 *q = c->q;
+
+	c->status = qcow2_bitmaps_each(q, count_bitmap, c);
+	if (!c->bitmaps_overlap || c->status)
+		return;
+	error_found(c, "the dirty bitmaps are where other tables are");
+	if (!c->mend_errors)
+		return;
+	c->status = qcow2_bitmaps_each(q, uncount_bitmap, c);
+	qcow2_bitmaps_free(q);
+}
+
 static void count_headers(struct checker *c)
 {
 	const struct qcow2_header *h = &c->q->header;
 
 	count_table(c, 0, c->q->cluster_size);
 	count_table(c, h->l1_offset, MAX(8ull * h->l1_size, 1));
-	if (h->snapshots_offset)
-		count_table(c, h->snapshots_offset, c->q->snapshots_len);
-	for (guint i = 0; i < c->q->snapshots->len; i++) {
-		const struct qcow2_snapshot *s = c->q->snapshots->pdata[i];
-
-		count_table(c, s->l1_offset, 8ull * s->l1_size);
-	}
 	if (h->luks_offset)
-		count_table(c, h->luks_offset, h->luks_len);
+		count_if_free(c, h->luks_offset, h->luks_len, "the LUKS header");
+	count_snapshot_tables(c);
+	if (!c->status)
+		count_bitmaps(c);
 }
 
 static void count_refcounts(struct checker *c)
@@ -145,7 +232,11 @@ static void count_refcounts(struct checker *c)
 	const struct qcow2 *q = c->q;
 	uint64_t first = q->header.reftable_offset >> q->cluster_bits;
 
-	count_table(c, q->header.reftable_offset, q->header.reftable_clusters * q->cluster_size);
+	if (!count_if_free(c, q->header.reftable_offset,
+			   q->header.reftable_clusters * q->cluster_size, "the refcount table")) {
+		c->rebuild = true;
+		return;
+	}
 	for (uint64_t i = 0; i < q->header.reftable_clusters; i++)
 		g_array_append_val(c->old_blocks, ((uint64_t){first + i}));
 	for (uint64_t i = 0; i < q->n_reftable && !c->status; i++) {
@@ -168,6 +259,20 @@ static void count_refcounts(struct checker *c)
 	}
 }
 
+static bool clear_reserved(struct checker *c, uint64_t *l1, uint32_t n, const char *whose)
+{
+	bool changed = false;
+
+	for (uint32_t i = 0; i < n; i++) {
+		if (!(l1[i] & ~(QCOW2_OFFSET_MASK | QCOW2_COPIED)))
+			continue;
+		error_found(c, "%s: entry %u of the L1 table has bits that mean nothing", whose, i);
+		l1[i] &= QCOW2_OFFSET_MASK | QCOW2_COPIED;
+		changed = true;
+	}
+	return changed;
+}
+
 /* Learns where L2 tables are, and empties entries that cannot be of one; whether there were any. */
 static bool find_l2_tables(struct checker *c, uint64_t *l1, uint32_t n, const char *whose)
 {
@@ -183,12 +288,14 @@ static bool find_l2_tables(struct checker *c, uint64_t *l1, uint32_t n, const ch
 			set_role(c, offset >> c->q->cluster_bits, ROLE_L2);
 			continue;
 		}
-		error_found(c, "%s: L2 table %u is at 0x%" G_GINT64_MODIFIER
-			       "x, where there can be none", whose, i, offset);
+		error_found(c,
+			    "%s: L2 table %u is at 0x%" G_GINT64_MODIFIER
+			    "x, where there can be none",
+			    whose, i, offset);
 		l1[i] = 0;
 		changed = true;
 	}
-	return changed;
+	return changed | clear_reserved(c, l1, n, whose);
 }
 
 static const char *fault_of(struct checker *c, struct qcow2_mapping m)
@@ -206,6 +313,20 @@ static const char *fault_of(struct checker *c, struct qcow2_mapping m)
 	return qcow2_mapping_is_sane(c->q, m) ? NULL : "has bits that exclude each other";
 }
 
+/* It was found as often as its refcount can say: one more would make it look like less. */
+static bool is_counted_out(struct checker *c, struct qcow2_mapping m)
+{
+	uint64_t offset = m.host, len = 1;
+
+	if (m.compressed)
+		qcow2_packed(c->q, m.host, &offset, &len);
+	for (uint64_t at = offset >> c->q->cluster_bits;
+	     m.host && at <= (offset + len - 1) >> c->q->cluster_bits; at++)
+		if (counted(c, at) >= c->q->refcount_max)
+			return true;
+	return false;
+}
+
 static void count_mapping(struct checker *c, struct qcow2_mapping m)
 {
 	uint64_t offset = m.host, len = 1;
@@ -214,8 +335,8 @@ static void count_mapping(struct checker *c, struct qcow2_mapping m)
 		return;
 	if (m.compressed)
 		qcow2_packed(c->q, m.host, &offset, &len);
-	for (uint64_t i = offset >> c->q->cluster_bits; i <= (offset + len - 1) >> c->q->cluster_bits;
-	     i++)
+	for (uint64_t i = offset >> c->q->cluster_bits;
+	     i <= (offset + len - 1) >> c->q->cluster_bits; i++)
 		count(c, i, 1);
 }
 
@@ -229,6 +350,17 @@ static void take_stock(struct checker *c, struct qcow2_mapping m, uint64_t *last
 	*last = m.compressed ? 0 : m.host;
 }
 
+static void drop_reserved(struct checker *c, struct table *table, unsigned index,
+			  struct qcow2_mapping m)
+{
+	error_found(c,
+		    "entry %u of the L2 table at 0x%" G_GINT64_MODIFIER
+		    "x has bits that mean nothing",
+		    index, table->offset);
+	if (c->mend_errors)
+		qcow2_encode(c->q, table, index, m);
+}
+
 static void go_through_l2(struct checker *c, struct table *table, uint64_t l1_index, bool active,
 			  uint64_t *last)
 {
@@ -239,10 +371,14 @@ static void go_through_l2(struct checker *c, struct table *table, uint64_t l1_in
 		struct qcow2_mapping m = qcow2_decode(q, table, i);
 		const char *fault = fault_of(c, m);
 
+		if (!fault && is_counted_out(c, m))
+			fault = "is used more often than can be counted";
 		if (!fault) {
 			count_mapping(c, m);
 			if (active)
 				take_stock(c, m, last);
+			if (m.reserved)
+				drop_reserved(c, table, i, m);
 			continue;
 		}
 		error_found(c,
@@ -254,9 +390,11 @@ static void go_through_l2(struct checker *c, struct table *table, uint64_t l1_in
 	}
 }
 
-static void go_through_l1(struct checker *c, const uint64_t *l1, uint32_t n, bool active)
+/* Empties entries of tables that are used more often than can be counted; whether it had to. */
+static bool go_through_l1(struct checker *c, uint64_t *l1, uint32_t n, bool active)
 {
 	uint64_t last = 0;
+	bool changed = false;
 
 	for (uint32_t i = 0; i < n && !c->status; i++) {
 		uint64_t offset = l1[i] & QCOW2_OFFSET_MASK;
@@ -265,12 +403,22 @@ static void go_through_l1(struct checker *c, const uint64_t *l1, uint32_t n, boo
 		if (!offset || offset % c->q->cluster_size ||
 		    role_of(c, offset >> c->q->cluster_bits) != ROLE_L2)
 			continue;
+		if (counted(c, offset >> c->q->cluster_bits) >= c->q->refcount_max) {
+			error_found(c,
+				    "the L2 table at 0x%" G_GINT64_MODIFIER
+				    "x is used more often than can be counted",
+				    offset);
+			l1[i] = 0;
+			changed = true;
+			continue;
+		}
 		c->status = table_get(c->q->l2, offset, &table);
 		if (!c->status)
 			go_through_l2(c, table, i, active, &last);
 		if (!c->status)
 			c->status = qcow2_relieve(c->q);
 	}
+	return changed;
 }
 
 static void each_snapshot(struct checker *c, void (*fn)(struct checker *c, uint64_t *l1, uint32_t n,
@@ -297,7 +445,16 @@ static void find_in_snapshot(struct checker *c, uint64_t *l1, uint32_t n,
 static void count_snapshot(struct checker *c, uint64_t *l1, uint32_t n,
 			   const struct qcow2_snapshot *s)
 {
-	go_through_l1(c, l1, n, false);
+	if (go_through_l1(c, l1, n, false) && c->mend_errors && !c->status)
+		c->status = qcow2_l1_store(c->q, s->l1_offset, l1, n);
+}
+
+static void mend_active(struct checker *c, const uint64_t *l1)
+{
+	if (!c->mend_errors)
+		return;
+	memcpy(c->q->l1, l1, 8ull * c->q->header.l1_size);
+	qcow2_range_add(&c->q->l1_dirty, 0, c->q->header.l1_size);
 }
 
 /* First where L2 tables are, then what they say. */
@@ -306,13 +463,11 @@ static void count_data(struct checker *c)
 	struct qcow2 *q = c->q;
 	g_autofree uint64_t *active = g_memdup2(q->l1, MAX(8ull * q->header.l1_size, 1));
 
-	if (find_l2_tables(c, active, q->header.l1_size, "the disk") && c->mend_errors) {
-		memcpy(q->l1, active, 8ull * q->header.l1_size);
-		qcow2_range_add(&q->l1_dirty, 0, q->header.l1_size);
-	}
+	if (find_l2_tables(c, active, q->header.l1_size, "the disk"))
+		mend_active(c, active);
 	each_snapshot(c, find_in_snapshot);
-	if (!c->status)
-		go_through_l1(c, active, q->header.l1_size, true);
+	if (!c->status && go_through_l1(c, active, q->header.l1_size, true))
+		mend_active(c, active);
 	each_snapshot(c, count_snapshot);
 }
 
@@ -327,8 +482,9 @@ static void compare_cluster(struct checker *c, uint64_t cluster, uint64_t stored
 {
 	if (stored > found)
 		leak_found(c,
-			   "cluster 0x%" G_GINT64_MODIFIER "x is used %u times and counted %" G_GUINT64_FORMAT
-			   " times", cluster << c->q->cluster_bits, found, stored);
+			   "cluster 0x%" G_GINT64_MODIFIER
+			   "x is used %u times and counted %" G_GUINT64_FORMAT " times",
+			   cluster << c->q->cluster_bits, found, stored);
 	else
 		error_found(c,
 			    "cluster 0x%" G_GINT64_MODIFIER
@@ -385,8 +541,9 @@ static bool check_flag(struct checker *c, bool copied, uint64_t offset)
 	if (copied == (n == 1))
 		return false;
 	if (copied) {
-		error_found(c, "the cluster at 0x%" G_GINT64_MODIFIER
-			       "x is shared, and said not to be", offset);
+		error_found(
+			c, "the cluster at 0x%" G_GINT64_MODIFIER "x is shared, and said not to be",
+			offset);
 		return c->mend_errors;
 	}
 	leak_found(c, "the cluster at 0x%" G_GINT64_MODIFIER "x is not shared, and said to be",
@@ -509,21 +666,17 @@ static void rebuild(struct checker *c)
 	c->report->leaks_fixed = c->report->leaks;
 }
 
-/* Those after the first that is broken cannot be found. */
-static void mend_snapshots(struct checker *c)
+/* Bitmaps that are out of date have no clusters any more: nothing may find them there. */
+static void drop_stale_bitmaps(struct checker *c)
 {
 	struct qcow2 *q = c->q;
 
-	if (q->snapshots->len == q->header.n_snapshots)
+	if (!q->header.n_bitmaps || q->bitmaps || !c->mend_leaks)
 		return;
-	error_found(c, "its table of snapshots is broken after %u of %u", q->snapshots->len,
-		    q->header.n_snapshots);
-	if (!c->mend_errors)
-		return;
-	q->header.n_snapshots = q->snapshots->len;
-	if (!q->header.n_snapshots)
-		q->header.snapshots_offset = q->snapshots_len = 0;
-	c->status = qcow2_header_store(q->image.file, &q->header);
+	q->header.n_bitmaps = 0;
+	q->header.autoclear &= ~(uint64_t)QCOW2_BITMAPS;
+	if (!qcow2_header_rewrite(q->image.file, &q->header, NULL))
+		c->status = -EIO;
 }
 
 static void run(struct checker *c, enum image_repair repair)
@@ -532,19 +685,22 @@ static void run(struct checker *c, enum image_repair repair)
 
 	c->report->clusters = qcow2_clusters(q, q->header.size);
 	c->report->end = q->image.file->size;
-	mend_snapshots(c);
 	count_headers(c);
 	count_refcounts(c);
 	if (!c->status)
 		count_data(c);
 	if (!c->status)
 		compare(c, false);
-	c->mend_leaks = repair == IMAGE_REPAIR_ALL ||
-			(repair == IMAGE_REPAIR_LEAKS && !c->report->errors);
+	c->mend_leaks =
+		repair == IMAGE_REPAIR_ALL || (repair == IMAGE_REPAIR_LEAKS && !c->report->errors);
+	if (!c->status)
+		drop_stale_bitmaps(c);
 	if (!c->status && c->rebuild && c->mend_errors)
 		rebuild(c);
 	else if (!c->status && (c->mend_leaks || c->mend_errors))
 		compare(c, true);
+	if (!c->status && c->snapshots_changed)
+		c->status = qcow2_snapshots_store(q);
 	if (!c->status)
 		check_flags(c);
 	if (!c->status && c->mend_leaks)
@@ -588,7 +744,8 @@ bool qcow2_check(struct image *image, enum image_repair repair, struct image_che
 	if (c.status == -ENOMEM)
 		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
 			    "disk '%s' is too large to be checked: its clusters take more than "
-			    "1 GiB to count", image->file->name);
+			    "1 GiB to count",
+			    image->file->name);
 	else if (c.status)
 		qcow2_fail(q, error, c.status, "check it");
 	return !c.status;

@@ -7,6 +7,7 @@
 
 #include "base/be.h"
 #include "base/error.h"
+#include "block/luks.h"
 
 const struct image_option qcow2_options[] = {
 	{"compat", "0.10|1.1", "version 2, for programs older than 2011, or 3", "1.1"},
@@ -19,6 +20,8 @@ const struct image_option qcow2_options[] = {
 	{"extended_l2", "on|off",
 	 "allocate 32nds of clusters; for large clusters with small writes", "off"},
 	{"compression_type", "zlib|zstd", "of clusters that are written compressed", "zlib"},
+	{"encrypt.format", "luks", "encrypt it with a passphrase", NULL},
+	{"encrypt.iter-time", "MS", "time that one guess at the passphrase takes", "2000"},
 	{},
 };
 
@@ -89,14 +92,57 @@ static bool size_l1(const struct image_create *create, struct qcow2_header *h, G
 	return true;
 }
 
+static bool take_encryption(const struct image_create *create, struct qcow2_header *h,
+			    unsigned *guess_ms, GError **error)
+{
+	const struct block_format *format = &block_format_qcow2;
+	const char *how = image_option(create, format, "encrypt.format");
+	const char *ms = image_option(create, format, "encrypt.iter-time");
+	uint64_t value;
+
+	if (!how)
+		return true;
+	if (strcmp(how, "luks"))
+		return bad_option(error, "encrypt.format: write luks");
+	if (!create->secret || !*create->secret)
+		return bad_option(error, "encrypt.format=luks needs a passphrase");
+	if (!g_ascii_string_to_unsigned(ms, 10, 1, 60000, &value, NULL))
+		return bad_option(error, "encrypt.iter-time: write milliseconds, 1 to 60000");
+	*guess_ms = value;
+	h->crypt = QCOW2_LUKS;
+	h->luks_len = luks_header_len();
+	return true;
+}
+
+static bool check_preallocation(const struct image_create *create, const char *how, GError **error)
+{
+	if (strcmp(how, "off") && strcmp(how, "metadata") && strcmp(how, "falloc") &&
+	    strcmp(how, "full"))
+		return bad_option(error, "preallocation: write off, metadata, falloc or full");
+	/* Of encrypted clusters zeroes are not what reads as zeroes. */
+	if (strcmp(how, "off") && image_option(create, &block_format_qcow2, "encrypt.format"))
+		return bad_option(error, "preallocation of an encrypted disk is not supported; "
+					 "leave it out");
+	if (strcmp(how, "off") && create->backing)
+		return bad_option(error, "preallocation would hide the backing image; leave one of "
+					 "them out");
+	return true;
+}
+
 static uint64_t round_up(uint64_t value, uint64_t unit)
 {
 	return (value + unit - 1) / unit * unit;
 }
 
+static uint64_t clusters_of(const struct qcow2_header *h, uint64_t bytes)
+{
+	return round_up(bytes, 1ull << h->cluster_bits) >> h->cluster_bits;
+}
+
 /* Refcount blocks for the tables that they are among; one is enough but with the smallest
  * clusters. */
-static int store_tables(struct file *file, struct qcow2_header *h, uint64_t l1_clusters)
+static int store_tables(struct file *file, struct qcow2_header *h, uint64_t l1_clusters,
+			uint64_t luks_clusters)
 {
 	struct qcow2 q = {.header = *h,
 			  .refcount_max = (2ull << ((1 << h->refcount_order) - 1)) - 1};
@@ -107,12 +153,14 @@ static int store_tables(struct file *file, struct qcow2_header *h, uint64_t l1_c
 
 	for (;; blocks++) {
 		h->reftable_clusters = (8 * blocks + cluster_size - 1) / cluster_size;
-		used = 1 + h->reftable_clusters + blocks + l1_clusters;
+		used = 1 + h->reftable_clusters + blocks + l1_clusters + luks_clusters;
 		if (used <= blocks * per_block)
 			break;
 	}
 	h->reftable_offset = cluster_size;
 	h->l1_offset = (1 + h->reftable_clusters + blocks) * cluster_size;
+	if (luks_clusters)
+		h->luks_offset = h->l1_offset + l1_clusters * cluster_size;
 	table = g_malloc0(h->reftable_clusters * cluster_size);
 	counts = g_malloc0(blocks * cluster_size);
 	for (uint64_t i = 0; i < blocks; i++)
@@ -120,7 +168,7 @@ static int store_tables(struct file *file, struct qcow2_header *h, uint64_t l1_c
 	for (uint64_t i = 0; i < used; i++)
 		qcow2_refcount_store(&q, counts + i / per_block * cluster_size, i % per_block, 1);
 	/* What follows in these clusters is a hole. */
-	status = file->ops->set_size(file, h->l1_offset + l1_clusters * cluster_size);
+	status = file->ops->set_size(file, used * cluster_size);
 	if (!status)
 		status = file_store(file, h->reftable_offset, table, round_up(8 * blocks, 512));
 	if (!status)
@@ -134,16 +182,23 @@ bool qcow2_create(struct file *file, const struct image_create *create, GError *
 {
 	struct qcow2_header h = {.backing_name = (char *)create->backing,
 				 .backing_format = (char *)create->backing_format};
+	const char *preallocation = image_option(create, &block_format_qcow2, "preallocation");
+	unsigned guess_ms = 0;
 	int status;
 
-	if (!take_options(create, &h, error) || !size_l1(create, &h, error))
+	if (!take_options(create, &h, error) || !size_l1(create, &h, error) ||
+	    !check_preallocation(create, preallocation, error) ||
+	    !take_encryption(create, &h, &guess_ms, error))
 		return false;
-	status = store_tables(
-		file, &h,
-		MAX(1, round_up(8ull * h.l1_size, 1ull << h.cluster_bits) >> h.cluster_bits));
-	if (!status)
-		return qcow2_header_rewrite(file, &h, error);
-	g_set_error(error, VIV_ERROR, VIV_ERROR_HOST, "disk '%s': cannot write its tables: %s",
-		    file->name, g_strerror(-status));
-	return false;
+	status = store_tables(file, &h, MAX(1, clusters_of(&h, 8ull * h.l1_size)),
+			      clusters_of(&h, h.luks_len));
+	if (status) {
+		g_set_error(error, VIV_ERROR, VIV_ERROR_HOST,
+			    "disk '%s': cannot write its tables: %s", file->name,
+			    g_strerror(-status));
+		return false;
+	}
+	return qcow2_header_rewrite(file, &h, error) &&
+	       (!h.crypt || luks_format(file, h.luks_offset, create->secret, guess_ms, error)) &&
+	       (!strcmp(preallocation, "off") || qcow2_preallocate(file, preallocation, error));
 }

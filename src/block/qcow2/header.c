@@ -109,6 +109,12 @@ static bool check_fields(struct file *file, const struct qcow2_header *h, uint32
 		return bad(file, error, "a header of %u bytes", len);
 	if (h->crypt > QCOW2_LUKS)
 		return bad(file, error, "encryption method %u is not known", h->crypt);
+	if (h->crypt == QCOW2_LUKS &&
+	    (!h->luks_offset || h->luks_offset % cluster_size || h->luks_offset > end ||
+	     h->luks_len > end - h->luks_offset + cluster_size))
+		return bad(file, error,
+			   "its LUKS header (at 0x%" G_GINT64_MODIFIER "x) is not within the file",
+			   h->luks_offset);
 	if (h->compression > QCOW2_ZSTD ||
 	    !!(h->incompatible & QCOW2_COMPRESSION) != (h->compression != QCOW2_ZLIB))
 		return bad(file, error, "compression type %u is not known", h->compression);
@@ -117,7 +123,7 @@ static bool check_fields(struct file *file, const struct qcow2_header *h, uint32
 	if (h->l1_size > QCOW2_MAX_L1_BYTES / 8)
 		return bad(file, error, "an L1 table of %u entries; it may have up to %u",
 			   h->l1_size, QCOW2_MAX_L1_BYTES / 8);
-	if (h->l1_offset % cluster_size || h->l1_offset > end ||
+	if (h->l1_offset % cluster_size || !h->l1_offset || h->l1_offset > end ||
 	    h->l1_size * 8ull > end - h->l1_offset)
 		return bad(file, error,
 			   "its L1 table (%u entries at 0x%" G_GINT64_MODIFIER
@@ -132,7 +138,8 @@ static bool check_fields(struct file *file, const struct qcow2_header *h, uint32
 			   "x) is not within the file",
 			   h->reftable_clusters, h->reftable_offset);
 	if (h->n_snapshots > QCOW2_MAX_SNAPSHOTS ||
-	    (h->n_snapshots && (h->snapshots_offset % cluster_size || h->snapshots_offset >= end)))
+	    (h->n_snapshots && (h->snapshots_offset % cluster_size || !h->snapshots_offset ||
+				h->snapshots_offset >= end)))
 		return bad(file, error,
 			   "its snapshot table (%u snapshots at 0x%" G_GINT64_MODIFIER
 			   "x) is not within the file",

@@ -11,6 +11,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "block/luks.h"
+
 enum { MAX_RUN = 4 << 20 }; /* bytes that are given clusters at once */
 
 static uint32_t parts_mask(const struct qcow2 *q, uint64_t from, uint64_t end)
@@ -70,18 +72,28 @@ int qcow2_resolve(struct qcow2 *q, uint64_t offset, uint64_t len, bool may_read,
 	return 0;
 }
 
+/* LUKS ciphers by where bytes are in the file, what was before by where on the disk. */
+static uint64_t tweak_of(const struct qcow2 *q, uint64_t host, uint64_t offset)
+{
+	return q->header.crypt == QCOW2_LUKS ? host : offset;
+}
+
 static int load(struct qcow2 *q, uint64_t host, uint64_t offset, struct span span)
 {
 	struct file *file = q->image.file;
 
-	return file->ops->read(file, host, span);
+	if (q->header.crypt == QCOW2_PLAIN)
+		return file->ops->read(file, host, span);
+	return q->luks ? luks_read(q->luks, file, host, tweak_of(q, host, offset), span) : -EACCES;
 }
 
 static int store(struct qcow2 *q, uint64_t host, uint64_t offset, struct span span)
 {
 	struct file *file = q->image.file;
 
-	return file->ops->write(file, host, span);
+	if (q->header.crypt == QCOW2_PLAIN)
+		return file->ops->write(file, host, span);
+	return q->luks ? luks_write(q->luks, file, host, tweak_of(q, host, offset), span) : -EACCES;
 }
 
 static int read_piece(struct qcow2 *q, uint64_t offset, struct span span, uint64_t *done)
@@ -262,7 +274,7 @@ static int copy_and_write(struct qcow2 *q, const struct allocating *a, struct sp
 		status = qcow2_read(&q->image, a->end, SPAN(edges + head, tail));
 	if (status)
 		return status;
-	if (a->virgin && !q->luks && span_is_zero(SPAN(edges, head + tail)))
+	if (a->virgin && !q->header.crypt && span_is_zero(SPAN(edges, head + tail)))
 		return store(q, at, a->offset, span);
 	iov = g_new(struct iovec, span.n_iov + 2);
 	iov[0] = (struct iovec){edges, head};
@@ -366,6 +378,7 @@ int qcow2_write(struct image *image, uint64_t offset, struct span span)
 	uint64_t done;
 	int status = 0;
 
+	qcow2_bitmaps_mark(q, offset, span.len);
 	while (span.len && !status) {
 		status = write_piece(q, offset, span, &done);
 		if (status)
@@ -424,12 +437,13 @@ int qcow2_write_compressed(struct image *image, uint64_t offset, struct span spa
 	    (span.len != q->cluster_size && offset + span.len != image->size) ||
 	    span.len > q->cluster_size)
 		return -EINVAL;
-	if (!q->luks) {
+	if (!q->header.crypt) {
 		cluster = g_malloc0(q->cluster_size);
 		packed = g_malloc(q->cluster_size);
 		span_load(span, cluster);
 		len = qcow2_pack(q, cluster, packed);
 	}
+	qcow2_bitmaps_mark(q, offset, span.len);
 	status = len ? store_packed(q, offset, packed, len) : qcow2_write(image, offset, span);
 	return status ? status : qcow2_relieve(q);
 }

@@ -43,6 +43,8 @@ struct qcow2_mapping qcow2_decode(const struct qcow2 *q, const struct table *tab
 		return m;
 	}
 	m.host = entry & QCOW2_OFFSET_MASK;
+	m.reserved = entry & ~(QCOW2_OFFSET_MASK | QCOW2_COPIED |
+			       (q->header.version > 2 && q->entry_size == 8 ? QCOW2_ZERO : 0));
 	if (q->entry_size == 16) {
 		uint64_t parts = be64_load(bytes + 8);
 

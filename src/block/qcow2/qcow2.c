@@ -13,6 +13,7 @@
 
 #include "base/be.h"
 #include "base/error.h"
+#include "block/luks.h"
 
 enum { L2_CACHE = 32 << 20, REFCOUNT_CACHE = 4 << 20 };
 
@@ -79,6 +80,52 @@ static bool check_size(struct qcow2 *q, GError **error)
 	return false;
 }
 
+/* Who puts off refcounts says so by a mark; what it did not get to do is done here. */
+static bool mend_dirty(struct image *image, GError **error)
+{
+	g_autoptr(GPtrArray) messages = g_ptr_array_new_with_free_func(g_free);
+	struct image_check report = {.messages = messages};
+
+	return qcow2_check(image, IMAGE_REPAIR_ALL, &report, error);
+}
+
+/* Who only looks at the tables needs no key. */
+static bool open_key(struct qcow2 *q, const struct image_open *how, GError **error)
+{
+	const struct qcow2_header *h = &q->header;
+
+	if (h->crypt == QCOW2_PLAIN || (!how->secret && (how->no_lock || how->damaged)))
+		return true;
+	if (!how->secret) {
+		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
+			    "disk '%s' is encrypted; give its passphrase", how->path);
+		return false;
+	}
+	q->luks = h->crypt == QCOW2_AES
+			  ? luks_open_legacy(how->secret, error)
+			  : luks_open(q->image.file, h->luks_offset, how->secret, error);
+	return q->luks != NULL;
+}
+
+static bool prepare_to_write(struct qcow2 *q, const struct image_open *how, GError **error)
+{
+	uint64_t kept = q->bitmaps ? QCOW2_BITMAPS : 0;
+	int status = 0;
+
+	if (q->image.read_only || how->damaged || q->image.damage)
+		return true;
+	if (q->header.incompatible & QCOW2_DIRTY && !mend_dirty(&q->image, error))
+		return false;
+	/* What writes to the disk make untrue. */
+	if (q->header.autoclear & ~kept) {
+		q->header.autoclear &= kept;
+		status = qcow2_header_store(q->image.file, &q->header);
+	}
+	if (!status)
+		status = qcow2_bitmaps_keep(q);
+	return status ? qcow2_fail(q, error, status, "write its header") : true;
+}
+
 static bool qcow2_open(struct image *image, const struct image_open *how, GError **error)
 {
 	struct qcow2 *q = qcow2_of(image);
@@ -102,19 +149,23 @@ static bool qcow2_open(struct image *image, const struct image_open *how, GError
 	if (h->incompatible & QCOW2_CORRUPT)
 		image->damage = g_strdup("it was found corrupt before");
 	status = qcow2_snapshots_load(q);
+	if (!status)
+		status = qcow2_bitmaps_load(q);
 	if (status)
-		return qcow2_fail(q, error, status, "read its snapshots");
+		return qcow2_fail(q, error, status, "read its snapshots and bitmaps");
 	image->backing_name = g_strdup(h->backing_name);
 	image->backing_format = g_strdup(h->backing_format);
-	return true;
+	return open_key(q, how, error) && prepare_to_write(q, how, error);
 }
 
 static void qcow2_close(struct image *image)
 {
 	struct qcow2 *q = qcow2_of(image);
 
-	if (!image->read_only && !q->failed && q->refcounts)
+	if (!image->read_only && !q->failed && q->refcounts && !qcow2_bitmaps_store(q))
 		qcow2_write_refcounts(q);
+	luks_free(q->luks);
+	qcow2_bitmaps_free(q);
 	table_cache_free(q->l2);
 	table_cache_free(q->refcounts);
 	qcow2_unpacked_free(q->unpacked);
@@ -144,8 +195,11 @@ static void qcow2_info(struct image *image, struct image_info *info)
 		image_info_add(info, "lazy_refcounts", "on");
 	if (h->incompatible & QCOW2_EXTENDED_L2)
 		image_info_add(info, "extended_l2", "on");
+	if (h->crypt)
+		image_info_add(info, "encryption", h->crypt == QCOW2_LUKS ? "LUKS" : "AES");
 	if (h->n_snapshots)
 		image_info_add(info, "snapshots", "%u", h->n_snapshots);
+	qcow2_bitmaps_info(q, info);
 }
 
 static bool qcow2_set_backing(struct image *image, const char *name, const char *format,
@@ -186,8 +240,10 @@ const struct block_format block_format_qcow2 = {
 	.map = qcow2_map,
 	.locate = qcow2_locate,
 	.create = qcow2_create,
+	.resize = qcow2_resize,
 	.check = qcow2_check,
 	.info = qcow2_info,
 	.set_backing = qcow2_set_backing,
+	.empty = qcow2_empty,
 	.snapshots = &qcow2_snapshot_ops,
 };

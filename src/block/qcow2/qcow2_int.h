@@ -92,6 +92,7 @@ struct qcow2_mapping {
 	uint64_t host; /* 0: none; of a compressed one the descriptor */
 	uint32_t data, zero;
 	bool copied, compressed;
+	bool reserved; /* bits are set that mean nothing; encoded they are not */
 };
 
 /* Guest clusters that a write is giving host clusters: `n` from `first` on. */
@@ -132,8 +133,8 @@ struct qcow2 {
 
 	GMutex flush_lock; /* one flush at a time; taken before `lock` */
 
-	GPtrArray *snapshots;	/* of struct qcow2_snapshot */
-	uint64_t snapshots_len; /* of their table in the file, in bytes */
+	GPtrArray *snapshots;		 /* of struct qcow2_snapshot */
+	uint64_t snapshots_len;		 /* of their table in the file, in bytes */
 	struct qcow2_unpacked *unpacked; /* compress.c's */
 	struct luks *luks;
 	struct qcow2_bitmaps *bitmaps; /* bitmap.c's; NULL: none is kept */
@@ -212,6 +213,8 @@ int qcow2_write_compressed(struct image *image, uint64_t offset, struct span spa
 /* zero.c */
 int qcow2_discard(struct image *image, uint64_t offset, uint64_t len);
 int qcow2_write_zeroes(struct image *image, uint64_t offset, uint64_t len, bool unmap);
+/* They are unallocated then, whatever the backing image has there. */
+int qcow2_forget(struct qcow2 *q, uint64_t first, uint64_t n);
 int qcow2_map(struct image *image, uint64_t offset, uint64_t len, struct image_extent *extent);
 bool qcow2_locate(struct image *image, uint64_t offset, uint64_t len, bool write,
 		  uint64_t *file_offset);
@@ -250,6 +253,9 @@ int qcow2_l1_store(struct qcow2 *q, uint64_t offset, const uint64_t *l1, uint32_
  * it; nothing if that fails.
  */
 int qcow2_references_add(struct qcow2 *q, const uint64_t *l1, uint32_t n, int by);
+/* Another active L1 table, in new clusters, which becomes q->l1 unless that fails; and with it, at
+ * once, another size of the disk. What the old one referred to is the caller's care. */
+int qcow2_l1_replace(struct qcow2 *q, uint64_t *l1, uint32_t n, uint64_t disk_size);
 /* Marks in the active tables what is their own and what is shared. */
 int qcow2_mark_copied(struct qcow2 *q);
 bool qcow2_fail(const struct qcow2 *q, GError **error, int status, const char *what);
@@ -258,6 +264,26 @@ extern const struct image_snapshot_ops qcow2_snapshot_ops;
 /* check.c */
 bool qcow2_check(struct image *image, enum image_repair repair, struct image_check *report,
 		 GError **error);
+
+/* resize.c */
+bool qcow2_resize(struct image *image, uint64_t size, GError **error);
+int qcow2_empty(struct image *image);
+/* Gives all of a new image's disk its clusters: "metadata", "falloc" or "full". */
+bool qcow2_preallocate(struct file *file, const char *how, GError **error);
+
+/* bitmap.c; exclusive calls where nothing else is said */
+int qcow2_bitmaps_load(struct qcow2 *q);
+void qcow2_bitmaps_free(struct qcow2 *q);
+/* Before the disk is written: from now on those that are enabled have what is marked. */
+int qcow2_bitmaps_keep(struct qcow2 *q);
+bool qcow2_bitmaps_are_kept(const struct qcow2 *q);
+/* Any thread, without the lock: these bytes change. */
+void qcow2_bitmaps_mark(struct qcow2 *q, uint64_t offset, uint64_t len);
+int qcow2_bitmaps_store(struct qcow2 *q);
+void qcow2_bitmaps_info(const struct qcow2 *q, struct image_info *info);
+/* Tells `fn` of all bytes of the file that bitmaps have. */
+int qcow2_bitmaps_each(struct qcow2 *q, void (*fn)(void *opaque, uint64_t offset, uint64_t len),
+		       void *opaque);
 
 /* create.c */
 bool qcow2_create(struct file *file, const struct image_create *create, GError **error);

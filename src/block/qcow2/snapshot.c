@@ -203,10 +203,9 @@ static int add_entry(struct qcow2 *q, struct qcow2_mapping m, int by)
 		return qcow2_corrupt(q, "an L2 entry says 0x%" G_GINT64_MODIFIER "x", m.host);
 	if (m.compressed)
 		qcow2_packed(q, m.host, &offset, &len);
-	return qcow2_refcount_add(q, offset >> q->cluster_bits,
-				  ((offset + len - 1) >> q->cluster_bits) -
-					  (offset >> q->cluster_bits) + 1,
-				  by);
+	return qcow2_refcount_add(
+		q, offset >> q->cluster_bits,
+		((offset + len - 1) >> q->cluster_bits) - (offset >> q->cluster_bits) + 1, by);
 }
 
 static int get_table(struct qcow2 *q, uint64_t l1_entry, struct table **table)
@@ -371,8 +370,8 @@ static struct qcow2_snapshot *new_snapshot(struct qcow2 *q, const char *name)
 	uint64_t id = 0;
 
 	for (guint i = 0; i < q->snapshots->len; i++)
-		id = MAX(id, strtoull(((struct qcow2_snapshot *)q->snapshots->pdata[i])->id, NULL,
-				      10));
+		id = MAX(id,
+			 strtoull(((struct qcow2_snapshot *)q->snapshots->pdata[i])->id, NULL, 10));
 	s->id = g_strdup_printf("%" G_GUINT64_FORMAT, id + 1);
 	s->name = g_strdup(name);
 	s->date_s = now_us / 1000000;
@@ -451,11 +450,10 @@ static int clear_copied(struct qcow2 *q, uint64_t *l1, uint32_t n)
 	return status;
 }
 
-/* A new active L1 table for the disk as it was then, of `size` entries. */
-static int switch_l1(struct qcow2 *q, uint64_t *l1, uint32_t l1_size, uint64_t disk_size)
+int qcow2_l1_replace(struct qcow2 *q, uint64_t *l1, uint32_t l1_size, uint64_t disk_size)
 {
 	struct qcow2_header old = q->header;
-	uint64_t *old_l1 = q->l1, offset;
+	uint64_t offset;
 	int status = qcow2_alloc_table(q, MAX(1, qcow2_clusters(q, 8ull * l1_size)), &offset);
 
 	if (!status)
@@ -475,13 +473,19 @@ static int switch_l1(struct qcow2 *q, uint64_t *l1, uint32_t l1_size, uint64_t d
 		q->header = old;
 		return status;
 	}
+	g_free(q->l1);
 	q->l1 = l1;
 	q->image.size = disk_size;
-	status = qcow2_references_add(q, old_l1, old.l1_size, -1);
-	if (!status)
-		status = qcow2_free_now(q, old.l1_offset, qcow2_clusters(q, 8ull * old.l1_size));
-	g_free(old_l1);
-	return status;
+	return qcow2_free_now(q, old.l1_offset, MAX(1, qcow2_clusters(q, 8ull * old.l1_size)));
+}
+
+static int switch_l1(struct qcow2 *q, uint64_t *l1, uint32_t l1_size, uint64_t disk_size)
+{
+	uint32_t old_size = q->header.l1_size;
+	g_autofree uint64_t *old = g_memdup2(q->l1, MAX(8ull * old_size, 1));
+	int status = qcow2_l1_replace(q, l1, l1_size, disk_size);
+
+	return status ? status : qcow2_references_add(q, old, old_size, -1);
 }
 
 static bool apply(struct image *image, const char *name, GError **error)
@@ -495,6 +499,13 @@ static bool apply(struct image *image, const char *name, GError **error)
 
 	if (!s)
 		return false;
+	if (q->bitmaps && s->disk_size != q->header.size) {
+		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
+			    "disk '%s' had another size then, and has dirty bitmaps now, which "
+			    "would not fit; remove these first",
+			    image->file->name);
+		return false;
+	}
 	l1_size = MAX(s->l1_size, (s->disk_size + (1ull << bits) - 1) >> bits);
 	status = qcow2_flush(image);
 	l1 = status ? NULL : qcow2_l1_load(q, s->l1_offset, s->l1_size);
@@ -513,6 +524,7 @@ static bool apply(struct image *image, const char *name, GError **error)
 		status = switch_l1(q, l1, l1_size, s->disk_size);
 	if (q->l1 != l1)
 		g_free(l1);
+	qcow2_bitmaps_mark(q, 0, q->header.size);
 	qcow2_unpacked_forget(q);
 	if (!status)
 		status = qcow2_flush(image);

@@ -13,6 +13,7 @@ enum clearing {
 	DISCARD,
 	UNMAP,	    /* to zeroes, without space */
 	KEEP_SPACE, /* to zeroes, what space it has remains */
+	FORGET,	    /* to what is behind it */
 };
 
 static bool reads_as_zeroes_bare(const struct qcow2 *q)
@@ -30,7 +31,8 @@ static void clear_cluster(struct qcow2 *q, struct table *table, unsigned index, 
 	struct qcow2_mapping m = qcow2_decode(q, table, index), bare = {};
 	bool had = m.host || m.data || m.zero;
 
-	if (!reads_as_zeroes_bare(q) || (how == KEEP_SPACE && m.host && m.copied))
+	if ((how != FORGET && !reads_as_zeroes_bare(q)) ||
+	    (how == KEEP_SPACE && m.host && m.copied))
 		bare.zero = q->all_parts;
 	if (how == KEEP_SPACE && m.host && m.copied) {
 		bare.host = m.host;
@@ -53,7 +55,7 @@ static int clear_run(struct qcow2 *q, uint64_t first, uint64_t n, enum clearing 
 	if (qcow2_wait_allocations(q, first, n))
 		return -EAGAIN;
 	status = qcow2_l2(q, offset, true, &table);
-	if (status || (!table && reads_as_zeroes_bare(q)))
+	if (status || (!table && (how == FORGET || reads_as_zeroes_bare(q))))
 		return status;
 	status = qcow2_l2_for_write(q, offset, &table);
 	for (uint64_t i = 0; i < n && !status; i++)
@@ -84,6 +86,11 @@ static int clear(struct qcow2 *q, uint64_t first, uint64_t n, enum clearing how)
 	return status;
 }
 
+int qcow2_forget(struct qcow2 *q, uint64_t first, uint64_t n)
+{
+	return clear(q, first, n, FORGET);
+}
+
 /* Of a range the clusters that are all in it; the disk's last may be cut short. */
 static uint64_t whole_clusters(const struct qcow2 *q, uint64_t offset, uint64_t len,
 			       uint64_t *first)
@@ -100,6 +107,8 @@ int qcow2_discard(struct image *image, uint64_t offset, uint64_t len)
 	struct qcow2 *q = qcow2_of(image);
 	uint64_t first, n = whole_clusters(q, offset, len, &first);
 
+	if (n)
+		qcow2_bitmaps_mark(q, offset, len);
 	return n && can_clear(q, DISCARD) ? clear(q, first, n, DISCARD) : 0;
 }
 
@@ -136,6 +145,7 @@ int qcow2_write_zeroes(struct image *image, uint64_t offset, uint64_t len, bool 
 	uint64_t first, n = whole_clusters(q, offset, len, &first), from, to;
 	int status;
 
+	qcow2_bitmaps_mark(q, offset, len);
 	if (!n || !can_clear(q, how))
 		return write_zero_bytes(q, offset, len);
 	from = first << q->cluster_bits;
@@ -159,7 +169,7 @@ int qcow2_map(struct image *image, uint64_t offset, uint64_t len, struct image_e
 		return status;
 	extent->kind = piece.kind;
 	extent->len = piece.len;
-	if (piece.kind == IMAGE_DATA && !q->luks)
+	if (piece.kind == IMAGE_DATA && !q->header.crypt)
 		extent->file_offset = piece.host;
 	return 0;
 }
@@ -171,7 +181,8 @@ bool qcow2_locate(struct image *image, uint64_t offset, uint64_t len, bool write
 	struct qcow2_piece piece;
 	bool there;
 
-	if (q->luks || (write && q->failed) || !g_mutex_trylock(&q->lock))
+	if (q->header.crypt || (write && (q->failed || qcow2_bitmaps_are_kept(q))) ||
+	    !g_mutex_trylock(&q->lock))
 		return false;
 	there = !qcow2_resolve(q, offset, len, false, &piece) && piece.kind == IMAGE_DATA &&
 		piece.len == len && (!write || piece.copied);

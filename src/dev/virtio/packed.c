@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Packed virtqueues: virtio 1.2, section 2.8. Driver and device write the same ring of descriptors,
- * each behind the other; two flags of a descriptor say in which lap it was made available, and used.
+ * each behind the other; two flags of a descriptor say in which lap it was made available, and
+ * used.
  */
 #include "base/le.h"
 #include "dev/virtio/virtio_int.h"
@@ -37,9 +38,9 @@ static bool wrap_counter(const struct virtqueue *queue, unsigned position)
 /* Made available in this lap, and not used in it. */
 static bool is_available(const struct virtqueue *queue)
 {
-	uint16_t flags = __atomic_load_n(
-		(const uint16_t *)(desc_at(queue, queue->next_avail) + DESC_FLAGS),
-		__ATOMIC_ACQUIRE);
+	uint16_t flags =
+		__atomic_load_n((const uint16_t *)(desc_at(queue, queue->next_avail) + DESC_FLAGS),
+				__ATOMIC_ACQUIRE);
 	bool wrap = wrap_counter(queue, queue->next_avail);
 
 	return !!(flags & DESC_AVAIL) == wrap && !!(flags & DESC_USED) != wrap;

@@ -55,8 +55,8 @@ bool queue_check(const struct virtqueue *queue, uint16_t max_size, bool packed)
 	if (!queue->enabled)
 		return queue_size_is_good(queue->size, max_size, true);
 	return queue_size_is_good(queue->size, max_size, packed) &&
-	       (!packed || (queue->next_avail < laps && queue->next_used < laps &&
-			    queue->signalled < laps));
+	       (!packed ||
+		(queue->next_avail < laps && queue->next_used < laps && queue->signalled < laps));
 }
 
 static uint8_t *find_ring(struct mem *mem, uint64_t gpa, uint64_t len, unsigned alignment)
@@ -71,6 +71,7 @@ bool queue_map(struct virtqueue *queue, struct mem *mem, const struct queue_feat
 
 	queue->mem = mem;
 	queue->features = *features;
+	queue->n_put = 0;
 	if (features->packed)
 		avail_len = used_len = PACKED_EVENT_SIZE;
 	queue->desc_hva = find_ring(mem, queue->desc, DESC_SIZE * size, 16);

@@ -23,7 +23,7 @@
 
 #define QUEUE_SIZE	  256u /* of devices that ask for no other */
 #define QUEUE_MAX_SIZE	  1024u
-#define QUEUE_MAX_BUFFERS 256u /* of a chain; a driver that makes longer ones has broken the queue */
+#define QUEUE_MAX_BUFFERS 256u /* of a chain; one that is longer breaks the queue */
 #define QUEUE_NO_VECTOR	  0xffff
 
 struct virtqueue {
@@ -59,7 +59,7 @@ struct virtqueue {
 
 /* Buffers of one request, as host memory: first what the device reads, then what it writes. */
 struct queue_chain {
-	uint32_t head; /* its name for queue_push(): descriptor or id, and places in the ring << 16 */
+	uint32_t head; /* its name for queue_put(): descriptor or id, and places in the ring << 16 */
 	unsigned n_out, n_in;
 	struct iovec iov[QUEUE_MAX_BUFFERS];
 };

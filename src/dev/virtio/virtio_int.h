@@ -42,7 +42,8 @@ bool queue_add_buffer(struct virtqueue *queue, struct queue_chain *chain,
 /* The table that an indirect descriptor, the chain's only one, names. */
 bool queue_enter_indirect(struct virtqueue *queue, const struct queue_desc *desc,
 			  struct queue_table *table);
-/* Whether `event` was stepped over on the way from `before` to `now`, positions being modulo `laps`. */
+/* Whether `event` was stepped over on the way from `before` to `now`, positions being modulo
+ * `laps`. */
 bool queue_event_passed(unsigned event, unsigned before, unsigned now, unsigned laps);
 
 /* As their namesakes without `packed`. */

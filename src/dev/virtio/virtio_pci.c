@@ -405,6 +405,16 @@ static bool is_common(unsigned offset, unsigned size)
 	return offset < COMMON_END && size == width && offset % width == 0;
 }
 
+/* Part of a member, too: iPXE's driver reads 16 bits of those that have 32. */
+static uint32_t read_common_part(const struct virtio *virtio, unsigned offset, unsigned size)
+{
+	unsigned width = common_width(offset), at = offset % width;
+
+	if (offset >= COMMON_END || at + size > width)
+		return 0;
+	return read_common(virtio, offset - at) >> 8 * at;
+}
+
 static uint32_t read_isr(struct virtio *virtio)
 {
 	uint8_t isr = virtio->isr;
@@ -461,7 +471,7 @@ static uint64_t bar_read(void *opaque, uint64_t offset, unsigned size)
 
 	switch (offset - at) {
 	case COMMON_AT:
-		return is_common(at, size) ? read_common(virtio, at) : 0;
+		return read_common_part(virtio, at, size);
 	case ISR_AT:
 		return at == 0 ? read_isr(virtio) : 0;
 	case DEVICE_AT:

@@ -6,11 +6,11 @@
 /* What it says when asked, Mb/s: there is no wire to be faster or slower. */
 #define SPEED 10000
 
-#define FEATURES                                                                                        \
-	(NET_F_CSUM | NET_F_GUEST_CSUM | NET_F_CTRL_GUEST_OFFLOADS | NET_F_MAC | NET_F_GUEST_TSO4 |     \
-	 NET_F_GUEST_TSO6 | NET_F_HOST_TSO4 | NET_F_HOST_TSO6 | NET_F_MRG_RXBUF | NET_F_STATUS |         \
-	 NET_F_CTRL_VQ | NET_F_CTRL_RX | NET_F_CTRL_VLAN | NET_F_CTRL_RX_EXTRA | NET_F_CTRL_MAC_ADDR |   \
-	 NET_F_SPEED_DUPLEX | VIRTIO_F_RING_RESET)
+#define FEATURES                                                                            \
+	(NET_F_CSUM | NET_F_GUEST_CSUM | NET_F_CTRL_GUEST_OFFLOADS | NET_F_MAC |            \
+	 NET_F_GUEST_TSO4 | NET_F_GUEST_TSO6 | NET_F_HOST_TSO4 | NET_F_HOST_TSO6 |          \
+	 NET_F_MRG_RXBUF | NET_F_STATUS | NET_F_CTRL_VQ | NET_F_CTRL_RX | NET_F_CTRL_VLAN | \
+	 NET_F_CTRL_RX_EXTRA | NET_F_CTRL_MAC_ADDR | NET_F_SPEED_DUPLEX | VIRTIO_F_RING_RESET)
 
 void virtio_net_update_config(struct virtio_net *nic)
 {
@@ -27,13 +27,17 @@ void virtio_net_update_config(struct virtio_net *nic)
 void virtio_net_apply_offloads(struct virtio_net *nic)
 {
 	uint64_t offloads = nic->guest_offloads;
+	unsigned can = 0;
 
-	net_set_offloads(nic->net, (offloads & NET_F_GUEST_CSUM ? NET_CAN_CSUM : 0) |
-					   (offloads & NET_F_GUEST_TSO4 ? NET_CAN_TSO4 : 0) |
-					   (offloads & NET_F_GUEST_TSO6 ? NET_CAN_TSO6 : 0));
+	/* Section 5.1.3.1: the others are nothing without. */
+	if (offloads & NET_F_GUEST_CSUM)
+		can = NET_CAN_CSUM | (offloads & NET_F_GUEST_TSO4 ? NET_CAN_TSO4 : 0) |
+		      (offloads & NET_F_GUEST_TSO6 ? NET_CAN_TSO6 : 0);
+	net_set_offloads(nic->net, can);
 }
 
-static bool on_receive(void *opaque, const uint8_t *frame, size_t len, const struct net_offload *offload)
+static bool on_receive(void *opaque, const uint8_t *frame, size_t len,
+		       const struct net_offload *offload)
 {
 	struct virtio_net *nic = opaque;
 	GMutex *lock = &nic->virtio.pci.device.lock;
@@ -137,7 +141,8 @@ static bool nic_init(struct device *device, const struct device_config *config, 
 		features |= NET_F_MQ;
 	nic->virtio.n_queues = 2 * nic->max_pairs + 1;
 	net_set_receiver(nic->net, &receiver);
-	return virtio_init(&nic->virtio, &nic_ops, features, nic->config, sizeof(nic->config), config, error);
+	return virtio_init(&nic->virtio, &nic_ops, features, nic->config, sizeof(nic->config),
+			   config, error);
 }
 
 static void nic_post_load(struct device *device)

@@ -155,7 +155,8 @@ static bool run(struct virtio_net *nic, struct command *c)
 	c->command = header[1];
 	for (unsigned i = 0; i < G_N_ELEMENTS(commands); i++) {
 		if (commands[i].class == c->class && commands[i].command == c->command)
-			return virtio_has(&nic->virtio, commands[i].feature) && commands[i].run(nic, c);
+			return virtio_has(&nic->virtio, commands[i].feature) &&
+			       commands[i].run(nic, c);
 	}
 	return false;
 }

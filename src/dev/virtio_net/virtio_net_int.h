@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Network card: virtio 1.2, section 5.1, with what it leaves to the other end of the cable: checksums
- * and segments.
+ * Network card: virtio 1.2, section 5.1, with what it leaves to the other end of the cable:
+ * checksums and segments.
  *
- * Frames are sent from where the driver has them, and copied once, onto the cable. They arrive on the loop
- * thread, which writes them to the driver's buffers under the device's lock. One that finds no buffers
- * waits on the cable until the driver tells of some.
+ * Frames are sent from where the driver has them, and copied once, onto the cable. They arrive on
+ * the loop thread, which writes them to the driver's buffers under the device's lock. One that
+ * finds no buffers waits on the cable until the driver tells of some.
  */
 #ifndef VIV_DEV_VIRTIO_NET_VIRTIO_NET_INT_H
 #define VIV_DEV_VIRTIO_NET_VIRTIO_NET_INT_H
@@ -79,7 +79,7 @@ struct virtio_net {
 	struct net_port *net;
 	unsigned max_pairs;
 	uint8_t own_mac[NET_ADDR_LEN];
-	uint16_t mtu; /* 0: not said */
+	uint16_t mtu;		     /* 0: not said */
 	uint8_t config[CONFIG_SIZE]; /* follows from these and what follows */
 
 	bool link_up;
@@ -93,7 +93,7 @@ struct virtio_net {
 
 	/* By which pair a flow was sent last, and so is received. */
 	uint8_t steering[STEERING_SLOTS];
-	uint32_t waiting; /* a bit a pair that has frames to send, for which the cable had no room */
+	uint32_t waiting; /* a bit a pair whose frames the cable had no room for */
 	struct queue_chain chain;
 };
 
@@ -126,7 +126,8 @@ void virtio_net_transmit(struct virtio_net *nic, unsigned queue);
 /* The cable has room again. */
 void virtio_net_transmit_more(struct virtio_net *nic);
 /* False: no room now. */
-bool virtio_net_receive(struct virtio_net *nic, const uint8_t *frame, size_t len, const struct net_offload *offload);
+bool virtio_net_receive(struct virtio_net *nic, const uint8_t *frame, size_t len,
+			const struct net_offload *offload);
 /* The slot of a frame's flow, the same both ways. */
 unsigned virtio_net_flow_slot(const uint8_t *frame, size_t len);
 

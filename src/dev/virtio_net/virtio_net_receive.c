@@ -28,7 +28,8 @@ static bool passes_vlan(const struct virtio_net *nic, const uint8_t *frame)
 	unsigned vid = be16_load(frame + ETHERTYPE_AT + 2) & 0xfff;
 
 	return !virtio_has(&nic->virtio, NET_F_CTRL_VLAN) ||
-	       be16_load(frame + ETHERTYPE_AT) != ETHERTYPE_VLAN || nic->vlans[vid / 32] >> vid % 32 & 1;
+	       be16_load(frame + ETHERTYPE_AT) != ETHERTYPE_VLAN ||
+	       nic->vlans[vid / 32] >> vid % 32 & 1;
 }
 
 /* Section 5.1.6.5. Promiscuous until the driver says otherwise, as those without CTRL_RX cannot. */
@@ -44,8 +45,9 @@ static bool passes(const struct virtio_net *nic, const uint8_t *frame)
 		return !modes[RX_NOBCAST];
 	if (frame_is_group(frame))
 		return !modes[RX_NOMULTI] && (modes[RX_ALLMULTI] || is_in(&nic->multicast, frame));
-	return !modes[RX_NOUNI] && (modes[RX_ALLUNI] || memcmp(frame, nic->mac, NET_ADDR_LEN) == 0 ||
-				    is_in(&nic->unicast, frame));
+	return !modes[RX_NOUNI] &&
+	       (modes[RX_ALLUNI] || memcmp(frame, nic->mac, NET_ADDR_LEN) == 0 ||
+		is_in(&nic->unicast, frame));
 }
 
 static uint32_t fold_addrs(const struct packet *packet, const uint8_t *frame)
@@ -76,7 +78,8 @@ unsigned virtio_net_flow_slot(const uint8_t *frame, size_t len)
 
 static unsigned choose_queue(const struct virtio_net *nic, const uint8_t *frame, size_t len)
 {
-	return receive_queue(nic->pairs > 1 ? nic->steering[virtio_net_flow_slot(frame, len)] % nic->pairs : 0);
+	return receive_queue(
+		nic->pairs > 1 ? nic->steering[virtio_net_flow_slot(frame, len)] % nic->pairs : 0);
 }
 
 static void fill_header(const struct net_offload *offload, uint8_t header[HEADER_SIZE])
@@ -112,7 +115,8 @@ static void find_word(const struct iovec *iov, size_t at, struct iovec word[2])
 	}
 }
 
-/* The next part of the frame, the first one with the header before it, to the chain that was popped. */
+/* The next part of the frame, the first one with the header before it, to the chain that was
+ * popped. */
 static void fill_chain(struct delivery *d, const uint8_t header[HEADER_SIZE])
 {
 	struct queue_chain *chain = &d->nic->chain;
@@ -185,7 +189,8 @@ static bool is_taken(const struct virtio_net *nic, const struct net_offload *off
 	return !(needed & ~nic->guest_offloads);
 }
 
-bool virtio_net_receive(struct virtio_net *nic, const uint8_t *frame, size_t len, const struct net_offload *offload)
+bool virtio_net_receive(struct virtio_net *nic, const uint8_t *frame, size_t len,
+			const struct net_offload *offload)
 {
 	struct delivery d = {.nic = nic, .frame = frame, .len = len};
 	uint8_t header[HEADER_SIZE];

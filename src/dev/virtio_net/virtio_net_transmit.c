@@ -3,7 +3,8 @@
 #include "base/le.h"
 #include "dev/virtio_net/virtio_net_int.h"
 
-/* With ECN, a segment's flags would have to differ from the packet's. Not offered; the bit is ignored. */
+/* With ECN, a segment's flags would have to differ from the packet's. Not offered; the bit is
+ * ignored. */
 enum { GSO_ECN = 0x80 };
 
 /* Which features let a driver say what. Work of other kinds is refused. */
@@ -33,7 +34,8 @@ static bool read_header(const struct virtio_net *nic, const uint8_t header[HEADE
 }
 
 /* Section 5.1.6.5.6.2: a flow is received by the pair that it is sent by. */
-static void learn_flow(struct virtio_net *nic, const struct iovec *iov, unsigned n_iov, unsigned pair)
+static void learn_flow(struct virtio_net *nic, const struct iovec *iov, unsigned n_iov,
+		       unsigned pair)
 {
 	uint8_t start[FLOW_HEADER_MAX];
 	size_t len = iov_read(iov, n_iov, start, sizeof(start));
@@ -60,8 +62,8 @@ static bool transmit(struct virtio_net *nic, unsigned queue)
 	return true;
 }
 
-/* Frames that would find no room stay in the queue: the driver, which sees them as not sent yet, slows
- * down, where a loss would cost it more. */
+/* Frames that would find no room stay in the queue: the driver, which sees them as not sent yet,
+ * slows down, where a loss would cost it more. */
 void virtio_net_transmit(struct virtio_net *nic, unsigned queue)
 {
 	struct virtio *virtio = &nic->virtio;

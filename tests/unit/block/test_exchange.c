@@ -28,6 +28,22 @@ static const struct row rows[] = {
 	{"vhd-by-geometry", "vhd", "vpc", "subformat=dynamic,force_size=off", 70 * MIB + 512},
 	{"vhd-fixed", "vhd", "vpc", "subformat=fixed,force_size=off", 5 * MIB + 512},
 	{"vhd-fixed-exact", "vhd", "vpc", "subformat=fixed,force_size=on", 5 * MIB + 512},
+	{"vhdx", "vhdx", "vhdx", NULL, 19 * MIB + 1536, true},
+	{"vhdx-small-blocks", "vhdx", "vhdx", "block_size=1M", 9 * MIB + 1536, true},
+	{"vhdx-fixed", "vhdx", "vhdx", "subformat=fixed,block_size=2M,log_size=2M", 9 * MIB, true},
+	{"vhdx-large", "vhdx", "vhdx", "block_size=1M", 1100 * MIB, true, .slow = true},
+	{"vmdk", "vmdk", "vmdk", NULL, 40 * MIB + 1536, true},
+	{"vmdk-zero", "vmdk", "vmdk", "zeroed_grain=on,adapter_type=lsilogic", 9 * MIB + 1536,
+	 true},
+	{"vmdk-flat", "vmdk", "vmdk", "subformat=monolithicFlat,hwversion=7", 9 * MIB + 1536, true},
+	{"vmdk-split", "vmdk", "vmdk", "subformat=twoGbMaxExtentSparse,toolsversion=3", 9 * MIB,
+	 true},
+	{"vmdk-split-flat", "vmdk", "vmdk", "subformat=twoGbMaxExtentFlat", 9 * MIB, true},
+	{"vmdk-stream", "vmdk", "vmdk", "subformat=streamOptimized", 40 * MIB + 1536, true, true},
+	{"vmdk-large", "vmdk", "vmdk", "subformat=twoGbMaxExtentSparse", 2100 * MIB, true,
+	 .slow = true},
+	{"vmdk-flat-large", "vmdk", "vmdk", "subformat=twoGbMaxExtentFlat", 2100 * MIB, true,
+	 .slow = true},
 	{"vhd-large", "vhd", "vpc", "force_size=on", 2200 * MIB, .slow = true},
 	{"vdi-large", "vdi", "vdi", NULL, 1100 * MIB, true, .slow = true},
 };
@@ -207,7 +223,8 @@ static void expect_clean(struct fixture *f, const struct row *row)
 	if (!image_check(image, IMAGE_REPAIR_NOTHING, &report, &error))
 		g_error("%s", error->message);
 	if (report.errors || report.leaks)
-		g_error("%s: %s", f->image, (char *)g_ptr_array_index(report.messages, 0));
+		g_error("%s: %s", f->image,
+			report.messages->len ? (char *)g_ptr_array_index(report.messages, 0) : "");
 	g_ptr_array_unref(report.messages);
 	image_close(image);
 }

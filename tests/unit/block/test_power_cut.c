@@ -24,6 +24,9 @@ static const struct variant {
 	uint64_t size;
 	bool backing;
 	unsigned write_max; /* sectors */
+	bool unnamed;	    /* the backing image is opened with it, but it does not name it */
+	unsigned rounds; /* after which the image is made anew: most of it has its place by then; 0:
+			    never */
 } variants[] = {
 	{"raw", "", 256 << 10, false, 64},
 	{"qcow2", "", 4 << 20, false, 300},
@@ -35,6 +38,17 @@ static const struct variant {
 	{"qcow2", "cluster_size=4K,compat=0.10", 1 << 20, true, 60},
 	{"qcow2", "cluster_size=16K,extended_l2=on", 1 << 20, true, 60},
 	{"qcow2", "cluster_size=4K,compression_type=zstd,refcount_bits=8", 1 << 20, true, 60},
+	{"vdi", "", 5 << 20, false, 400, .rounds = 3},
+	{"vdi", "static=on", 3 << 20, false, 400, .rounds = 3},
+	{"vhd", "", 7 << 20, false, 400, .rounds = 3},
+	{"vhd", "", 7 << 20, true, 400, .unnamed = true, .rounds = 3},
+	{"vhd", "subformat=fixed", 1 << 20, false, 300},
+	{"vhdx", "block_size=1M", 5 << 20, false, 400, .rounds = 3},
+	{"vhdx", "block_size=1M", 5 << 20, true, 400, .unnamed = true, .rounds = 3},
+	{"vhdx", "block_size=1M,subformat=fixed", 3 << 20, false, 400, .rounds = 3},
+	{"vmdk", "", 2 << 20, false, 300},
+	{"vmdk", "", 2 << 20, true, 300, .unnamed = true},
+	{"vmdk", "zeroed_grain=on", 2 << 20, true, 300, .unnamed = true},
 };
 
 /* What a sector may have: the values since the last flush, the safe one first. 0: zeroes. */
@@ -127,12 +141,13 @@ static void create_image(struct model *m)
 {
 	const struct block_format *format = image_find_format(m->variant->format, NULL);
 	g_auto(GStrv) options = g_strsplit(m->variant->options, ",", 0);
+	bool named = m->base && !m->variant->unnamed;
 	struct image_create create = {.path = "memory",
 				      .format = m->variant->format,
 				      .size = m->variant->size,
 				      .options = (const char *const *)options,
-				      .backing = m->base ? "base" : NULL,
-				      .backing_format = m->base ? "raw" : NULL};
+				      .backing = named ? "base" : NULL,
+				      .backing_format = named ? "raw" : NULL};
 	struct file *file = powercut_open(m->disk, false);
 	g_autoptr(GError) error = NULL;
 
@@ -450,13 +465,22 @@ static bool run_round(struct model *m, uint64_t cut)
 	return early;
 }
 
+static bool goes_on(const struct model *m, unsigned rounds)
+{
+	return m->operations < N_OPERATIONS / G_N_ELEMENTS(variants) &&
+	       (!m->variant->rounds || rounds < m->variant->rounds);
+}
+
 static void test_variant(const void *data)
 {
-	struct model *m = model_new(data, g_test_rand_int());
+	for (uint64_t total = 0; total < N_OPERATIONS / G_N_ELEMENTS(variants);) {
+		struct model *m = model_new(data, g_test_rand_int());
 
-	while (m->operations < N_OPERATIONS / G_N_ELEMENTS(variants))
-		run_round(m, 1 + g_rand_int(m->rand) % 150);
-	model_free(m);
+		for (unsigned i = 0; goes_on(m, i); i++)
+			run_round(m, 1 + g_rand_int(m->rand) % 150);
+		total += m->operations;
+		model_free(m);
+	}
 }
 
 static void copy_snapshots(const struct snapshot *from, struct snapshot *to, uint64_t n)
@@ -471,32 +495,41 @@ static void copy_snapshots(const struct snapshot *from, struct snapshot *to, uin
 }
 
 /* Each round again and again, with the power cut one step later each time. */
-static void test_every_step(const void *data)
+static uint64_t run_every_step(const struct variant *variant)
 {
-	struct model *m = model_new(data, g_test_rand_int());
+	struct model *m = model_new(variant, g_test_rand_int());
+	uint64_t total;
 
-	while (m->operations < N_OPERATIONS / G_N_ELEMENTS(variants)) {
+	for (unsigned i = 0; goes_on(m, i); i++) {
 		g_autoptr(GBytes) bytes = powercut_save(m->disk);
 		g_autofree uint32_t *values = g_new(uint32_t, m->n);
 		GRand *rand = g_rand_copy(m->rand);
 		struct snapshot snapshots[MAX_SNAPSHOTS] = {};
 
 		copy_snapshots(m->snapshots, snapshots, m->n);
-		for (uint64_t i = 0; i < m->n; i++)
-			values[i] = last_value(m, i);
+		for (uint64_t j = 0; j < m->n; j++)
+			values[j] = last_value(m, j);
 		for (uint64_t cut = 1; run_round(m, cut); cut++) {
 			powercut_load(m->disk, bytes);
 			copy_snapshots(snapshots, m->snapshots, m->n);
-			for (uint64_t i = 0; i < m->n; i++)
-				is(m, i, values[i]);
+			for (uint64_t j = 0; j < m->n; j++)
+				is(m, j, values[j]);
 			g_rand_free(m->rand);
 			m->rand = g_rand_copy(rand);
 		}
-		for (unsigned i = 0; i < MAX_SNAPSHOTS; i++)
-			forget_snapshot(&snapshots[i]);
+		for (unsigned j = 0; j < MAX_SNAPSHOTS; j++)
+			forget_snapshot(&snapshots[j]);
 		g_rand_free(rand);
 	}
+	total = m->operations;
 	model_free(m);
+	return total;
+}
+
+static void test_every_step(const void *data)
+{
+	for (uint64_t total = 0; total < N_OPERATIONS / G_N_ELEMENTS(variants);)
+		total += run_every_step(data);
 }
 
 int main(int argc, char **argv)

@@ -233,6 +233,22 @@ static void test_register_sweep(void)
 	driver_fini(&d);
 }
 
+/* Drivers are to use each member's width, but iPXE's reads less. */
+static void test_narrow_reads(void)
+{
+	struct driver d;
+	uint64_t features;
+
+	driver_init(&d, &virtio_blk_class, DISK_SIZE, false);
+	features = device_features(&d);
+	common_write(&d, 0, 0, 4);
+	g_assert_cmphex(common_read(&d, 4, 2), ==, features & 0xffff);
+	g_assert_cmphex(common_read(&d, 6, 2), ==, features >> 16 & 0xffff);
+	g_assert_cmphex(common_read(&d, 7, 1), ==, features >> 24 & 0xff);
+	g_assert_cmphex(common_read(&d, 6, 4), ==, 0);
+	driver_fini(&d);
+}
+
 /* Not a bus master: the rings are out of reach. */
 static void test_no_master(void)
 {
@@ -312,6 +328,7 @@ int main(int argc, char **argv)
 	}
 	g_test_add_func("/virtio/bad-rings", test_bad_rings);
 	g_test_add_func("/virtio/register-sweep", test_register_sweep);
+	g_test_add_func("/virtio/narrow-reads", test_narrow_reads);
 	g_test_add_func("/virtio/no-master", test_no_master);
 	g_test_add_func("/virtio/hostile-state", test_hostile_state);
 	g_test_add_func("/virtio/rng", test_rng);

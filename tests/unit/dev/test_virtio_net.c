@@ -4,20 +4,20 @@
 #include "net/net.h"
 #include "virtio_driver.h"
 
-#define F_CSUM		(1ull << 0)
-#define F_GUEST_CSUM	(1ull << 1)
+#define F_CSUM		 (1ull << 0)
+#define F_GUEST_CSUM	 (1ull << 1)
 #define F_GUEST_OFFLOADS (1ull << 2)
-#define F_GUEST_TSO4	(1ull << 7)
-#define F_HOST_TSO4	(1ull << 11)
-#define F_MRG_RXBUF	(1ull << 15)
-#define F_STATUS	(1ull << 16)
-#define F_CTRL_VQ	(1ull << 17)
-#define F_CTRL_RX	(1ull << 18)
-#define F_CTRL_VLAN	(1ull << 19)
-#define F_MQ		(1ull << 22)
-#define F_CTRL_MAC_ADDR (1ull << 23)
-#define F_RING_RESET	(1ull << 40)
-#define F_SPEED_DUPLEX	(1ull << 63)
+#define F_GUEST_TSO4	 (1ull << 7)
+#define F_HOST_TSO4	 (1ull << 11)
+#define F_MRG_RXBUF	 (1ull << 15)
+#define F_STATUS	 (1ull << 16)
+#define F_CTRL_VQ	 (1ull << 17)
+#define F_CTRL_RX	 (1ull << 18)
+#define F_CTRL_VLAN	 (1ull << 19)
+#define F_MQ		 (1ull << 22)
+#define F_CTRL_MAC_ADDR	 (1ull << 23)
+#define F_RING_RESET	 (1ull << 40)
+#define F_SPEED_DUPLEX	 (1ull << 63)
 
 enum { RX, TX, RX2, TX2, MQ_CONTROL, CONTROL = 2, HEADER = 12, NEEDS_RESET = 64 };
 enum { TCP_AT = 34, TCP_PAYLOAD_AT = 54 };
@@ -37,7 +37,8 @@ static struct far {
 	struct net_offload offload;
 } far;
 
-static bool far_receive(void *opaque, const uint8_t *frame, size_t len, const struct net_offload *offload)
+static bool far_receive(void *opaque, const uint8_t *frame, size_t len,
+			const struct net_offload *offload)
 {
 	if (far.refuses)
 		return false;
@@ -258,7 +259,8 @@ static void assert_tcp_sum(const uint8_t *frame, size_t len)
 
 static void test_send_offload(void)
 {
-	struct net_offload offload = {.flags = NET_NEEDS_CSUM, .csum_start = TCP_AT, .csum_offset = 16};
+	struct net_offload offload = {
+		.flags = NET_NEEDS_CSUM, .csum_start = TCP_AT, .csum_offset = 16};
 	struct driver d;
 	size_t len;
 
@@ -412,21 +414,25 @@ static void test_receive_offload(void)
 	g_assert_cmpuint(ram(&d, BUFFER_AT(0))[1], ==, NET_GSO_TCPV4);
 	g_assert_cmpuint(le16_load(ram(&d, BUFFER_AT(0) + 4)), ==, 1000);
 	g_assert_cmpuint(le16_load(ram(&d, BUFFER_AT(0) + 6)), ==, TCP_AT);
-	bring_up(&d, F_MRG_RXBUF, RX);
-	give(&d, 0, 5, 65536);
-	net_send_offload(d.net_end, &iov, 1, &offload);
-	net_run(d.net);
-	for (unsigned i = 0; i < 5; i++) {
-		g_assert_cmpuint(wait_used(&d, &len), ==, i);
-		g_assert_cmpuint(len, ==, HEADER + TCP_PAYLOAD_AT + 1000);
-		g_assert_cmpuint(ram(&d, BUFFER_AT(i))[0], ==, 0);
-		assert_tcp_sum(ram(&d, BUFFER_AT(i) + HEADER), len - HEADER);
+	/* Segments need checksums. */
+	for (unsigned round = 0; round < 2; round++) {
+		bring_up(&d, F_MRG_RXBUF | (round ? F_GUEST_TSO4 : 0), RX);
+		give(&d, 0, 5, 65536);
+		net_send_offload(d.net_end, &iov, 1, &offload);
+		net_run(d.net);
+		for (unsigned i = 0; i < 5; i++) {
+			g_assert_cmpuint(wait_used(&d, &len), ==, i);
+			g_assert_cmpuint(len, ==, HEADER + TCP_PAYLOAD_AT + 1000);
+			g_assert_cmpuint(ram(&d, BUFFER_AT(i))[0], ==, 0);
+			assert_tcp_sum(ram(&d, BUFFER_AT(i) + HEADER), len - HEADER);
+		}
 	}
 	driver_fini(&d);
 }
 
 /* A command of the control queue; its answer. */
-static unsigned control(struct driver *d, unsigned class, unsigned command, const void *data, size_t len)
+static unsigned control(struct driver *d, unsigned class, unsigned command, const void *data,
+			size_t len)
 {
 	unsigned before = d->queue;
 	uint32_t used_len;
@@ -473,7 +479,8 @@ static void test_filters(void)
 {
 	static const uint8_t other[] = {2, 0, 0, 0, 0, 1}, group[] = {1, 0, 0x5e, 0, 0, 1},
 			     broadcast[] = {255, 255, 255, 255, 255, 255};
-	uint8_t table[8 + 12] = {1, 0, 0, 0, 2, 0, 0, 0, 0, 1, 1, 0, 0, 0, 1, 0, 0x5e, 0, 0, 1}, off = 0, on = 1;
+	uint8_t table[8 + 12] = {1, 0, 0, 0, 2, 0, 0, 0, 0, 1, 1, 0, 0, 0, 1, 0, 0x5e, 0, 0, 1},
+			  off = 0, on = 1;
 	struct driver d;
 	uint8_t *many = g_malloc0(8 + 65 * 6);
 
@@ -580,7 +587,8 @@ static void test_link(void)
 
 static void test_guest_offloads(void)
 {
-	struct net_offload offload = {.flags = NET_NEEDS_CSUM, .csum_start = TCP_AT, .csum_offset = 16};
+	struct net_offload offload = {
+		.flags = NET_NEEDS_CSUM, .csum_start = TCP_AT, .csum_offset = 16};
 	uint8_t frame[200], bits[8] = {};
 	struct iovec iov = {frame, make_tcp(frame, 100, 1)};
 	struct driver d;

@@ -16,7 +16,8 @@ static void restart(struct driver *d, uint64_t features)
 	common_write(d, 0x18, RING, 2);
 	g_assert_cmpuint(common_read(d, 0x18, 2), ==, RING);
 	for (unsigned i = 0; i < 3; i++)
-		common_write(d, 0x20 + 8 * i, (const uint32_t[]){RING_AT, DRIVER_EVENT_AT, DEVICE_EVENT_AT}[i], 4);
+		common_write(d, 0x20 + 8 * i,
+			     (const uint32_t[]){RING_AT, DRIVER_EVENT_AT, DEVICE_EVENT_AT}[i], 4);
 	common_write(d, 0x1a, 0, 2);
 	common_write(d, 0x1c, 1, 2);
 	common_write(d, 0x14, 15, 1);
@@ -264,8 +265,8 @@ static void test_bad_rings(void)
 		unsigned reg;
 		uint32_t at;
 	} bad[] = {
-		{0x20, RING_AT + 8},	     {0x20, RAM_SIZE - 64},	  {0x28, DRIVER_EVENT_AT + 2},
-		{0x28, RAM_SIZE},	     {0x30, DEVICE_EVENT_AT + 2}, {0x30, 0xe0000000},
+		{0x20, RING_AT + 8}, {0x20, RAM_SIZE - 64},	  {0x28, DRIVER_EVENT_AT + 2},
+		{0x28, RAM_SIZE},    {0x30, DEVICE_EVENT_AT + 2}, {0x30, 0xe0000000},
 	};
 	struct driver d;
 
