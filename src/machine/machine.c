@@ -86,13 +86,16 @@ static unsigned count_nics(const struct machine_config *config, const struct boa
 static void wire_nic(struct wiring *w, unsigned index)
 {
 	const struct machine_nic *nic = nic_at(w->config, w->row, index);
-	GString *path = g_string_new(NULL);
+	GString *path;
 
 	w->device.net = nic->port;
 	memcpy(w->device.mac, nic->mac, sizeof(nic->mac));
 	w->device.mtu = nic->mtu;
 	w->device.n_queues = w->config->n_vcpus;
 	w->device.rom = nic->rom;
+	if (!nic->rom)
+		return; /* UEFI has drivers of its own, and would try it before what it does not find in the order */
+	path = g_string_new(NULL);
 	disks_append_node(path, "ethernet", &w->device);
 	g_string_append(path, "/ethernet-phy@0");
 	g_ptr_array_add(w->machine->boot_paths[MACHINE_BOOT_NET], g_string_free(path, FALSE));
