@@ -566,7 +566,7 @@ const struct option_row vm_config_options[] = {
 	{"floppy", 0, "FILE|none[,ro]", "a floppy drive with that raw image, or without", set_floppy},
 	{"net", 0, "NETWORK[,...]",
 	 "a network card on that network: user (no root needed),\ntap, private=NAME (between your VMs) or none; the manual\n"
-	 "page has what may follow; without it: user, where\nfirmware starts the guest; may be given several times",
+	 "page has what may follow; without it: user, where\nfirmware boots from disks; may be given several times",
 	 config_set_net},
 	{"publish", 'p', "[ADDRESS:]PORT:PORT[/udp]",
 	 "forward a port of the host to one of the guest, by the\nuser network; without an address: 127.0.0.1; 0: a free\none, "

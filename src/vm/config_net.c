@@ -414,9 +414,10 @@ static void add_user(struct vm_config *config)
 
 bool vm_config_complete(struct vm_config *config, GError **error)
 {
-	bool is_pc = vm_config_has_firmware(config) && (config->n_disks || config->firmware);
+	/* Without a disk UEFI would wait for PXE in place of coming to its shell. */
+	bool boots_disk = vm_config_has_firmware(config) && config->n_disks;
 
-	if (!config->n_nics && (config->n_forwards || is_pc))
+	if (!config->n_nics && (config->n_forwards || boots_disk))
 		add_user(config);
 	if (config->n_forwards && !first_user(config)) {
 		config_refuse(error, "--publish: only a user network forwards ports; add --net user");

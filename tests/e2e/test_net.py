@@ -246,6 +246,29 @@ def test_boot_from_net(viv, www, tmp_path, model):
         finish(guest)
 
 
+@pytest.mark.parametrize("options, cards", [
+    ("--disk {disk}", "user"),
+    ("--firmware uefi --cdrom {disk}", "user"),
+    ("--firmware uefi", ""),
+    ("--firmware uefi -p 0:22", "user"),
+    ("--disk {disk} --net none", "none"),
+    ("--kernel {kernel} --disk {disk}", ""),
+    ("--kernel {kernel} -p 0:22", "user"),
+])
+def test_default(viv, monitor, tmp_path, options, cards):
+    """Who boots from a disk has a network."""
+    disk = tmp_path / "disk"
+    disk.write_bytes(bytes(1 << 20))
+    words = options.format(disk=disk, kernel=monitor).split()
+    subprocess.run([viv, "run", "--detach", "--name", FOUND_BY, "-m", "64M", *words], check=True,
+                   stdout=subprocess.DEVNULL)
+    try:
+        found = ask(viv, "net", FOUND_BY)
+    finally:
+        ask(viv, "kill", FOUND_BY)
+    assert [line.split()[1] for line in found.splitlines() if line.startswith("net")] == cards.split()
+
+
 def test_port_in_use(viv, monitor):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
