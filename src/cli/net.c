@@ -29,7 +29,8 @@ static const struct usage firewall_usage = {
 	.words = "NAME [FILE|-]",
 	.min_words = 1,
 	.max_words = 2,
-	.text = "Gives the network cards of a running VM the rules in FILE, or at standard input, in place of\n"
+	.text = "Gives the network cards of a running VM the rules in FILE, or at standard input, in place "
+		"of\n"
 		"those they had; an empty file lets everything pass. Without FILE, shows the rules, and how\n"
 		"many packets' fate each decided.\n",
 };
@@ -68,7 +69,8 @@ static void print_card(JsonArray *cards, guint index, JsonNode *node, gpointer d
 	for (guint i = 0; forwards && i < json_array_get_length(forwards); i++) {
 		JsonObject *forward = json_array_get_object_element(forwards, i);
 
-		printf("      %s:%" PRId64 " -> %" PRId64 "/%s\n", json_object_get_string_member(forward, "host"),
+		printf("      %s:%" PRId64 " -> %" PRId64 "/%s\n",
+		       json_object_get_string_member(forward, "host"),
 		       json_object_get_int_member(forward, "host_port"),
 		       json_object_get_int_member(forward, "guest_port"),
 		       json_object_get_string_member(forward, "protocol"));
@@ -114,30 +116,54 @@ static int pcap_main(int argc, char **argv)
 	if (answer)
 		printf("%s  %" PRId64 " frames  %" PRId64 " dropped\n",
 		       json_object_get_string_member_with_default(answer, "file", "off"),
-		       json_object_get_int_member(answer, "frames"), json_object_get_int_member(answer, "dropped"));
+		       json_object_get_int_member(answer, "frames"),
+		       json_object_get_int_member(answer, "dropped"));
 	return status;
 }
 
-/* The rules as lines of a file, each with what became of packets in a comment. */
-static void print_firewall(JsonArray *cards, guint index, JsonNode *node, gpointer data)
+static void print_counts(JsonArray *cards, guint index, JsonNode *node, gpointer data)
 {
 	static const char *const counts[] = {"passed", "denied", "malformed", "spoofed", "connections"};
-	JsonObject *card;
-	JsonArray *rules;
 
 	if (json_node_is_null(node))
 		return;
-	card = json_node_get_object(node);
-	rules = json_object_get_array_member(card, "rules");
 	printf("# net%u:", index);
 	for (size_t i = 0; i < G_N_ELEMENTS(counts); i++)
-		printf(" %" PRId64 " %s", json_object_get_int_member(card, counts[i]), counts[i]);
+		printf(" %" PRId64 " %s", json_object_get_int_member(json_node_get_object(node), counts[i]),
+		       counts[i]);
 	printf("\n");
-	for (guint i = 0; i < json_array_get_length(rules); i++) {
-		JsonObject *rule = json_array_get_object_element(rules, i);
+}
 
-		printf("%-40s # net%u: %" PRId64 " packets\n", json_object_get_string_member(rule, "rule"), index,
-		       json_object_get_int_member(rule, "packets"));
+/* All cards have the same. */
+static JsonArray *get_rules(JsonArray *cards, guint index)
+{
+	JsonNode *card = json_array_get_element(cards, index);
+
+	return json_node_is_null(card) ? NULL
+				       : json_object_get_array_member(json_node_get_object(card), "rules");
+}
+
+/* As lines of a file, with what became of packets in comments. */
+static void print_firewall(JsonObject *answer)
+{
+	JsonArray *cards = json_object_get_array_member(answer, "cards"), *rules = NULL;
+	guint n_cards = json_array_get_length(cards);
+
+	printf("default-%s\n%s", json_object_get_string_member(answer, "default"),
+	       json_object_get_boolean_member(answer, "no_spoof") ? "no-spoof\n" : "");
+	json_array_foreach_element(cards, print_counts, NULL);
+	for (guint card = 0; card < n_cards && !rules; card++)
+		rules = get_rules(cards, card);
+	for (guint i = 0; rules && i < json_array_get_length(rules); i++) {
+		printf("%-40s #",
+		       json_object_get_string_member(json_array_get_object_element(rules, i), "rule"));
+		for (guint card = 0; card < n_cards; card++)
+			if (get_rules(cards, card))
+				printf(" net%u: %" PRId64, card,
+				       json_object_get_int_member(
+					       json_array_get_object_element(get_rules(cards, card), i),
+					       "packets"));
+		printf(" packets\n");
 	}
 }
 
@@ -153,7 +179,8 @@ static char *read_rules(const char *file, int *status)
 	}
 	if (g_utf8_validate(text, -1, NULL))
 		return text;
-	*status = report_error(g_error_new(VIV_ERROR, VIV_ERROR_INPUT, "'%s' holds no text; name a file of rules", file));
+	*status = report_error(
+		g_error_new(VIV_ERROR, VIV_ERROR_INPUT, "'%s' holds no text; name a file of rules", file));
 	g_free(text);
 	return NULL;
 }
@@ -176,11 +203,8 @@ static int firewall_main(int argc, char **argv)
 		json_object_set_string_member(arguments, "rules", text);
 	}
 	answer = ask(words[0], "firewall", arguments, &status);
-	if (!answer || words[1])
-		return status;
-	printf("default-%s\n%s", json_object_get_string_member(answer, "default"),
-	       json_object_get_boolean_member(answer, "no_spoof") ? "no-spoof\n" : "");
-	json_array_foreach_element(json_object_get_array_member(answer, "cards"), print_firewall, NULL);
+	if (answer && !words[1])
+		print_firewall(answer);
 	return status;
 }
 

@@ -55,8 +55,8 @@ static bool belongs(struct firewall *firewall, const struct packet *packet, cons
 
 	if (flow_get_quoted(packet, frame, direction, &quoted))
 		return connections_have(firewall->connections, &quoted, now_us);
-	return packet->l4 && connections_pass(firewall->connections, flow, direction,
-					      get_tcp_flags(packet, frame), now_us);
+	return packet->l4 &&
+	       connections_pass(firewall->connections, flow, direction, get_tcp_flags(packet, frame), now_us);
 }
 
 static bool allows_ip(struct firewall *firewall, const struct packet *packet, const uint8_t *frame,
@@ -76,14 +76,14 @@ static bool allows_ip(struct firewall *firewall, const struct packet *packet, co
 		firewall->packets[index]++;
 		allow = g_array_index(firewall->rules->rules, struct rule, index).allow;
 	}
-	if (allow && packet->l4 && connections_open(firewall->connections, &flow, direction,
-						    get_tcp_flags(packet, frame), now_us))
+	if (allow && packet->l4 &&
+	    connections_open(firewall->connections, &flow, direction, get_tcp_flags(packet, frame), now_us))
 		firewall->counts[FIREWALL_EVICTED]++;
 	return allow;
 }
 
-static enum firewall_count judge(struct firewall *firewall, enum net_direction direction, const uint8_t *frame,
-				 size_t len, const struct net_offload *offload)
+static enum firewall_count judge(struct firewall *firewall, enum net_direction direction,
+				 const uint8_t *frame, size_t len, const struct net_offload *offload)
 {
 	int64_t now_us = firewall->now_us();
 	bool allow, own = true;
@@ -162,8 +162,9 @@ void firewall_set_rules(struct firewall *firewall, struct firewall_rules *rules)
 const char *firewall_count_name(enum firewall_count count)
 {
 	static const char *const names[] = {
-		[FIREWALL_PASSED] = "passed",	[FIREWALL_DENIED] = "denied",	[FIREWALL_MALFORMED] = "malformed",
-		[FIREWALL_SPOOFED] = "spoofed", [FIREWALL_EVICTED] = "evicted",
+		[FIREWALL_PASSED] = "passed",	    [FIREWALL_DENIED] = "denied",
+		[FIREWALL_MALFORMED] = "malformed", [FIREWALL_SPOOFED] = "spoofed",
+		[FIREWALL_EVICTED] = "evicted",
 	};
 
 	return names[count];

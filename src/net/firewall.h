@@ -6,17 +6,19 @@
  *	default-deny, default-allow			where no rule fits; without either: allow
  *	no-spoof					see below
  *
- * and what stands behind # is a comment. A rule is about who opens a connection: ports are the ones connected to,
- * CIDR holds the other side's address, be it the one it goes to or the one it comes from. The first rule that fits
- * counts. What belongs to a connection that was let in or out passes both ways, errors by ICMP included.
+ * and what stands behind # is a comment. A rule is about who opens a connection: ports are the ones
+ * connected to, CIDR holds the other side's address, be it the one it goes to or the one it comes from. The
+ * first rule that fits counts. What belongs to a connection that was let in or out passes both ways, errors
+ * by ICMP included.
  *
  * Without rules all passes. Else dropped are headers that are cut short or contradict each other, source
- * routes, and later fragments where only a rule with ports would let them pass. ARP, neighbour discovery and the guest's questions
- * by DHCP and their answers pass, since without them there is no network; under default-deny nothing else but IP does.
+ * routes, and later fragments where only a rule with ports would let them pass. ARP, neighbour discovery
+ * and the guest's questions by DHCP and their answers pass, since without them there is no network; under
+ * default-deny nothing else but IP does.
  *
- * no-spoof: the guest sends from the card's MAC, in ARP and neighbour discovery, too, and from its own addresses:
- * those that were given, or those that DHCP gave it and that it has claimed in IPv6 without contradiction (RFC 6620).
- * It is neither DHCP server nor IPv6 router.
+ * no-spoof: the guest sends from the card's MAC, in ARP and neighbour discovery, too, and from its own
+ * addresses: those that were given, or those that DHCP gave it and that it has claimed in IPv6 without
+ * contradiction (RFC 6620). It is neither DHCP server nor IPv6 router.
  *
  * Threads: the loop's.
  */

@@ -43,7 +43,8 @@ static void set_ports(struct flow *flow, const uint8_t *l4, enum net_direction d
 	}
 }
 
-void flow_get(const struct packet *packet, const uint8_t *frame, enum net_direction direction, struct flow *flow)
+void flow_get(const struct packet *packet, const uint8_t *frame, enum net_direction direction,
+	      struct flow *flow)
 {
 	*flow = (struct flow){.protocol = packet->protocol};
 	set_addresses(flow, frame + packet->l3, packet->kind == PACKET_IPV6, direction);
@@ -53,7 +54,8 @@ void flow_get(const struct packet *packet, const uint8_t *frame, enum net_direct
 
 int packet_icmp_type(const struct packet *packet, const uint8_t *frame)
 {
-	bool icmp = packet->l4 && packet->protocol == (packet->kind == PACKET_IPV6 ? PACKET_ICMPV6 : PACKET_ICMP);
+	bool icmp =
+		packet->l4 && packet->protocol == (packet->kind == PACKET_IPV6 ? PACKET_ICMPV6 : PACKET_ICMP);
 
 	return icmp ? frame[packet->l4] : -1;
 }

@@ -9,14 +9,15 @@
 
 /* Who talks to whom, the same for both directions. All bytes count: no padding, and what is not used is zero. */
 struct flow {
-	uint8_t local[16], remote[16]; /* the guest is local; of IPv4: four */
+	uint8_t local[16], remote[16];	  /* the guest is local; of IPv4: four */
 	uint16_t local_port, remote_port; /* of ICMP's echo: the identifier, and zero */
 	uint8_t v6, protocol;
 };
 G_STATIC_ASSERT(sizeof(struct flow) == 38);
 
 /* Of an IP packet; ports are zero where there are none. */
-void flow_get(const struct packet *packet, const uint8_t *frame, enum net_direction direction, struct flow *flow);
+void flow_get(const struct packet *packet, const uint8_t *frame, enum net_direction direction,
+	      struct flow *flow);
 /* Of the packet that an error by ICMP is about; false: it is no error, or none about a flow. */
 bool flow_get_quoted(const struct packet *packet, const uint8_t *frame, enum net_direction direction,
 		     struct flow *flow);

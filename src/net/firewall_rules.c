@@ -118,9 +118,11 @@ static bool parse_net(struct rule *rule, const char *text, GError **error)
 	len = rule->net.v6 ? 16 : 4;
 	prefix = len * 8;
 	if (words[1] && !g_ascii_string_to_unsigned(words[1], 10, 0, len * 8, &prefix, NULL))
-		return refuse(error, "'%s': /%s is no prefix; write one from 0 to %u", text, words[1], len * 8);
+		return refuse(error, "'%s': /%s is no prefix; write one from 0 to %u", text, words[1],
+			      len * 8);
 	if (!host_bits_are_zero(rule->net.bytes, prefix, len))
-		return refuse(error, "'%s' has bits behind its prefix; clear them, or write a longer prefix", text);
+		return refuse(error, "'%s' has bits behind its prefix; clear them, or write a longer prefix",
+			      text);
 	rule->has_net = true;
 	rule->prefix = prefix;
 	return true;
@@ -129,8 +131,8 @@ static bool parse_net(struct rule *rule, const char *text, GError **error)
 static bool parse_rule(struct rule *rule, const char *text, GError **error)
 {
 	g_auto(GStrv) words = g_strsplit(text, ":", 4);
-	static bool (*const parsers[])(struct rule *, const char *, GError **) = {
-		parse_direction, parse_protocol, parse_ports, parse_net};
+	static bool (*const parsers[])(struct rule *, const char *,
+				       GError **) = {parse_direction, parse_protocol, parse_ports, parse_net};
 
 	for (unsigned i = 0; i < G_N_ELEMENTS(parsers) && words[i]; i++)
 		if (!parsers[i](rule, words[i], error))
@@ -141,7 +143,8 @@ static bool parse_rule(struct rule *rule, const char *text, GError **error)
 static bool set_policy(struct firewall_rules *rules, bool deny, GError **error)
 {
 	if (rules->has_policy && rules->deny != deny)
-		return refuse(error, "'default-deny' and 'default-allow' contradict each other; leave one out");
+		return refuse(error,
+			      "'default-deny' and 'default-allow' contradict each other; leave one out");
 	rules->has_policy = true;
 	rules->deny = deny;
 	return true;
@@ -157,8 +160,10 @@ static bool add_rule(struct firewall_rules *rules, const char *verdict, const ch
 	struct rule rule = {.allow = !strcmp(verdict, "allow")};
 
 	if (!rule.allow && strcmp(verdict, "deny"))
-		return refuse(error, "'%s' is no line of a firewall; write allow RULE, deny RULE, default-deny, "
-			      "default-allow or no-spoof", verdict);
+		return refuse(error,
+			      "'%s' is no line of a firewall; write allow RULE, deny RULE, default-deny, "
+			      "default-allow or no-spoof",
+			      verdict);
 	if (rules->rules->len == FIREWALL_MAX_RULES)
 		return refuse(error, "'%s' is one rule too many; write at most %u", text, FIREWALL_MAX_RULES);
 	if (!parse_rule(&rule, text, error))
@@ -205,7 +210,8 @@ bool firewall_rules_check(const struct firewall_rules *rules, GError **error)
 		if (!g_array_index(rules->rules, struct rule, i).allow)
 			return true;
 	return !rules->rules->len || rules->has_policy ||
-	       refuse(error, "what no rule denies passes anyway; add default-deny, or default-allow if that is meant");
+	       refuse(error, "what no rule denies passes anyway; add default-deny, or default-allow if that "
+			     "is meant");
 }
 
 static bool fits_net(const struct rule *rule, const struct flow *flow)
@@ -252,7 +258,8 @@ int rules_match(const struct firewall_rules *rules, const struct flow *flow, enu
 		const struct rule *rule = &g_array_index(rules->rules, struct rule, i);
 
 		if (rule->directions[direction] && fits_protocol(rule, flow->protocol) &&
-		    fits_ports(rule, flow, direction, later_fragment) && (!rule->has_net || fits_net(rule, flow)))
+		    fits_ports(rule, flow, direction, later_fragment) &&
+		    (!rule->has_net || fits_net(rule, flow)))
 			return i;
 	}
 	return -1;

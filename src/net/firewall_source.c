@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * From where the guest may send. What it was not told is learnt: of IPv4 the address that a DHCP server acknowledges,
- * of IPv6 those for which it looks whether another has them and nobody objects (duplicate address detection, RFC 4862,
- * 5.4; first come, first served, RFC 6620).
+ * From where the guest may send. What it was not told is learnt: of IPv4 the address that a DHCP server
+ * acknowledges, of IPv6 those for which it looks whether another has them and nobody objects (duplicate
+ * address detection, RFC 4862, 5.4; first come, first served, RFC 6620).
  */
 #include <string.h>
 
@@ -80,10 +80,12 @@ static bool check_arp(struct source *source, const uint8_t *arp, int64_t now_us)
 {
 	const uint8_t *mac = arp + 8, *address = arp + 14;
 
-	return !memcmp(mac, source->mac, 6) && (is_zero(address, 4) || is_own(source, address, false, now_us));
+	return !memcmp(mac, source->mac, 6) &&
+	       (is_zero(address, 4) || is_own(source, address, false, now_us));
 }
 
-static bool check_ipv4(struct source *source, const struct packet *packet, const uint8_t *frame, int64_t now_us)
+static bool check_ipv4(struct source *source, const struct packet *packet, const uint8_t *frame,
+		       int64_t now_us)
 {
 	const uint8_t *address = frame + packet->l3 + 12;
 
@@ -115,7 +117,8 @@ static void claim(struct source *source, const uint8_t *address, int64_t now_us)
 		add(source, address, true, now_us + CLAIM_US);
 }
 
-static bool check_ipv6(struct source *source, const struct packet *packet, const uint8_t *frame, int64_t now_us)
+static bool check_ipv6(struct source *source, const struct packet *packet, const uint8_t *frame,
+		       int64_t now_us)
 {
 	const uint8_t *address = frame + packet->l3 + 8, *icmp = frame + packet->l4;
 	unsigned icmp_len = packet->end - packet->l4;

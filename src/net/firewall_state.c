@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Connections, in a table that has an end: where it is full, the one goes that has been silent for longest, of those
- * first that were never answered, so that asking much does not end others' talk.
+ * Connections, in a table that has an end: where it is full, the one goes that has been silent for longest,
+ * of those first that were never answered, so that asking much does not end others' talk.
  */
 #include <string.h>
 
@@ -134,7 +134,8 @@ bool connections_open(struct connections *connections, const struct flow *flow, 
 	if (c)
 		forget(connections, c);
 	else if (full)
-		forget(connections, g_queue_peek_head(&connections->queues[connections->queues[0].length == 0]));
+		forget(connections,
+		       g_queue_peek_head(&connections->queues[connections->queues[0].length == 0]));
 	c = g_new0(struct connection, 1);
 	c->flow = *flow;
 	c->opener = opener;

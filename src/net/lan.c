@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Who comes binds, looks who is there and connects under a lock of the folder, which nobody keeps: so of any two the
- * later one connects, once. A socket at which nobody listens is what a member left that was killed.
+ * Who comes binds, looks who is there and connects under a lock of the folder, which nobody keeps: so of
+ * any two the later one connects, once. A socket at which nobody listens is what a member left that was
+ * killed.
  */
 #include "net/lan.h"
 
@@ -28,7 +29,7 @@
 /* Messages a turn of the loop. */
 #define MAX_TURN 64
 /* After which a silent owner's MAC may be another's. */
-#define MAC_IDLE_US 60000000
+#define MAC_IDLE_US   60000000
 #define SOCKET_BUFFER (4 << 20)
 
 #define EVERY_OFFLOAD (NET_CAN_CSUM | NET_CAN_TSO4 | NET_CAN_TSO6 | NET_CAN_USO)
@@ -38,7 +39,7 @@ struct peer {
 	int fd;
 	GSource *in;  /* NULL: the cable is full */
 	GSource *out; /* NULL: nothing waits */
-	GQueue queue;	   /* GBytes */
+	GQueue queue; /* GBytes */
 	size_t queued;
 	unsigned n_macs;
 };
@@ -257,7 +258,8 @@ static void send_to(struct peer *peer, const struct iovec *iov)
 {
 	struct msghdr message = {.msg_iov = (struct iovec *)iov, .msg_iovlen = 2};
 
-	if (peer->out || (sendmsg(peer->fd, &message, MSG_NOSIGNAL) < 0 && (errno == EAGAIN || errno == EINTR)))
+	if (peer->out ||
+	    (sendmsg(peer->fd, &message, MSG_NOSIGNAL) < 0 && (errno == EAGAIN || errno == EINTR)))
 		queue_message(peer, iov);
 }
 
@@ -287,8 +289,10 @@ static bool on_receive(void *opaque, const uint8_t *frame, size_t len, const str
 
 static bool fail(const char *folder, GError **error)
 {
-	g_set_error(error, VIV_ERROR, VIV_ERROR_HOST, "the private network's folder '%s': %s; set XDG_RUNTIME_DIR to "
-		    "another", folder, g_strerror(errno));
+	g_set_error(error, VIV_ERROR, VIV_ERROR_HOST,
+		    "the private network's folder '%s': %s; set XDG_RUNTIME_DIR to "
+		    "another",
+		    folder, g_strerror(errno));
 	return false;
 }
 

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A private network: the machines of one user that name the same folder, without a process of its own. Each member
- * listens at a socket in the folder and connects to those that are there when it comes; between any two there is one
- * connection, and a message on it is a frame with its offloads. Members send to the one that a MAC was heard from, to all
- * where it was not, and pass nothing on.
+ * A private network: the machines of one user that name the same folder, without a process of its own. Each
+ * member listens at a socket in the folder and connects to those that are there when it comes; between any
+ * two there is one connection, and a message on it is a frame with its offloads. Members send to the one
+ * that a MAC was heard from, to all where it was not, and pass nothing on.
  *
- * Other members may die, lie or stall: what one does not take is queued up to a bound and then lost, what is no message
- * ends the connection, and a MAC stays with the member that was heard from it as long as that goes on sending.
+ * Other members may die, lie or stall: what one does not take is queued up to a bound and then lost, what
+ * is no message ends the connection, and a MAC stays with the member that was heard from it as long as that
+ * goes on sending.
  *
  * Threads: the loop's.
  */

@@ -14,9 +14,9 @@
  * A port may have filters, which see all frames that pass it, before their receiver: those it sends from its
  * own first filter to its last, those it gets the other way round.
  *
- * Threads: net_send(), net_send_offload(), net_receive_more(), net_set_offloads(),
- * net_has_room(), net_link() and net_dropped() from any thread, with the device's lock held or not; they never wait, and accept
- * NULL, a socket without a cable. All else on the loop thread, and so come the receivers' calls,
+ * Threads: net_send(), net_send_offload(), net_receive_more(), net_set_offloads(), net_has_room(),
+ * net_link() and net_dropped() from any thread, with the device's lock held or not; they never wait, and
+ * accept NULL, a socket without a cable. All else on the loop thread, and so come the receivers' calls,
  * without locks held.
  */
 #ifndef VIV_NET_NET_H

@@ -141,7 +141,8 @@ void offload_plan(const struct net_offload *o, uint8_t *frame, size_t len, struc
 
 void offload_complete(const struct net_offload *o, uint8_t *frame, size_t len)
 {
-	struct offload_sum sum = {o->flags & NET_NEEDS_CSUM, o->csum_start, o->csum_start + o->csum_offset, 0};
+	struct offload_sum sum = {o->flags & NET_NEEDS_CSUM, o->csum_start, o->csum_start + o->csum_offset,
+				  0};
 
 	offload_insert_sum(&sum, frame, len);
 }

@@ -35,8 +35,7 @@ static bool parse_arp(struct packet *p, const uint8_t *frame, size_t len)
 	static const uint8_t ethernet_ipv4[] = {0, 1, 8, 0, 6, 4}; /* RFC 826 */
 
 	p->kind = PACKET_ARP;
-	return p->l3 + PACKET_ARP_LEN <= len &&
-	       !memcmp(frame + p->l3, ethernet_ipv4, sizeof(ethernet_ipv4));
+	return p->l3 + PACKET_ARP_LEN <= len && !memcmp(frame + p->l3, ethernet_ipv4, sizeof(ethernet_ipv4));
 }
 
 unsigned packet_l4_header_len(const struct packet *p, const uint8_t *frame)

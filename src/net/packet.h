@@ -29,8 +29,8 @@ struct packet {
 	bool tagged;
 	unsigned l3;
 	/* Of IP: */
-	unsigned l4; /* 0: none, as in all fragments but the first */
-	unsigned end; /* of the datagram; padding follows */
+	unsigned l4;	  /* 0: none, as in all fragments but the first */
+	unsigned end;	  /* of the datagram; padding follows */
 	uint8_t protocol; /* what l4 is, or would be */
 	bool fragment;
 	bool source_routed; /* its destination is not where it goes */

@@ -250,8 +250,10 @@ bool pcap_start(struct pcap *pcap, const char *path, GError **error)
 	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK | O_CLOEXEC, 0600);
 
 	if (fd < 0) {
-		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT, "cannot write '%s': %s; %s", path, g_strerror(errno),
-			    errno == ENXIO ? "start what reads from the pipe first" : "name a file that can be written");
+		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT, "cannot write '%s': %s; %s", path,
+			    g_strerror(errno),
+			    errno == ENXIO ? "start what reads from the pipe first"
+					   : "name a file that can be written");
 		return false;
 	}
 	pcap_stop(pcap);

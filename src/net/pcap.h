@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Packet capture: a pcapng file (draft-ietf-opsawg-pcapng) with an interface for each port that is watched, nanoseconds
- * of the host's clock, and the direction of each frame, in and out as the guest sees it. Frames look as they pass: what
- * is to be cut is not cut yet, and sums that are left to others are not complete. A thread writes; what it cannot keep up
- * with is dropped and counted.
+ * Packet capture: a pcapng file (draft-ietf-opsawg-pcapng) with an interface for each port that is watched,
+ * nanoseconds of the host's clock, and the direction of each frame, in and out as the guest sees it. Frames
+ * look as they pass: what is to be cut is not cut yet, and sums that are left to others are not complete. A
+ * thread writes; what it cannot keep up with is dropped and counted.
  *
  * Threads: the loop's.
  */

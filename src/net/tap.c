@@ -124,16 +124,19 @@ static bool fail(const struct tap_config *config, const char *what, GError **err
 
 	if (number == EPERM || number == EACCES)
 		g_set_error(error, VIV_ERROR, VIV_ERROR_HOST,
-			    "tap: %s needs CAP_NET_ADMIN; have root run: ip tuntap add dev %s mode tap user %s%s%s%s && ip "
+			    "tap: %s needs CAP_NET_ADMIN; have root run: ip tuntap add dev %s mode tap user "
+			    "%s%s%s%s && ip "
 			    "link set %s up; then give ifname=%s without bridge=",
 			    what, name, g_get_user_name(), config->bridge ? " && ip link set " : "",
 			    config->bridge ? name : "", config->bridge ? " master BRIDGE" : "", name, name);
 	else
-		g_set_error(error, VIV_ERROR, VIV_ERROR_HOST, "tap: %s: %s; %s", what, g_strerror(number),
-			    number == EBUSY	? "another program uses that interface; give another ifname="
-			    : number == ENOENT	? "load the kernel's module: modprobe tun"
-			    : number == EINVAL	? "there is an interface of that name and it is no tap; give another ifname="
-						: "use --net user instead");
+		g_set_error(
+			error, VIV_ERROR, VIV_ERROR_HOST, "tap: %s: %s; %s", what, g_strerror(number),
+			number == EBUSY	   ? "another program uses that interface; give another ifname="
+			: number == ENOENT ? "load the kernel's module: modprobe tun"
+			: number == EINVAL
+				? "there is an interface of that name and it is no tap; give another ifname="
+				: "use --net user instead");
 	return false;
 }
 
@@ -203,7 +206,9 @@ static bool set_up(struct tap *tap, const struct tap_config *config, GError **er
 struct tap *tap_new(GMainContext *context, const struct tap_config *config, GError **error)
 {
 	struct tap *tap = g_new0(struct tap, 1);
-	struct net_receiver receiver = {.receive = on_receive, .opaque = tap, .room = on_room,
+	struct net_receiver receiver = {.receive = on_receive,
+					.opaque = tap,
+					.room = on_room,
 					.offloads = NET_CAN_CSUM | NET_CAN_TSO4 | NET_CAN_TSO6};
 
 	if (!open_device(tap, config, error) || !set_up(tap, config, error)) {

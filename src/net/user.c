@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * libslirp on our loop. It is the one that names the file descriptors to poll, anew each time, in an order that
- * seldom changes: those of last time are kept and compared.
+ * libslirp on our loop. It is the one that names the file descriptors to poll, anew each time, in an order
+ * that seldom changes: those of last time are kept and compared.
  *
  * It takes TCP packets of 64 KiB from the guest as they are; what it sends has its MTU.
  */
@@ -296,8 +296,9 @@ bool user_net_forward(struct user_net *net, struct user_forward *forward, GError
 			return true;
 		}
 	}
-	g_set_error(error, VIV_ERROR, VIV_ERROR_HOST, "port %u of %s cannot be forwarded: %s; %s", forward->host_port,
-		    inet_ntop(AF_INET, &forward->host, host, sizeof(host)), g_strerror(errno),
+	g_set_error(error, VIV_ERROR, VIV_ERROR_HOST, "port %u of %s cannot be forwarded: %s; %s",
+		    forward->host_port, inet_ntop(AF_INET, &forward->host, host, sizeof(host)),
+		    g_strerror(errno),
 		    errno == EACCES ? "give one from 1024 on" : "give another, or 0 for a free one");
 	return false;
 }
@@ -319,10 +320,12 @@ bool user_forward_parse(struct user_forward *forward, const char *text, GError *
 	g_auto(GStrv) words = g_strsplit(ports, ":", 4);
 	unsigned n = g_strv_length(words);
 
-	*forward = (struct user_forward){.host = {htonl(INADDR_LOOPBACK)}, .udp = slash && !strcmp(slash, "/udp")};
+	*forward = (struct user_forward){.host = {htonl(INADDR_LOOPBACK)},
+					 .udp = slash && !strcmp(slash, "/udp")};
 	if ((!slash || forward->udp || !strcmp(slash, "/tcp")) && (n == 2 || n == 3) &&
 	    (n == 2 || inet_pton(AF_INET, words[0], &forward->host) == 1) &&
-	    parse_port(words[n - 2], 0, &forward->host_port) && parse_port(words[n - 1], 1, &forward->guest_port))
+	    parse_port(words[n - 2], 0, &forward->host_port) &&
+	    parse_port(words[n - 1], 1, &forward->guest_port))
 		return true;
 	g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
 		    "'%s' is no forwarded port; write it like 8080:80, 127.0.0.1:5353:53/udp or 0:22", text);

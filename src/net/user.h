@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * User mode: a network of the guest's own, behind which libslirp opens the user's sockets for each connection,
- * without any right of root's. It answers DHCP and DNS, and lets hosts reach the guest by forwarded ports.
+ * User mode: a network of the guest's own, behind which libslirp opens the user's sockets for each
+ * connection, without any right of root's. It answers DHCP and DNS, and lets hosts reach the guest by
+ * forwarded ports.
  *
  * Threads: the loop's.
  */

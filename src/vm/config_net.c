@@ -62,7 +62,8 @@ static bool set_model(struct vm_config *config, struct vm_nic *nic, const char *
 		nic->model = i;
 		return true;
 	}
-	return config_refuse(error, "'%s' is not a network card; write model=virtio, e1000, rtl8139 or ne2k", value);
+	return config_refuse(error, "'%s' is not a network card; write model=virtio, e1000, rtl8139 or ne2k",
+			     value);
 }
 
 static bool parse_mac(const char *text, uint8_t mac[6])
@@ -71,7 +72,8 @@ static bool parse_mac(const char *text, uint8_t mac[6])
 	int end = 0;
 
 	if (sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%n", &byte[0], &byte[1], &byte[2], &byte[3], &byte[4],
-		   &byte[5], &end) != 6 || text[end])
+		   &byte[5], &end) != 6 ||
+	    text[end])
 		return false;
 	for (unsigned i = 0; i < 6; i++)
 		mac[i] = byte[i];
@@ -81,7 +83,8 @@ static bool parse_mac(const char *text, uint8_t mac[6])
 static bool set_mac(struct vm_config *config, struct vm_nic *nic, const char *value, GError **error)
 {
 	return parse_mac(value, nic->mac) ||
-	       config_refuse(error, "'%s' is not a card's address; write it like mac=52:54:00:12:34:56", value);
+	       config_refuse(error, "'%s' is not a card's address; write it like mac=52:54:00:12:34:56",
+			     value);
 }
 
 /* Locally administered, of no vendor. */
@@ -103,8 +106,10 @@ static bool set_rate(struct vm_config *config, struct vm_nic *nic, const char *v
 
 	for (int i = suffix ? suffix - suffixes : -1; i >= 0; i--)
 		rate *= 1000;
-	if (!g_ascii_isdigit(value[0]) || (*end && (!suffix || end[1])) || !(rate >= RATE_MIN && rate <= RATE_MAX))
-		return config_refuse(error, "'%s' is no rate; write bits a second from 64K to 1000G, like rate=100M",
+	if (!g_ascii_isdigit(value[0]) || (*end && (!suffix || end[1])) ||
+	    !(rate >= RATE_MIN && rate <= RATE_MAX))
+		return config_refuse(error,
+				     "'%s' is no rate; write bits a second from 64K to 1000G, like rate=100M",
 				     value);
 	nic->rate = rate;
 	return true;
@@ -118,7 +123,8 @@ static bool set_ip(struct vm_config *config, struct vm_nic *nic, const char *val
 		return config_refuse(error, "'%s' is one address too many; give at most %zu", value,
 				     G_N_ELEMENTS(nic->addresses));
 	if (!firewall_address_parse(address, value))
-		return config_refuse(error, "'%s' is no address; write it like ip=192.0.2.7 or ip=2001:db8::7", value);
+		return config_refuse(
+			error, "'%s' is no address; write it like ip=192.0.2.7 or ip=2001:db8::7", value);
 	nic->n_addresses++;
 	return true;
 }
@@ -157,10 +163,13 @@ static bool set_network(struct vm_config *config, struct vm_nic *nic, const char
 	guint64 prefix;
 
 	if (!words[0] || !words[1] || inet_pton(AF_INET, words[0], &network) != 1 ||
-	    !g_ascii_string_to_unsigned(words[1], 10, USER_NET_PREFIX_MIN, USER_NET_PREFIX_MAX, &prefix, NULL) ||
+	    !g_ascii_string_to_unsigned(words[1], 10, USER_NET_PREFIX_MIN, USER_NET_PREFIX_MAX, &prefix,
+					NULL) ||
 	    ntohl(network.s_addr) & UINT32_MAX >> prefix)
-		return config_refuse(error, "'%s' is no network for a guest; write one of /%u to /%u, like net=10.0.2.0/24",
-				     value, USER_NET_PREFIX_MIN, USER_NET_PREFIX_MAX);
+		return config_refuse(
+			error,
+			"'%s' is no network for a guest; write one of /%u to /%u, like net=10.0.2.0/24",
+			value, USER_NET_PREFIX_MIN, USER_NET_PREFIX_MAX);
 	nic->user.network = network;
 	nic->user.prefix = prefix;
 	return true;
@@ -199,7 +208,8 @@ static bool set_domain(struct vm_config *config, struct vm_nic *nic, const char 
 	while (n < VM_MAX_DOMAINS && nic->domains[n])
 		n++;
 	if (n == VM_MAX_DOMAINS)
-		return config_refuse(error, "'%s' is one domain too many; give at most %d", value, VM_MAX_DOMAINS);
+		return config_refuse(error, "'%s' is one domain too many; give at most %d", value,
+				     VM_MAX_DOMAINS);
 	nic->domains[n] = keep(config, value);
 	return check_host_name(value, error);
 }
@@ -244,11 +254,14 @@ static const struct {
 	unsigned kinds;
 	bool (*set)(struct vm_config *config, struct vm_nic *nic, const char *value, GError **error);
 } keys[] = {
-	{"model", ALL, set_model},	{"mac", ALL, set_mac},		{"rate", CABLED, set_rate},
-	{"ip", CABLED, set_ip},		{"restrict", USER, set_restrict}, {"host", USER, set_host},
-	{"ipv6", USER, set_ipv6},	{"net", USER, set_network},	{"mtu", USER, set_mtu},
-	{"hostname", USER, set_hostname}, {"domain", USER, set_domain},	{"tftp", USER, set_tftp},
-	{"bootfile", USER, set_bootfile}, {"ifname", TAP, set_ifname},	{"bridge", TAP, set_bridge},
+	{"model", ALL, set_model},	  {"mac", ALL, set_mac},
+	{"rate", CABLED, set_rate},	  {"ip", CABLED, set_ip},
+	{"restrict", USER, set_restrict}, {"host", USER, set_host},
+	{"ipv6", USER, set_ipv6},	  {"net", USER, set_network},
+	{"mtu", USER, set_mtu},		  {"hostname", USER, set_hostname},
+	{"domain", USER, set_domain},	  {"tftp", USER, set_tftp},
+	{"bootfile", USER, set_bootfile}, {"ifname", TAP, set_ifname},
+	{"bridge", TAP, set_bridge},
 };
 
 static bool refuse_key(const struct vm_nic *nic, const char *name, GError **error)
@@ -258,7 +271,8 @@ static bool refuse_key(const struct vm_nic *nic, const char *name, GError **erro
 	for (size_t i = 0; i < G_N_ELEMENTS(keys); i++)
 		if (keys[i].kinds & 1 << nic->net)
 			g_string_append_printf(names, "%s%s", names->len ? ", " : "", keys[i].name);
-	return config_refuse(error, "'%s' is nothing that %s has; it has %s", name, kinds[nic->net], names->str);
+	return config_refuse(error, "'%s' is nothing that %s has; it has %s", name, kinds[nic->net],
+			     names->str);
 }
 
 static bool set_key(struct vm_config *config, struct vm_nic *nic, const char *word, GError **error)
@@ -324,7 +338,8 @@ bool config_set_forward(void *target, const char *value, GError **error)
 	if (config->n_forwards == VM_MAX_FORWARDS)
 		return config_refuse(error, "'%s' is one too many; at most %d ports are forwarded", value,
 				     VM_MAX_FORWARDS);
-	return user_forward_parse(&config->forwards[config->n_forwards], value, error) && ++config->n_forwards;
+	return user_forward_parse(&config->forwards[config->n_forwards], value, error) &&
+	       ++config->n_forwards;
 }
 
 bool config_set_pcap(void *target, const char *value, GError **error)

@@ -207,8 +207,6 @@ static bool open_nics(struct hardware *hardware, const struct vm_config *config,
 
 		nic->model = config->nics[i].model;
 		nic->port = nets_port(hardware->nets, i);
-		if (config->nics[i].net == VM_NET_USER && config->nics[i].user.mtu != USER_NET_MTU_DEFAULT)
-			nic->mtu = config->nics[i].user.mtu;
 		memcpy(nic->mac, config->nics[i].mac, sizeof(nic->mac));
 		if (config->nics[i].net == VM_NET_USER)
 			nic->mtu = config->nics[i].user.mtu;

@@ -160,7 +160,8 @@ static void describe_forwards(const struct nets *nets, JsonObject *out)
 		char host[INET_ADDRSTRLEN];
 
 		json_object_set_string_member(object, "protocol", forward->udp ? "udp" : "tcp");
-		json_object_set_string_member(object, "host", inet_ntop(AF_INET, &forward->host, host, sizeof(host)));
+		json_object_set_string_member(object, "host",
+					      inet_ntop(AF_INET, &forward->host, host, sizeof(host)));
 		json_object_set_int_member(object, "host_port", forward->host_port);
 		json_object_set_int_member(object, "guest_port", forward->guest_port);
 		json_array_add_object_element(forwards, object);
@@ -184,7 +185,8 @@ static void describe_network(const struct nets *nets, const struct card *card, J
 	switch (card->nic->net) {
 	case VM_NET_USER:
 		guest = user_net_guest(card->user);
-		json_object_set_string_member(out, "address", inet_ntop(AF_INET, &guest, address, sizeof(address)));
+		json_object_set_string_member(out, "address",
+					      inet_ntop(AF_INET, &guest, address, sizeof(address)));
 		break;
 	case VM_NET_TAP:
 		json_object_set_string_member(out, "interface", tap_name(card->tap));
@@ -207,8 +209,8 @@ JsonArray *nets_describe(const struct nets *nets)
 	for (unsigned i = 0; i < nets->n_cards; i++) {
 		const struct card *card = &nets->cards[i];
 		const uint8_t *mac = card->nic->mac;
-		g_autofree char *text = g_strdup_printf("%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3],
-							mac[4], mac[5]);
+		g_autofree char *text = g_strdup_printf("%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1],
+							mac[2], mac[3], mac[4], mac[5]);
 		JsonObject *object = json_object_new();
 
 		json_object_set_string_member(object, "kind", vm_net_kind_name(card->nic->net));

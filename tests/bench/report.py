@@ -164,6 +164,15 @@ def firmware_section(results):
     return lines
 
 
+def net_section(results):
+    lines = ["| TCP, best of runs | viv, Mbit/s | TCG, Mbit/s | viv x TCG |", "|---|---|---|---|"]
+    for what, found in results["net"].items():
+        best = {label: max(speeds) for label, speeds in found.items()}
+        ratio = best["viv"] / best["TCG"] if "TCG" in best else None
+        lines.append(f"| {what} | {best['viv']} | {cell(best.get('TCG'), 0)} | {cell(ratio, 1)} |")
+    return lines
+
+
 def mips_section(results):
     m = results["mips"]
     lines = ["| a guest that only computes | CPU s |  |", "|---|---|---|",
@@ -202,7 +211,8 @@ def guestdisk_section(results):
 
 
 SECTIONS = {"mips": mips_section, "kit": kit_section, "boots": boots_section,
-            "firmware": firmware_section, "disk": disk_section, "guestdisk": guestdisk_section}
+            "firmware": firmware_section, "disk": disk_section, "guestdisk": guestdisk_section,
+            "net": net_section}
 
 
 def sections(results):

@@ -86,13 +86,17 @@ def ask(viv, *words):
 
 
 @boot
-@pytest.mark.parametrize("model", ["virtio", "e1000", "rtl8139"])
-def test_user(viv, start, www, tmp_path, model):
+@pytest.mark.parametrize("model, more", [
+    ("virtio", ["--no-spoof"]),  # which it does not do
+    ("e1000", []),
+    ("rtl8139", []),
+])
+def test_user(viv, start, www, tmp_path, model, more):
     """DHCP; a file through the gateway's address; a forward into the guest; the capture of it all."""
     port, data = www
     capture = tmp_path / "capture"
     guest = ready(start("--net", f"user,model={model},domain=example.org", "-p", "0:8080", "--name",
-                        FOUND_BY, "--pcap", capture))
+                        FOUND_BY, "--pcap", capture, *more))
     get_address(guest)
     assert "inet 10.0.2.15/24" in guest.run("ip addr show eth0")
     assert "example.org" in guest.run("cat /tmp/domain")
@@ -107,6 +111,7 @@ def test_user(viv, start, www, tmp_path, model):
     # IPv6, by the router's advertisement.
     assert guest.run("for i in 1 2 3 4 5 6 7 8 9; do ip addr show eth0 | grep -q 'fec0::.*scope site $' &&"
                      " break; sleep 1; done; ping -6 -c 1 -W 5 fec0::2")
+    assert re.search(r"[1-9]\d* passed .* 0 malformed 0 spoofed", ask(viv, "firewall", FOUND_BY))
     ask(viv, "pcap", FOUND_BY, "off")
     finish(guest)
     frames = read_capture(capture)
@@ -161,6 +166,36 @@ def test_private(viv, start):
         finish(guest)
 
 
+# A network of the test's own, and a server in it.
+NAMESPACE = """
+set -e
+ip tuntap add dev tap7 mode tap
+ip addr add 192.0.2.1/24 dev tap7
+ip link set lo up
+ip link set tap7 up
+python3 -m http.server --bind 192.0.2.1 --directory "$1" 8000 >/dev/null 2>&1 &
+shift
+exec "$@"
+"""
+
+
+@boot
+@pytest.mark.skipif(subprocess.run(["unshare", "-Urnpf", "test", "-w", "/dev/net/tun"]).returncode != 0,
+                    reason="no network namespaces here, or no /dev/net/tun")
+@pytest.mark.parametrize("model", ["virtio", "e1000"])
+def test_tap(viv, www, tmp_path, model):
+    """A given interface, whose kernel sends and takes 64 KiB at once."""
+    _, data = www
+    argv = ["unshare", "-Urnpf", "--kill-child", "sh", "-c", NAMESPACE, "sh", tmp_path / "www", viv, "run", "--kernel",
+            GUEST / "vmlinuz", "--initrd", GUEST / "initrd.gz", "--net", f"tap,ifname=tap7,model={model}"]
+    with Guest(argv) as guest:
+        ready(guest)
+        guest.run("ip addr add 192.0.2.2/24 dev eth0; ip link set eth0 up; ping -c 1 -W 10 192.0.2.1")
+        guest.run("wget -q -O /tmp/file http://192.0.2.1:8000/file", timeout=120)
+        assert hashlib.md5(data).hexdigest() in guest.run("md5sum /tmp/file")
+        finish(guest)
+
+
 @boot
 def test_no_spoof(viv, start):
     """A guest that takes another's address, or MAC, is not heard."""
@@ -194,7 +229,8 @@ def test_rate(start, www):
 
 
 @boot
-def test_boot_from_net(viv, www, tmp_path):
+@pytest.mark.parametrize("model", ["virtio", "e1000"])
+def test_boot_from_net(viv, www, tmp_path, model):
     """iPXE asks DHCP and TFTP for a script, and HTTP for a kernel."""
     port, _ = www
     served = tmp_path / "www"
@@ -204,7 +240,7 @@ def test_boot_from_net(viv, www, tmp_path):
         f"#!ipxe\nkernel http://10.0.2.2:{port}/vmlinuz initrd=initrd.gz console=ttyS0\n"
         f"initrd http://10.0.2.2:{port}/initrd.gz\nboot\n")
     with Guest([viv, "run", "--boot", "net", "--net",
-                f"user,model=e1000,tftp={served},bootfile=boot.ipxe"]) as guest:
+                f"user,model={model},tftp={served},bootfile=boot.ipxe"]) as guest:
         guest.expect("boot.ipxe.*ok")
         ready(guest)
         finish(guest)

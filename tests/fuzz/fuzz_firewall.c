@@ -15,8 +15,9 @@
 enum { OUT = 1, SECONDS = 2, HOURS = 4, TSO = 8 };
 
 static const uint8_t mac[] = {0x52, 0x54, 0, 0, 0, 0x15};
-static const char strict[] = "default-deny\nno-spoof\nallow out:tcp:80-90:192.0.2.0/25\nallow in:any:53:2001:db8::/33\n"
-			     "deny any:udp\nallow any:icmp\n";
+static const char strict[] =
+	"default-deny\nno-spoof\nallow out:tcp:80-90:192.0.2.0/25\nallow in:any:53:2001:db8::/33\n"
+	"deny any:udp\nallow any:icmp\n";
 
 static int64_t now_us;
 

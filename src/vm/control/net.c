@@ -17,7 +17,8 @@ bool run_pcap(struct vm *vm, JsonObject *arguments, JsonObject *answer, GError *
 	const char *file = json_object_get_string_member_with_default(arguments, "file", NULL);
 
 	if (off && file) {
-		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT, "a file, and off, contradict each other; give one");
+		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
+			    "a file, and off, contradict each other; give one");
 		return false;
 	}
 	if (file && !nets_capture(vm_nets(vm), file, error))

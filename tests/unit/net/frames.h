@@ -31,7 +31,8 @@ struct frames_packet {
 	size_t len;
 };
 
-static inline bool frames_keep(void *opaque, const uint8_t *frame, size_t len, const struct net_offload *offload)
+static inline bool frames_keep(void *opaque, const uint8_t *frame, size_t len,
+			       const struct net_offload *offload)
 {
 	g_ptr_array_add(((struct frames_end *)opaque)->frames, g_bytes_new(frame, len));
 	return true;
@@ -137,8 +138,8 @@ static inline const uint8_t *frames_find_udp(const struct frames_end *end, unsig
 	return NULL;
 }
 
-static inline void frames_send_arp(struct frames_end *end, unsigned operation, const uint8_t *mac, const char *from,
-				   const char *to)
+static inline void frames_send_arp(struct frames_end *end, unsigned operation, const uint8_t *mac,
+				   const char *from, const char *to)
 {
 	uint8_t frame[42] = {};
 

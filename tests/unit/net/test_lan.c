@@ -167,8 +167,11 @@ static size_t make_message(uint8_t *out, const uint8_t *to, const uint8_t *from)
 /* A packet of 64 KiB goes through uncut, as one message. */
 static void test_offload(void)
 {
-	static const struct net_offload tso = {
-		.flags = NET_NEEDS_CSUM, .gso = NET_GSO_TCPV4, .gso_size = 1000, .csum_start = 34, .csum_offset = 16};
+	static const struct net_offload tso = {.flags = NET_NEEDS_CSUM,
+					       .gso = NET_GSO_TCPV4,
+					       .gso_size = 1000,
+					       .csum_start = 34,
+					       .csum_offset = 16};
 	struct net_offload wrong = tso;
 	uint8_t headers[2048];
 	g_autofree uint8_t *payload = g_malloc0(60000);

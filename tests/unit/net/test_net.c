@@ -13,8 +13,8 @@ struct end {
 	size_t last_len;
 	struct net_offload last_offload;
 	bool sums_hold; /* of IPv4 and TCP, in all that arrived */
-	unsigned room; /* frames it takes before it refuses */
-	unsigned echo; /* so many it sends back */
+	unsigned room;	/* frames it takes before it refuses */
+	unsigned echo;	/* so many it sends back */
 	unsigned changes;
 	bool up;
 };
@@ -29,8 +29,7 @@ static bool ipv4_tcp_sums_hold(const uint8_t *frame, size_t len)
 	       frame_sum(frame + 34, total - 20, frame_sum(pseudo, 4, frame_sum(frame + 26, 8, 0))) == 0xffff;
 }
 
-static bool on_receive(void *opaque, const uint8_t *frame, size_t len,
-		       const struct net_offload *offload)
+static bool on_receive(void *opaque, const uint8_t *frame, size_t len, const struct net_offload *offload)
 {
 	struct end *end = opaque;
 
@@ -60,9 +59,10 @@ static void end_init(struct end *end, GMainContext *context)
 {
 	struct net_receiver receiver = {on_receive, on_link, end};
 
-	*end = (struct end){
-		.port = net_port_new(context), .first = g_byte_array_new(), .room = UINT_MAX,
-		.sums_hold = true};
+	*end = (struct end){.port = net_port_new(context),
+			    .first = g_byte_array_new(),
+			    .room = UINT_MAX,
+			    .sums_hold = true};
 	net_set_receiver(end->port, &receiver);
 }
 
@@ -112,8 +112,7 @@ static void test_both_ways(void)
 	end_fini(&b);
 }
 
-static bool padding_is_zero(void *opaque, const uint8_t *frame, size_t len,
-			    const struct net_offload *offload)
+static bool padding_is_zero(void *opaque, const uint8_t *frame, size_t len, const struct net_offload *offload)
 {
 	for (size_t i = 20; i < len; i++)
 		g_assert_cmphex(frame[i], ==, 0);
@@ -350,7 +349,8 @@ static void test_offload_refused(void)
 	wrong[5].gso = 0x81;
 	wrong[6].csum_start = 33;
 	wrong[7].csum_offset = 15;
-	wrong[8] = (struct net_offload){.flags = NET_NEEDS_CSUM, .csum_start = UINT16_MAX, .csum_offset = UINT16_MAX};
+	wrong[8] = (struct net_offload){
+		.flags = NET_NEEDS_CSUM, .csum_start = UINT16_MAX, .csum_offset = UINT16_MAX};
 	wrong[9].gso_size = UINT16_MAX;
 	for (unsigned i = 0; i < G_N_ELEMENTS(wrong); i++)
 		send_tcp(&a, 5000, &wrong[i]);

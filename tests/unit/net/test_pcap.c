@@ -89,7 +89,8 @@ static void test_file(void)
 /* A reader that does not read: the cable goes on, memory has an end, and so has the capture. */
 static void test_stuck(void)
 {
-	g_autofree char *folder = g_dir_make_tmp("pcap-XXXXXX", NULL), *path = g_build_filename(folder, "fifo", NULL);
+	g_autofree char *folder = g_dir_make_tmp("pcap-XXXXXX", NULL),
+			*path = g_build_filename(folder, "fifo", NULL);
 	g_autofree uint8_t *frame = g_malloc0(NET_FRAME_MAX);
 	struct pcap *pcap = pcap_new();
 	g_autoptr(GError) error = NULL;

@@ -101,7 +101,8 @@ static void test_udp(void)
 	g_assert_cmpstr(tap_name(rig.tap), ==, "tap-test");
 	meet_host(&rig);
 	frames_send(&rig.guest, &packet);
-	while (recvfrom(rig.host_fd, text, sizeof(text), MSG_DONTWAIT, (struct sockaddr *)&from, &from_len) != 5)
+	while (recvfrom(rig.host_fd, text, sizeof(text), MSG_DONTWAIT, (struct sockaddr *)&from, &from_len) !=
+	       5)
 		g_main_context_iteration(rig.context, FALSE);
 	g_assert_cmpint(sendto(rig.host_fd, "welcome", 7, 0, (struct sockaddr *)&from, from_len), ==, 7);
 	while (!(got = frames_find_udp(&rig.guest, 4000, &len)))

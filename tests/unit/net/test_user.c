@@ -48,7 +48,8 @@ static void run_pending(struct rig *rig)
 static void send_dhcp(struct rig *rig, uint8_t type)
 {
 	uint8_t message[300] = {1, 1, 6, 0, 1, 2, 3, 4};
-	struct frames_packet packet = {"0.0.0.0", "255.255.255.255", PACKET_UDP, 68, 67, 0, message, sizeof(message)};
+	struct frames_packet packet = {"0.0.0.0", "255.255.255.255", PACKET_UDP,     68, 67,
+				       0,	  message,	     sizeof(message)};
 	uint8_t options[] = {0x63, 0x82, 0x53, 0x63, 53, 1, type, 50, 4, 10, 1, 2, 15, 255};
 
 	memcpy(message + 28, rig->guest.mac, 6);
@@ -120,8 +121,9 @@ static void test_udp(void)
 	packet.to_port = rig.host_port;
 	frames_send(&rig.guest, &packet);
 	run_pending(&rig);
-	g_assert_cmpint(recvfrom(rig.host_fd, text, sizeof(text), MSG_DONTWAIT, (struct sockaddr *)&from, &from_len),
-			==, 5);
+	g_assert_cmpint(
+		recvfrom(rig.host_fd, text, sizeof(text), MSG_DONTWAIT, (struct sockaddr *)&from, &from_len),
+		==, 5);
 	g_assert_cmpint(sendto(rig.host_fd, "welcome", 7, 0, (struct sockaddr *)&from, from_len), ==, 7);
 	while (!rig.guest.frames->len)
 		g_main_context_iteration(rig.context, TRUE);
@@ -191,8 +193,9 @@ static void test_forward(void)
 
 static void test_parse_forward(void)
 {
-	static const char *const wrong[] = {"", "80", ":", "80:", "80:0", "1:2:3", "70000:80", "80:80/sctp",
-					    "a:80", "127.0.0.1:80:80:80", "80:80/", "::1:80:80", "-1:80"};
+	static const char *const wrong[] = {"",	      "80",	   ":",		 "80:",	 "80:0",
+					    "1:2:3",  "70000:80",  "80:80/sctp", "a:80", "127.0.0.1:80:80:80",
+					    "80:80/", "::1:80:80", "-1:80"};
 	struct user_forward forward;
 
 	g_assert_true(user_forward_parse(&forward, "127.0.0.2:8080:80", NULL));
@@ -207,8 +210,10 @@ static void test_parse_forward(void)
 /* Packets that were good before a few of their bytes were others. */
 static void test_hostile(void)
 {
-	static const char *const addresses[][2] = {{"10.0.2.15", "10.0.2.2"}, {"fec0::15", "fec0::2"},
-						   {"10.0.2.15", "10.0.2.3"}, {"10.0.2.15", "255.255.255.255"}};
+	static const char *const addresses[][2] = {{"10.0.2.15", "10.0.2.2"},
+						   {"fec0::15", "fec0::2"},
+						   {"10.0.2.15", "10.0.2.3"},
+						   {"10.0.2.15", "255.255.255.255"}};
 	static const uint8_t protocols[] = {PACKET_TCP, PACKET_UDP, PACKET_ICMP, PACKET_ICMPV6, 44, 50};
 	g_autoptr(GRand) random = g_rand_new_with_seed(1);
 	static const unsigned ports[] = {9, 53, 67, 69};
@@ -223,9 +228,13 @@ static void test_hostile(void)
 	meet_gateway(&rig);
 	for (unsigned i = 0; i < 20000; i++) {
 		unsigned pair = g_rand_int_range(random, 0, 4);
-		struct frames_packet packet = {addresses[pair][0], addresses[pair][1],
-					       protocols[g_rand_int_range(random, 0, 6)], 1000,
-					       ports[g_rand_int_range(random, 0, 4)], g_rand_int(random), payload,
+		struct frames_packet packet = {addresses[pair][0],
+					       addresses[pair][1],
+					       protocols[g_rand_int_range(random, 0, 6)],
+					       1000,
+					       ports[g_rand_int_range(random, 0, 4)],
+					       g_rand_int(random),
+					       payload,
 					       g_rand_int_range(random, 0, 600)};
 		size_t len = frames_make(&rig.guest, &packet, frame);
 
