@@ -326,22 +326,14 @@ static char *locator_value(const uint8_t *locator, uint32_t len, const char *key
 	return NULL;
 }
 
-/* A relative path, or of an absolute one of Windows the last part. */
 static char *parent_name(const uint8_t *locator, uint32_t len)
 {
-	g_autofree char *path = locator_value(locator, len, "relative_path");
-	const char *slash;
+	g_autofree char *relative = locator_value(locator, len, "relative_path"), *path = NULL;
 
-	if (path) {
-		g_strdelimit(path, "\\", '/');
-		return g_strdup(g_str_has_prefix(path, "./") ? path + 2 : path);
-	}
+	if (relative)
+		return image_path_of_windows(relative, true);
 	path = locator_value(locator, len, "absolute_win32_path");
-	if (!path)
-		return NULL;
-	g_strdelimit(path, "\\", '/');
-	slash = strrchr(path, '/');
-	return g_strdup(slash ? slash + 1 : path);
+	return path ? image_path_of_windows(path, false) : NULL;
 }
 
 static char *guid_text(const uint8_t *guid)
