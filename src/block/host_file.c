@@ -24,6 +24,9 @@ struct host_file {
 	struct file file;
 	bool is_device;
 	GMutex edges; /* of blocks that are written in part */
+	/* What was last found to be data: some file systems look for its end a page at a time. */
+	GMutex lock;
+	uint64_t data_start, data_end;
 };
 
 typedef ssize_t (*transfer_fn)(int fd, const struct iovec *iov, int n_iov, off_t offset);
@@ -129,10 +132,19 @@ static int host_flush(struct file *file)
 	return fdatasync(file->fd) < 0 ? -errno : 0;
 }
 
+/* Before data becomes holes. */
+static void forget_data(struct host_file *host)
+{
+	g_mutex_lock(&host->lock);
+	host->data_start = host->data_end = 0;
+	g_mutex_unlock(&host->lock);
+}
+
 static int host_set_size(struct file *file, uint64_t size)
 {
 	if (((struct host_file *)file)->is_device)
 		return size <= file->size ? 0 : -ENOSPC;
+	forget_data((struct host_file *)file);
 	if (ftruncate(file->fd, size) < 0)
 		return -errno;
 	file->size = size;
@@ -144,6 +156,7 @@ static int host_zero(struct file *file, uint64_t offset, uint64_t len, bool punc
 	int mode = FALLOC_FL_KEEP_SIZE | (punch ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE);
 	int result;
 
+	forget_data((struct host_file *)file);
 	do
 		result = fallocate(file->fd, mode, offset, len);
 	while (result < 0 && errno == EINTR);
@@ -153,18 +166,38 @@ static int host_zero(struct file *file, uint64_t offset, uint64_t len, bool punc
 }
 
 /* A file system without holes says that all is data, which is true. */
+static void find_run(struct host_file *host, uint64_t offset, uint64_t *end, bool *zero)
+{
+	off_t data = lseek(host->file.fd, offset, SEEK_DATA), hole;
+
+	*end = UINT64_MAX;
+	*zero = data < 0 && errno == ENXIO; /* nothing but a hole up to the end */
+	if (data < 0 || host->is_device)
+		return;
+	*zero = (uint64_t)data > offset;
+	hole = *zero ? data : lseek(host->file.fd, offset, SEEK_HOLE);
+	if (hole > (off_t)offset)
+		*end = hole;
+	if (*zero)
+		return;
+	g_mutex_lock(&host->lock);
+	host->data_start = offset;
+	host->data_end = *end;
+	g_mutex_unlock(&host->lock);
+}
+
 static int host_map(struct file *file, uint64_t offset, uint64_t len, uint64_t *run, bool *zero)
 {
-	off_t data = lseek(file->fd, offset, SEEK_DATA), end;
+	struct host_file *host = (struct host_file *)file;
+	uint64_t end;
 
-	*run = len;
-	*zero = data < 0 && errno == ENXIO; /* nothing but a hole up to the end */
-	if (data < 0 || ((struct host_file *)file)->is_device)
-		return 0;
-	*zero = (uint64_t)data > offset;
-	end = *zero ? data : lseek(file->fd, offset, SEEK_HOLE);
-	if (end > (off_t)offset)
-		*run = MIN(len, end - offset);
+	g_mutex_lock(&host->lock);
+	*zero = offset < host->data_start || offset >= host->data_end;
+	end = host->data_end;
+	g_mutex_unlock(&host->lock);
+	if (*zero)
+		find_run(host, offset, &end, zero);
+	*run = MIN(len, end - offset);
 	return 0;
 }
 
@@ -183,6 +216,7 @@ static void host_close(struct file *file)
 
 	close(file->fd);
 	g_mutex_clear(&host->edges);
+	g_mutex_clear(&host->lock);
 	g_free(host);
 }
 
@@ -281,6 +315,7 @@ struct file *file_open_host(const char *path, unsigned flags, GError **error)
 	}
 	host = g_new0(struct host_file, 1);
 	g_mutex_init(&host->edges);
+	g_mutex_init(&host->lock);
 	host->file = (struct file){
 		.ops = &host_ops,
 		.name = g_strdup(path),
