@@ -23,7 +23,9 @@ enum { IOV_BATCH = 64, DIRECT_ALIGN = 4096, BOUNCE = 1 << 20 };
 struct host_file {
 	struct file file;
 	bool is_device;
-	GMutex edges; /* of blocks that are written in part */
+	/* Past the page cache, of writes of blocks in part, and of those that move the end: the first may
+	 * move it too far, and back. */
+	GMutex edges;
 	/* What was last found to be data: some file systems look for its end a page at a time. */
 	GMutex lock;
 	uint64_t data_start, data_end;
@@ -64,7 +66,7 @@ static int transfer(struct file *file, uint64_t offset, struct span span, transf
 	return 0;
 }
 
-/* One piece of a transfer, by a buffer of whole blocks around it. */
+/* One piece of a transfer, by a buffer of whole blocks around it; to write under the lock. */
 static int bounce(struct file *file, uint64_t offset, struct span span, bool write)
 {
 	struct host_file *host = (struct host_file *)file;
@@ -77,8 +79,6 @@ static int bounce(struct file *file, uint64_t offset, struct span span, bool wri
 
 	if (!buffer)
 		return -ENOMEM;
-	if (write)
-		g_mutex_lock(&host->edges);
 	if (!write || partial)
 		status = transfer(file, first, SPAN(buffer, len), preadv);
 	if (!status && write) {
@@ -91,8 +91,6 @@ static int bounce(struct file *file, uint64_t offset, struct span span, bool wri
 	} else if (!status) {
 		span_store(span, buffer + (offset - first));
 	}
-	if (write)
-		g_mutex_unlock(&host->edges);
 	free(buffer);
 	return status;
 }
@@ -120,10 +118,18 @@ static int host_read(struct file *file, uint64_t offset, struct span span)
 
 static int host_write(struct file *file, uint64_t offset, struct span span)
 {
-	int status = host_transfer(file, offset, span, true);
+	struct host_file *host = (struct host_file *)file;
+	bool alone = file->align > 1 && (offset + span.len > file->size || offset % file->align ||
+					 !span_is_aligned(span, file->align));
+	int status;
 
+	if (alone)
+		g_mutex_lock(&host->edges);
+	status = host_transfer(file, offset, span, true);
 	if (!status)
 		grow(file, offset + span.len);
+	if (alone)
+		g_mutex_unlock(&host->edges);
 	return status;
 }
 
