@@ -115,6 +115,8 @@ bool bat_locate(struct bat *bat, uint64_t at, uint64_t len, bool write, uint64_t
 typedef int (*bat_scan_fn)(struct bat *bat, uint64_t block, enum bat_kind kind, uint64_t offset,
 			   void *opaque);
 int bat_scan(struct bat *bat, bat_scan_fn each, void *opaque);
+/* One block's; -EAGAIN: not without waiting. */
+int bat_entry(struct bat *bat, uint64_t block, bool may_wait, uint64_t *entry);
 int bat_set_entry(struct bat *bat, uint64_t block, uint64_t entry);
 /* The data of a new block go to `offset`. */
 int bat_take_place(struct bat *bat, uint64_t *offset);
@@ -134,6 +136,10 @@ int bat_find_end(struct bat *bat, const struct bat_range *taken, unsigned n_take
 int bat_check(struct bat *bat, const struct bat_range *taken, unsigned n_taken,
 	      enum image_repair repair, struct image_check *report);
 void image_check_say(struct image_check *report, const char *format, ...) G_GNUC_PRINTF(2, 3);
+
+/* A parent's path as Windows has it: of an absolute one only the last part means something here. */
+char *image_path_of_windows(const char *name, bool relative);
+char *image_windows_path(const char *name);
 
 /* Formats of one table in one file begin with this, and the table's operations are theirs. */
 struct bat_image {

@@ -9,6 +9,7 @@
 
 struct commit {
 	struct image *top, *base;
+	struct sweep_map map; /* of the first */
 };
 
 static uint64_t skip_unallocated(void *opaque, uint64_t offset)
@@ -17,7 +18,7 @@ static uint64_t skip_unallocated(void *opaque, uint64_t offset)
 	uint64_t size = image_size(c->top), at = offset;
 	struct image_extent extent;
 
-	while (at < size && !image_map(c->top, at, size - at, &extent) &&
+	while (at < size && !sweep_map(&c->map, at, size - at, &extent) &&
 	       extent.kind == IMAGE_UNALLOCATED)
 		at += extent.len;
 	return at - offset;
@@ -43,7 +44,7 @@ static bool commit_piece(void *opaque, uint64_t offset, uint64_t len, uint8_t *b
 	struct image_extent extent;
 
 	for (uint64_t end = offset + len; offset < end; offset += extent.len) {
-		int status = image_map(c->top, offset, end - offset, &extent);
+		int status = sweep_map(&c->map, offset, end - offset, &extent);
 
 		if (!status)
 			status = commit_extent(c, offset, &extent, buffer);
@@ -102,8 +103,10 @@ bool job_commit(const struct image_open *top, const struct job_watch *watch, GEr
 	if (!c.top)
 		return false;
 	sweep.size = image_size(c.top);
+	sweep_map_init(&c.map, c.top);
 	if (open_base(&c, &how, error))
 		done = sweep_run(&sweep, watch, error) && empty_top(&c, error);
+	sweep_map_fini(&c.map);
 	image_close(c.base);
 	image_close(c.top);
 	return done;

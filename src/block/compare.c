@@ -5,14 +5,15 @@
 
 struct comparison {
 	struct image *a, *b;
+	struct sweep_map map_a, map_b;
 	GMutex lock;
 	uint64_t where; /* UINT64_MAX: they are alike so far */
 };
 
 /* Of how many bytes from `offset` on the image is known to be zero. */
-static uint64_t measure_nothing(struct image *image, uint64_t offset, uint64_t len)
+static uint64_t measure_nothing(struct sweep_map *map, uint64_t offset, uint64_t len)
 {
-	uint64_t size = image_size(image), done = 0;
+	uint64_t size = image_size(map->image), done = 0;
 	struct image_extent extent;
 
 	while (done < len) {
@@ -20,7 +21,7 @@ static uint64_t measure_nothing(struct image *image, uint64_t offset, uint64_t l
 
 		if (at >= size)
 			return len;
-		if (image_map(image, at, MIN(len - done, size - at), &extent) ||
+		if (sweep_map(map, at, MIN(len - done, size - at), &extent) ||
 		    (extent.kind != IMAGE_UNALLOCATED && extent.kind != IMAGE_ZERO))
 			return done;
 		done += extent.len;
@@ -33,7 +34,7 @@ static uint64_t skip_nothing(void *opaque, uint64_t offset)
 	struct comparison *c = opaque;
 	uint64_t len = MAX(image_size(c->a), image_size(c->b)) - offset;
 
-	return measure_nothing(c->b, offset, measure_nothing(c->a, offset, len));
+	return measure_nothing(&c->map_b, offset, measure_nothing(&c->map_a, offset, len));
 }
 
 static bool compare_piece(void *opaque, uint64_t offset, uint64_t len, uint8_t *buffer,
@@ -86,7 +87,11 @@ bool job_compare(struct image *a, struct image *b, const struct job_watch *watch
 	bool done;
 
 	g_mutex_init(&c.lock);
+	sweep_map_init(&c.map_a, a);
+	sweep_map_init(&c.map_b, b);
 	done = sweep_run(&sweep, watch, error);
+	sweep_map_fini(&c.map_b);
+	sweep_map_fini(&c.map_a);
 	g_mutex_clear(&c.lock);
 	if (done)
 		*where = c.where;

@@ -20,6 +20,7 @@
 
 struct conversion {
 	struct image *source, *target;
+	struct sweep_map map; /* of the source */
 	bool compress;
 	bool blank; /* the target reads as zeroes where nothing was written */
 	uint64_t granule;
@@ -40,7 +41,7 @@ static uint64_t skip_nothing(void *opaque, uint64_t offset)
 	if (!c->blank)
 		return 0;
 	/* A piece meets what cannot be read, and tells of it. */
-	while (at < size && !image_map(c->source, at, size - at, &extent) && is_nothing(&extent))
+	while (at < size && !sweep_map(&c->map, at, size - at, &extent) && is_nothing(&extent))
 		at += extent.len;
 	return at - offset;
 }
@@ -143,7 +144,7 @@ static bool convert_piece(void *opaque, uint64_t offset, uint64_t len, uint8_t *
 	if (c->compress)
 		return copy_piece(c, offset, len, buffer, error);
 	for (uint64_t end = offset + len; offset < end; offset += extent.len) {
-		int status = image_map(c->source, offset, end - offset, &extent);
+		int status = sweep_map(&c->map, offset, end - offset, &extent);
 
 		if (status)
 			return sweep_fail(c->source, "read", offset, status, error);
@@ -184,6 +185,7 @@ static bool fill_target(struct conversion *c, const struct job_watch *watch, GEr
 		.piece = convert_piece,
 	};
 	struct image_info info;
+	bool filled;
 	int status;
 
 	if (!check_target(c, error))
@@ -193,7 +195,10 @@ static bool fill_target(struct conversion *c, const struct job_watch *watch, GEr
 	/* No two workers in one cluster. */
 	sweep.align = CLAMP(info.cluster_size, c->granule, MAX_ALIGN);
 	image_info_clear(&info);
-	if (!sweep_run(&sweep, watch, error))
+	sweep_map_init(&c->map, c->source);
+	filled = sweep_run(&sweep, watch, error);
+	sweep_map_fini(&c->map);
+	if (!filled)
 		return false;
 	status = image_flush(c->target);
 	return !status || sweep_fail(c->target, "written out", 0, status, error);

@@ -23,7 +23,12 @@ enum { IOV_BATCH = 64, DIRECT_ALIGN = 4096, BOUNCE = 1 << 20 };
 struct host_file {
 	struct file file;
 	bool is_device;
-	GMutex edges; /* of blocks that are written in part */
+	/* Past the page cache, of writes of blocks in part, and of those that move the end: the first may
+	 * move it too far, and back. */
+	GMutex edges;
+	/* What was last found to be data: some file systems look for its end a page at a time. */
+	GMutex lock;
+	uint64_t data_start, data_end;
 };
 
 typedef ssize_t (*transfer_fn)(int fd, const struct iovec *iov, int n_iov, off_t offset);
@@ -61,7 +66,7 @@ static int transfer(struct file *file, uint64_t offset, struct span span, transf
 	return 0;
 }
 
-/* One piece of a transfer, by a buffer of whole blocks around it. */
+/* One piece of a transfer, by a buffer of whole blocks around it; to write under the lock. */
 static int bounce(struct file *file, uint64_t offset, struct span span, bool write)
 {
 	struct host_file *host = (struct host_file *)file;
@@ -74,8 +79,6 @@ static int bounce(struct file *file, uint64_t offset, struct span span, bool wri
 
 	if (!buffer)
 		return -ENOMEM;
-	if (write)
-		g_mutex_lock(&host->edges);
 	if (!write || partial)
 		status = transfer(file, first, SPAN(buffer, len), preadv);
 	if (!status && write) {
@@ -88,8 +91,6 @@ static int bounce(struct file *file, uint64_t offset, struct span span, bool wri
 	} else if (!status) {
 		span_store(span, buffer + (offset - first));
 	}
-	if (write)
-		g_mutex_unlock(&host->edges);
 	free(buffer);
 	return status;
 }
@@ -117,10 +118,18 @@ static int host_read(struct file *file, uint64_t offset, struct span span)
 
 static int host_write(struct file *file, uint64_t offset, struct span span)
 {
-	int status = host_transfer(file, offset, span, true);
+	struct host_file *host = (struct host_file *)file;
+	bool alone = file->align > 1 && (offset + span.len > file->size || offset % file->align ||
+					 !span_is_aligned(span, file->align));
+	int status;
 
+	if (alone)
+		g_mutex_lock(&host->edges);
+	status = host_transfer(file, offset, span, true);
 	if (!status)
 		grow(file, offset + span.len);
+	if (alone)
+		g_mutex_unlock(&host->edges);
 	return status;
 }
 
@@ -129,10 +138,19 @@ static int host_flush(struct file *file)
 	return fdatasync(file->fd) < 0 ? -errno : 0;
 }
 
+/* Before data becomes holes. */
+static void forget_data(struct host_file *host)
+{
+	g_mutex_lock(&host->lock);
+	host->data_start = host->data_end = 0;
+	g_mutex_unlock(&host->lock);
+}
+
 static int host_set_size(struct file *file, uint64_t size)
 {
 	if (((struct host_file *)file)->is_device)
 		return size <= file->size ? 0 : -ENOSPC;
+	forget_data((struct host_file *)file);
 	if (ftruncate(file->fd, size) < 0)
 		return -errno;
 	file->size = size;
@@ -144,6 +162,7 @@ static int host_zero(struct file *file, uint64_t offset, uint64_t len, bool punc
 	int mode = FALLOC_FL_KEEP_SIZE | (punch ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE);
 	int result;
 
+	forget_data((struct host_file *)file);
 	do
 		result = fallocate(file->fd, mode, offset, len);
 	while (result < 0 && errno == EINTR);
@@ -153,18 +172,38 @@ static int host_zero(struct file *file, uint64_t offset, uint64_t len, bool punc
 }
 
 /* A file system without holes says that all is data, which is true. */
+static void find_run(struct host_file *host, uint64_t offset, uint64_t *end, bool *zero)
+{
+	off_t data = lseek(host->file.fd, offset, SEEK_DATA), hole;
+
+	*end = UINT64_MAX;
+	*zero = data < 0 && errno == ENXIO; /* nothing but a hole up to the end */
+	if (data < 0 || host->is_device)
+		return;
+	*zero = (uint64_t)data > offset;
+	hole = *zero ? data : lseek(host->file.fd, offset, SEEK_HOLE);
+	if (hole > (off_t)offset)
+		*end = hole;
+	if (*zero)
+		return;
+	g_mutex_lock(&host->lock);
+	host->data_start = offset;
+	host->data_end = *end;
+	g_mutex_unlock(&host->lock);
+}
+
 static int host_map(struct file *file, uint64_t offset, uint64_t len, uint64_t *run, bool *zero)
 {
-	off_t data = lseek(file->fd, offset, SEEK_DATA), end;
+	struct host_file *host = (struct host_file *)file;
+	uint64_t end;
 
-	*run = len;
-	*zero = data < 0 && errno == ENXIO; /* nothing but a hole up to the end */
-	if (data < 0 || ((struct host_file *)file)->is_device)
-		return 0;
-	*zero = (uint64_t)data > offset;
-	end = *zero ? data : lseek(file->fd, offset, SEEK_HOLE);
-	if (end > (off_t)offset)
-		*run = MIN(len, end - offset);
+	g_mutex_lock(&host->lock);
+	*zero = offset < host->data_start || offset >= host->data_end;
+	end = host->data_end;
+	g_mutex_unlock(&host->lock);
+	if (*zero)
+		find_run(host, offset, &end, zero);
+	*run = MIN(len, end - offset);
 	return 0;
 }
 
@@ -183,6 +222,7 @@ static void host_close(struct file *file)
 
 	close(file->fd);
 	g_mutex_clear(&host->edges);
+	g_mutex_clear(&host->lock);
 	g_free(host);
 }
 
@@ -281,6 +321,7 @@ struct file *file_open_host(const char *path, unsigned flags, GError **error)
 	}
 	host = g_new0(struct host_file, 1);
 	g_mutex_init(&host->edges);
+	g_mutex_init(&host->lock);
 	host->file = (struct file){
 		.ops = &host_ops,
 		.name = g_strdup(path),

@@ -8,6 +8,7 @@
 
 struct rebase {
 	struct image *top;
+	struct sweep_map map; /* of it; the pieces that are written are not asked for again */
 	struct image *backing; /* the new one; NULL: none */
 	uint64_t granule;
 };
@@ -35,7 +36,7 @@ static bool rebase_piece(void *opaque, uint64_t offset, uint64_t len, uint8_t *b
 	struct image_extent extent;
 
 	for (uint64_t end = offset + len; offset < end; offset += extent.len) {
-		int status = image_map(r->top, offset, end - offset, &extent);
+		int status = sweep_map(&r->map, offset, end - offset, &extent);
 
 		if (!status && (extent.depth || extent.kind == IMAGE_UNALLOCATED))
 			status = copy_up(r, offset, extent.len, buffer);
@@ -60,12 +61,16 @@ static bool copy_all(struct rebase *r, const struct job_watch *watch, GError **e
 {
 	struct sweep sweep = {.size = image_size(r->top), .opaque = r, .piece = rebase_piece};
 	struct image_info info;
+	bool copied;
 	int status;
 
 	image_info(r->top, &info);
 	r->granule = CLAMP(info.cluster_size, 4096, SWEEP_PIECE);
 	image_info_clear(&info);
-	if (!sweep_run(&sweep, watch, error))
+	sweep_map_init(&r->map, r->top);
+	copied = sweep_run(&sweep, watch, error);
+	sweep_map_fini(&r->map);
+	if (!copied)
 		return false;
 	status = image_flush(r->top);
 	return !status || sweep_fail(r->top, "written out", 0, status, error);

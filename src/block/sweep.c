@@ -112,6 +112,38 @@ bool sweep_run(const struct sweep *sweep, const struct job_watch *watch, GError 
 	return !run.error;
 }
 
+void sweep_map_init(struct sweep_map *map, struct image *image)
+{
+	*map = (struct sweep_map){.image = image};
+	g_mutex_init(&map->lock);
+}
+
+void sweep_map_fini(struct sweep_map *map)
+{
+	g_mutex_clear(&map->lock);
+}
+
+int sweep_map(struct sweep_map *map, uint64_t offset, uint64_t len, struct image_extent *extent)
+{
+	uint64_t skip;
+	int status = 0;
+
+	g_mutex_lock(&map->lock);
+	if (offset < map->at || offset - map->at >= map->extent.len) {
+		map->at = offset;
+		status = image_map(map->image, offset, image_size(map->image) - offset, &map->extent);
+		if (status)
+			map->extent.len = 0;
+	}
+	*extent = map->extent;
+	skip = offset - map->at;
+	g_mutex_unlock(&map->lock);
+	extent->len = MIN(extent->len - skip, len);
+	if (extent->file_offset != IMAGE_NO_OFFSET)
+		extent->file_offset += skip;
+	return status;
+}
+
 bool sweep_fail(const struct image *image, const char *what, uint64_t offset, int status,
 		GError **error)
 {

@@ -18,6 +18,19 @@ struct sweep {
 	bool (*piece)(void *opaque, uint64_t offset, uint64_t len, uint8_t *buffer, GError **error);
 };
 
+/* What image_map() said last: where a long range is alike, its end is looked for once, not for every
+ * piece of it. Any thread. Nobody changes what was asked for and is to be asked for again. */
+struct sweep_map {
+	struct image *image;
+	GMutex lock;
+	uint64_t at;
+	struct image_extent extent; /* of no bytes: nothing is known */
+};
+
+void sweep_map_init(struct sweep_map *map, struct image *image);
+void sweep_map_fini(struct sweep_map *map);
+int sweep_map(struct sweep_map *map, uint64_t offset, uint64_t len, struct image_extent *extent);
+
 /* False with the first error. */
 bool sweep_run(const struct sweep *sweep, const struct job_watch *watch, GError **error);
 /* "disk 'PATH': cannot be WHAT at byte N: ..."; false. */

@@ -12,70 +12,12 @@
  * first sector of a fixed disk is its guest's, who could make it the head of another image, over a
  * parent of the guest's choice.
  */
-#include "block/bat.h"
+#include "block/vhd_int.h"
 
 #include <errno.h>
 #include <string.h>
 
 #include "base/be.h"
-#include "base/le.h"
-
-/* Footer, big-endian. */
-enum {
-	COOKIE = 0,
-	FEATURES = 8,
-	FORMAT_VERSION = 12,
-	DATA_OFFSET = 16, /* of the dynamic header */
-	TIME_STAMP = 24,  /* seconds since 2000 */
-	CREATOR = 28,
-	CREATOR_VERSION = 32,
-	CREATOR_HOST = 36,
-	ORIGINAL_SIZE = 40,
-	CURRENT_SIZE = 48,
-	CYLINDERS = 56,
-	HEADS = 58,
-	SECTORS = 59,
-	DISK_TYPE = 60,
-	CHECKSUM = 64,
-	UNIQUE_ID = 68,
-	FOOTER_BYTES = 512,
-};
-/* Dynamic disk header. */
-enum {
-	H_DATA_OFFSET = 8,
-	H_TABLE_OFFSET = 16,
-	H_VERSION = 24,
-	H_ENTRIES = 28,
-	H_BLOCK_SIZE = 32,
-	H_CHECKSUM = 36,
-	H_PARENT_ID = 40,
-	H_PARENT_TIME = 56,
-	H_PARENT_NAME = 64, /* UTF-16, big-endian */
-	H_LOCATORS = 576,
-	HEADER_BYTES = 1024,
-};
-/* Parent locator entry. */
-enum {
-	L_CODE = 0,
-	L_SPACE = 4,
-	L_LENGTH = 8,
-	L_OFFSET = 16,
-	LOCATOR_BYTES = 24,
-	N_LOCATORS = 8,
-	MAX_NAME = 2048, /* bytes that are read of one */
-};
-enum { TYPE_FIXED = 2, TYPE_DYNAMIC = 3, TYPE_DIFFERENCING = 4 };
-
-#define ENTRY_NOTHING 0xffffffffu
-#define VERSION_1_0   0x00010000u
-#define DEFAULT_BLOCK (2u << 20)
-#define MIN_BLOCK     4096u
-#define MAX_BLOCK     (256u << 20)
-#define EPOCH_2000    946684800ll
-#define MAX_GEOMETRY  (65535u * 16 * 255) /* sectors */
-#define MAX_SECTORS   0xff000000ull	  /* 2040 GiB */
-#define W2RU	      0x57327275u	  /* a relative path, in UTF-16, little-endian */
-#define W2KU	      0x57326b75u	  /* an absolute one */
 
 struct vhd {
 	struct bat_image base;
@@ -85,29 +27,9 @@ struct vhd {
 	bool torn; /* a footer is missing */
 };
 
-static uint32_t checksum(const uint8_t *bytes, size_t len, unsigned field)
-{
-	uint32_t sum = 0;
-
-	for (size_t i = 0; i < len; i++)
-		sum += i - field < 4 ? 0 : bytes[i];
-	return ~sum;
-}
-
-static void seal_footer(uint8_t *footer)
-{
-	be32_store(footer + CHECKSUM, checksum(footer, FOOTER_BYTES, CHECKSUM));
-}
-
-static bool is_footer(const uint8_t *footer)
-{
-	return !memcmp(footer, "conectix", 8) &&
-	       be32_load(footer + CHECKSUM) == checksum(footer, FOOTER_BYTES, CHECKSUM);
-}
-
 static bool vhd_looks_like(const uint8_t *head, size_t len, uint64_t file_size)
 {
-	return len >= FOOTER_BYTES && is_footer(head);
+	return len >= FOOTER_BYTES && vhd_is_footer(head);
 }
 
 /* ---- the table ---- */
@@ -204,17 +126,6 @@ static const struct bat_ops vhd_ops = {
 
 /* ---- open: the parent ---- */
 
-/* As Windows writes it; only the last part of an absolute one means something here. */
-static char *host_path(const char *name, bool relative)
-{
-	g_autofree char *path = g_strdelimit(g_strdup(name), "\\", '/');
-	const char *slash = strrchr(path, '/');
-
-	if (!relative && slash)
-		return g_strdup(slash + 1);
-	return g_strdup(g_str_has_prefix(path, "./") ? path + 2 : path);
-}
-
 static char *load_locator(struct image *image, const uint8_t *locator)
 {
 	uint32_t len = MIN(be32_load(locator + L_LENGTH), MAX_NAME);
@@ -247,31 +158,8 @@ static void find_parent(struct vhd *vhd)
 	if (!name)
 		name = g_convert((char *)vhd->header + H_PARENT_NAME, 512, "UTF-8", "UTF-16BE",
 				 NULL, NULL, NULL);
-	image->backing_name = name && *name ? host_path(name, relative) : NULL;
+	image->backing_name = name && *name ? image_path_of_windows(name, relative) : NULL;
 	image->backing_format = g_strdup("vhd");
-}
-
-static bool load_footer(struct file *file, uint8_t *footer)
-{
-	return file->size >= FOOTER_BYTES &&
-	       !file_load(file, file->size - FOOTER_BYTES, footer, FOOTER_BYTES) &&
-	       is_footer(footer);
-}
-
-/* The footer of the image at `name`, as the image at `path` calls it. */
-static bool look_at_parent(const char *path, const char *name, uint8_t *footer, GError **error)
-{
-	g_autofree char *parent = image_resolve_backing(path, name);
-	struct file *file = file_open(parent, FILE_READ_ONLY | FILE_NO_LOCK, error);
-	bool found = file && (load_footer(file, footer) ||
-			      (!file_load(file, 0, footer, FOOTER_BYTES) && is_footer(footer)));
-
-	if (file && !found)
-		image_reject(error,
-			     "disk '%s' is no VHD image, which a VHD's backing image must be",
-			     parent);
-	file_close(file);
-	return found;
 }
 
 static bool open_parent(struct vhd *vhd, const struct image_open *how, GError **error)
@@ -284,7 +172,7 @@ static bool open_parent(struct vhd *vhd, const struct image_open *how, GError **
 		return image_refuse(image, error, "does not say on which image it builds");
 	if (how->no_backing)
 		return true;
-	if (!look_at_parent(how->path, image->backing_name, footer, error))
+	if (!vhd_parent_footer(how->path, image->backing_name, footer, error))
 		return false;
 	if (memcmp(footer + UNIQUE_ID, vhd->header + H_PARENT_ID, 16))
 		image->damage = g_strdup_printf("its parent '%s' is another than it was made on",
@@ -301,7 +189,7 @@ static bool check_header(struct vhd *vhd, GError **error)
 	uint32_t block = be32_load(header + H_BLOCK_SIZE), entries = be32_load(header + H_ENTRIES);
 
 	if (memcmp(header, "cxsparse", 8) ||
-	    be32_load(header + H_CHECKSUM) != checksum(header, HEADER_BYTES, H_CHECKSUM))
+	    be32_load(header + H_CHECKSUM) != vhd_checksum(header, HEADER_BYTES, H_CHECKSUM))
 		return image_refuse(image, error,
 				    "is damaged: its dynamic header is not one; restore it "
 				    "from a copy");
@@ -388,8 +276,8 @@ static bool choose_footer(struct vhd *vhd, GError **error)
 {
 	struct image *image = &vhd->base.image;
 	uint8_t copy[FOOTER_BYTES];
-	bool at_end = load_footer(image->file, vhd->footer);
-	bool at_start = !file_load(image->file, 0, copy, FOOTER_BYTES) && is_footer(copy);
+	bool at_end = vhd_load_footer(image->file, vhd->footer);
+	bool at_start = !file_load(image->file, 0, copy, FOOTER_BYTES) && vhd_is_footer(copy);
 
 	if (at_end && at_start && memcmp(copy + UNIQUE_ID, vhd->footer + UNIQUE_ID, 16))
 		return image_refuse(image, error,
@@ -453,196 +341,6 @@ static void vhd_close(struct image *image)
 	g_free((void *)((struct vhd *)image)->full);
 }
 
-/* ---- create ---- */
-
-struct geometry {
-	unsigned cylinders, heads, sectors;
-};
-
-/* The specification's appendix "CHS Calculation". */
-static struct geometry geometry_of(uint64_t sectors)
-{
-	struct geometry g = {.heads = 16};
-	uint64_t tracks;
-
-	sectors = MIN(sectors, MAX_GEOMETRY);
-	if (sectors >= 65535 * 16 * 63) {
-		g.sectors = 255;
-		tracks = sectors / g.sectors;
-	} else {
-		g.sectors = 17;
-		tracks = sectors / g.sectors;
-		g.heads = MAX((tracks + 1023) / 1024, 4);
-		if (tracks >= g.heads * 1024 || g.heads > 16) {
-			g.sectors = 31;
-			g.heads = 16;
-			tracks = sectors / g.sectors;
-		}
-		if (tracks >= g.heads * 1024) {
-			g.sectors = 63;
-			g.heads = 16;
-			tracks = sectors / g.sectors;
-		}
-	}
-	g.cylinders = tracks / g.heads;
-	return g;
-}
-
-static uint64_t geometry_sectors(struct geometry g)
-{
-	return (uint64_t)g.cylinders * g.heads * g.sectors;
-}
-
-/* The least disk of at least so many sectors that a geometry describes; the largest ones have none.
- */
-static uint64_t round_to_geometry(uint64_t sectors)
-{
-	for (uint64_t asked = sectors; asked <= MAX_GEOMETRY; asked++)
-		if (geometry_sectors(geometry_of(asked)) >= sectors)
-			return geometry_sectors(geometry_of(asked));
-	return sectors;
-}
-
-static void set_footer_size(uint8_t *footer, uint64_t size)
-{
-	struct geometry g = geometry_of(size / IMAGE_SECTOR_SIZE);
-
-	be64_store(footer + CURRENT_SIZE, size);
-	be16_store(footer + CYLINDERS, g.cylinders);
-	footer[HEADS] = g.heads;
-	footer[SECTORS] = g.sectors;
-	seal_footer(footer);
-}
-
-static uint32_t now_2000(void)
-{
-	return g_get_real_time() / G_USEC_PER_SEC - EPOCH_2000;
-}
-
-/* Readers go by the creator: as Hyper-V the size counts, as Virtual PC the geometry. */
-static void make_footer(uint8_t *footer, uint64_t size, unsigned type, bool by_size)
-{
-	memset(footer, 0, FOOTER_BYTES);
-	memcpy(footer, "conectix", 8);
-	be32_store(footer + FEATURES, 2); /* reserved, always set */
-	be32_store(footer + FORMAT_VERSION, VERSION_1_0);
-	be64_store(footer + DATA_OFFSET, type == TYPE_FIXED ? UINT64_MAX : FOOTER_BYTES);
-	be32_store(footer + TIME_STAMP, now_2000());
-	memcpy(footer + CREATOR, by_size ? "win " : "vpc ", 4);
-	be32_store(footer + CREATOR_VERSION, by_size ? 0x00060001 : 0x00050003);
-	memcpy(footer + CREATOR_HOST, "Wi2k", 4);
-	be64_store(footer + ORIGINAL_SIZE, size);
-	be32_store(footer + DISK_TYPE, type);
-	for (unsigned i = 0; i < 16; i += 4)
-		be32_store(footer + UNIQUE_ID + i, g_random_int());
-	set_footer_size(footer, size);
-}
-
-/* The name stands twice: in the header, and behind it where a locator leads. */
-static bool set_parent(uint8_t *header, uint8_t *place, const struct image_create *create,
-		       GError **error)
-{
-	gsize len, wide;
-	g_autofree char *le = g_convert(create->backing, -1, "UTF-16LE", "UTF-8", NULL, &len, NULL);
-	g_autofree char *be =
-		g_convert(create->backing, -1, "UTF-16BE", "UTF-8", NULL, &wide, NULL);
-	uint8_t footer[FOOTER_BYTES], *locator = header + H_LOCATORS;
-
-	if (!le || !be || len > FOOTER_BYTES - 2)
-		return image_reject(error,
-				    "format vhd cannot hold '%s' as a name; give a shorter one",
-				    create->backing);
-	if (!look_at_parent(create->path, create->backing, footer, error))
-		return false;
-	memcpy(header + H_PARENT_ID, footer + UNIQUE_ID, 16);
-	memcpy(header + H_PARENT_TIME, footer + TIME_STAMP, 4);
-	memcpy(header + H_PARENT_NAME, be, wide);
-	memcpy(place, le, len);
-	be32_store(locator + L_CODE, W2RU);
-	be32_store(locator + L_SPACE, FOOTER_BYTES);
-	be32_store(locator + L_LENGTH, len);
-	be64_store(locator + L_OFFSET, FOOTER_BYTES + HEADER_BYTES);
-	return true;
-}
-
-static int write_nothing(struct file *file, uint64_t at, uint64_t len)
-{
-	g_autofree uint8_t *page = g_malloc(4096);
-	int status = 0;
-
-	memset(page, 0xff, 4096);
-	for (uint64_t done = 0; done < len && !status; done += 4096)
-		status = file_store(file, at + done, page, MIN(len - done, 4096));
-	return status;
-}
-
-static bool create_dynamic(struct file *file, const struct image_create *create, uint64_t size,
-			   bool by_size, GError **error)
-{
-	uint64_t entries = (size + DEFAULT_BLOCK - 1) / DEFAULT_BLOCK;
-	uint64_t table_at = FOOTER_BYTES + HEADER_BYTES + (create->backing ? FOOTER_BYTES : 0);
-	uint64_t table_len =
-		(entries * 4 + IMAGE_SECTOR_SIZE - 1) / IMAGE_SECTOR_SIZE * IMAGE_SECTOR_SIZE;
-	/* The footer's copy, the header, the parent's name. */
-	uint8_t head[FOOTER_BYTES + HEADER_BYTES + FOOTER_BYTES] = {},
-						   *header = head + FOOTER_BYTES;
-	int status;
-
-	make_footer(head, size, create->backing ? TYPE_DIFFERENCING : TYPE_DYNAMIC, by_size);
-	memcpy(header, "cxsparse", 8);
-	be64_store(header + H_DATA_OFFSET, UINT64_MAX);
-	be64_store(header + H_TABLE_OFFSET, table_at);
-	be32_store(header + H_VERSION, VERSION_1_0);
-	be32_store(header + H_ENTRIES, entries);
-	be32_store(header + H_BLOCK_SIZE, DEFAULT_BLOCK);
-	if (create->backing && !set_parent(header, header + HEADER_BYTES, create, error))
-		return false;
-	be32_store(header + H_CHECKSUM, checksum(header, HEADER_BYTES, H_CHECKSUM));
-	status = file_store(file, 0, head, table_at);
-	if (!status)
-		status = write_nothing(file, table_at, table_len);
-	if (!status)
-		status = file_store(file, table_at + table_len, head, FOOTER_BYTES);
-	return !status || image_fail(create->path, status, "cannot be written", error);
-}
-
-static bool create_fixed(struct file *file, const struct image_create *create, uint64_t size,
-			 bool by_size, GError **error)
-{
-	uint8_t footer[FOOTER_BYTES];
-	int status = file_zero(file, 0, size, false);
-
-	make_footer(footer, size, TYPE_FIXED, by_size);
-	if (!status)
-		status = file_store(file, size, footer, FOOTER_BYTES);
-	return !status || image_fail(create->path, status, "cannot be written", error);
-}
-
-static bool vhd_create(struct file *file, const struct image_create *create, GError **error)
-{
-	const char *subformat = image_option(create, &block_format_vhd, "subformat");
-	uint64_t sectors = create->size / IMAGE_SECTOR_SIZE;
-	bool by_size, fixed = !strcmp(subformat, "fixed");
-
-	if (!image_option_bool(create, &block_format_vhd, "force_size", &by_size, error))
-		return false;
-	if ((!fixed && strcmp(subformat, "dynamic")) || (fixed && create->backing))
-		return image_reject(
-			error,
-			"subformat=%s: write dynamic, or fixed where there is no backing image",
-			subformat);
-	if (create->backing && strcmp(create->backing_format, "vhd"))
-		return image_reject(error,
-				    "format vhd stands on images of its own format only, and '%s' "
-				    "is %s; choose qcow2",
-				    create->backing, create->backing_format);
-	sectors = by_size ? sectors : round_to_geometry(sectors);
-	if (sectors > MAX_SECTORS)
-		return image_reject(error, "format vhd ends at 2040 GiB; choose vhdx or qcow2");
-	return (fixed ? create_fixed : create_dynamic)(file, create, sectors * IMAGE_SECTOR_SIZE,
-						       by_size, error);
-}
-
 /* ---- resize ---- */
 
 /* The new footer is safe before the old one goes. */
@@ -669,7 +367,7 @@ static int move_table(struct vhd *vhd, uint64_t entries)
 	struct bat *bat = &vhd->base.bat;
 	uint64_t at = bat->end, len = (entries * 4 + 511) / 512 * 512;
 	g_autofree uint8_t *old = g_malloc(4096);
-	int status = write_nothing(bat->file, at, len);
+	int status = vhd_store_nothing(bat->file, at, len);
 
 	for (uint64_t done = 0; done < bat->n_blocks * 4 && !status; done += 4096) {
 		size_t n = MIN(bat->n_blocks * 4 - done, 4096);
@@ -686,7 +384,7 @@ static int move_table(struct vhd *vhd, uint64_t entries)
 		return status;
 	be64_store(vhd->header + H_TABLE_OFFSET, at);
 	be32_store(vhd->header + H_ENTRIES, entries);
-	be32_store(vhd->header + H_CHECKSUM, checksum(vhd->header, HEADER_BYTES, H_CHECKSUM));
+	be32_store(vhd->header + H_CHECKSUM, vhd_checksum(vhd->header, HEADER_BYTES, H_CHECKSUM));
 	bat->table_at = at;
 	bat->end = at + len;
 	return file_store(bat->file, be64_load(vhd->footer + DATA_OFFSET), vhd->header,
@@ -703,7 +401,7 @@ static int resize_dynamic(struct vhd *vhd, uint64_t size)
 		status = move_table(vhd, entries);
 	if (!status)
 		status = bat->file->ops->flush(bat->file);
-	set_footer_size(vhd->footer, size);
+	vhd_set_size(vhd->footer, size);
 	if (!status)
 		status = file_store(bat->file, 0, vhd->footer, FOOTER_BYTES);
 	if (!status)
@@ -731,7 +429,7 @@ static bool vhd_resize(struct image *image, uint64_t size, GError **error)
 	if (bat->ops && size < image->size)
 		return image_refuse(image, error, "cannot shrink; convert it to a smaller one");
 	memcpy(vhd->footer + CREATOR, "win ", 4); /* the size counts from now on */
-	set_footer_size(vhd->footer, size);
+	vhd_set_size(vhd->footer, size);
 	status = bat->ops ? resize_dynamic(vhd, size) : resize_fixed(vhd, size);
 	if (status)
 		return image_fail(image_path(image), status, "cannot be resized", error);

@@ -326,22 +326,14 @@ static char *locator_value(const uint8_t *locator, uint32_t len, const char *key
 	return NULL;
 }
 
-/* A relative path, or of an absolute one of Windows the last part. */
 static char *parent_name(const uint8_t *locator, uint32_t len)
 {
-	g_autofree char *path = locator_value(locator, len, "relative_path");
-	const char *slash;
+	g_autofree char *relative = locator_value(locator, len, "relative_path"), *path = NULL;
 
-	if (path) {
-		g_strdelimit(path, "\\", '/');
-		return g_strdup(g_str_has_prefix(path, "./") ? path + 2 : path);
-	}
+	if (relative)
+		return image_path_of_windows(relative, true);
 	path = locator_value(locator, len, "absolute_win32_path");
-	if (!path)
-		return NULL;
-	g_strdelimit(path, "\\", '/');
-	slash = strrchr(path, '/');
-	return g_strdup(slash ? slash + 1 : path);
+	return path ? image_path_of_windows(path, false) : NULL;
 }
 
 static char *guid_text(const uint8_t *guid)
@@ -398,7 +390,7 @@ static bool load_parent(struct vhdx *vhdx, const struct image_open *how, const u
 
 /* ---- open ---- */
 
-static bool open_log(struct vhdx *vhdx, bool *torn, GError **error)
+static bool open_log(struct vhdx *vhdx, GError **error)
 {
 	static const uint8_t none[GUID_BYTES];
 	struct image *image = &vhdx->base.image;
@@ -415,18 +407,13 @@ static bool open_log(struct vhdx *vhdx, bool *torn, GError **error)
 		return image_refuse(image, error,
 				    "has a log that is not supported; let its own "
 				    "program open it first");
-	if (image->read_only)
-		return image_refuse(image, error,
-				    "was not closed, and what is in its log has to be written "
-				    "first; do that with: viv disk check --repair all");
-	return vhdx_replay(vhdx, torn, error);
+	return vhdx_replay(vhdx, error);
 }
 
 static bool vhdx_open(struct image *image, const struct image_open *how, GError **error)
 {
 	struct vhdx *vhdx = (struct vhdx *)image;
 	g_autofree uint8_t *table = g_malloc(M_TABLE_BYTES);
-	bool torn = false;
 	char start[8];
 	int status = file_load(image->file, 0, start, sizeof(start));
 
@@ -440,11 +427,11 @@ static bool vhdx_open(struct image *image, const struct image_open *how, GError 
 		return damaged(image, "neither of its headers is whole", error);
 	g_mutex_init(&vhdx->lock);
 	vhdx->has_lock = true;
-	if (!open_log(vhdx, &torn, error) || !load_regions(vhdx, error) ||
+	if (!open_log(vhdx, error) || !load_regions(vhdx, error) ||
 	    !load_metadata(vhdx, table, error) || !set_up_table(vhdx, error))
 		return false;
-	if (torn)
-		return damaged(image, "nothing in its log is whole", error);
+	if (vhdx->torn)
+		image->damage = g_strdup("it was not closed, and its log is not whole");
 	return !(vhdx->flags & HAS_PARENT) || load_parent(vhdx, how, table, error);
 }
 
@@ -453,7 +440,7 @@ static void vhdx_close(struct image *image)
 	static const uint8_t none[GUID_BYTES];
 	struct vhdx *vhdx = (struct vhdx *)image;
 
-	if (!image->read_only && !is_guid(vhdx->header + H_LOG_GUID, none) &&
+	if (!image->read_only && !vhdx->torn && !is_guid(vhdx->header + H_LOG_GUID, none) &&
 	    !bat_image_flush(image))
 		vhdx_end_log(vhdx); /* else the next open replays it */
 	bat_fini(&vhdx->base.bat);
@@ -574,6 +561,16 @@ static bool vhdx_check(struct image *image, enum image_repair repair, struct ima
 	struct bat *bat = &vhdx->base.bat;
 	g_autoptr(GArray) taken = list_taken(vhdx);
 	int status = !taken ? -EIO : repair == IMAGE_REPAIR_NOTHING ? 0 : touch(vhdx);
+
+	if (!status && vhdx->torn) {
+		report->errors++;
+		image_check_say(report, "its log is not whole");
+	}
+	if (!status && vhdx->torn && repair == IMAGE_REPAIR_ALL) { /* what is in its place counts */
+		status = vhdx_end_log(vhdx);
+		vhdx->torn = status != 0;
+		report->errors_fixed += !status;
+	}
 
 	if (!status)
 		status =

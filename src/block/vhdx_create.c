@@ -113,7 +113,7 @@ static bool add_parent(struct items *items, const struct image_create *create, G
 	uint8_t locator[4096] = {};
 	unsigned len = P_ENTRIES + 2 * P_ENTRY_BYTES;
 	g_autofree char *linkage = vhdx_linkage(create->path, create->backing, error);
-	g_autofree char *path = g_strdelimit(g_strdup(create->backing), "/", '\\');
+	g_autofree char *path = image_windows_path(create->backing);
 
 	if (!linkage)
 		return false;

@@ -105,6 +105,7 @@ struct vhdx {
 	/* The header says that the image is being changed, which it has to before it is. */
 	_Atomic bool touched;
 	bool has_lock;
+	bool torn; /* its log is not whole */
 };
 
 /* CRC-32C of bytes, those of the 32-bit `field` counting as zeroes. */
@@ -116,10 +117,11 @@ bool vhdx_load_header(struct file *file, uint8_t *header, bool *second);
 int vhdx_store_header(struct vhdx *vhdx);
 
 /*
- * Puts what a program that was cut off had in its log where it belongs, and empties the log. False
- * with the error set; `*torn`: the log is not whole, and nothing was changed.
+ * Puts what a program that was cut off had in its log where it belongs, and empties the log; of an
+ * image that is only to be read, refuses to. Where the log is not whole, vhdx->torn is set and
+ * nothing changed. False with the error set.
  */
-bool vhdx_replay(struct vhdx *vhdx, bool *torn, GError **error);
+bool vhdx_replay(struct vhdx *vhdx, GError **error);
 /* Pages of the file become others, all or none of them across a power cut; on return they may still
  * be on their way, and a flush follows. */
 int vhdx_change(struct vhdx *vhdx, unsigned n, const uint64_t *offsets, const uint8_t *pages);

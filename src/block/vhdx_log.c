@@ -233,7 +233,7 @@ static int apply_sequence(struct replay *replay, uint32_t head)
 	return status ? status : file->ops->flush(file);
 }
 
-bool vhdx_replay(struct vhdx *vhdx, bool *torn, GError **error)
+bool vhdx_replay(struct vhdx *vhdx, GError **error)
 {
 	struct image *image = &vhdx->base.image;
 	struct replay replay = {.vhdx = vhdx, .budget = 16ull * vhdx->log_len};
@@ -251,13 +251,18 @@ bool vhdx_replay(struct vhdx *vhdx, bool *torn, GError **error)
 	memcpy(replay.log + vhdx->log_len, replay.log, vhdx->log_len);
 	for (uint32_t pos = 0; pos < vhdx->log_len && !status; pos += VHDX_PAGE)
 		look_at_entry(&replay, pos);
-	*torn = !status && !find_head(&replay, &head);
-	if (!status && !*torn)
+	vhdx->torn = !status && !find_head(&replay, &head);
+	if (!status && !vhdx->torn && !image->read_only)
 		status = apply_sequence(&replay, head);
-	if (!status && !*torn)
+	if (!status && !vhdx->torn && !image->read_only)
 		status = vhdx_end_log(vhdx);
 	g_free(replay.log);
 	g_free(replay.entries);
+	if (!status && !vhdx->torn && image->read_only)
+		return image_refuse(image, error,
+				    "was not closed, and what is in its log has to be "
+				    "written first; do that with: viv disk check "
+				    "--repair all");
 	return !status || image_fail(image_path(image), status, "cannot replay its log", error);
 }
 

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/local_socket.h"
+#include "cli/relay.h"
 #include "cli/remote.h"
 #include "cli/verb.h"
 #include "stream/terminal.h"
@@ -36,25 +37,6 @@ static void on_signal(int number)
 	raise(number); /* delivered when the handler returns */
 }
 
-static bool write_all(int fd, const char *bytes, size_t len)
-{
-	struct pollfd poll_fd = {.fd = fd, .events = POLLOUT};
-
-	while (len) {
-		ssize_t n = write(fd, bytes, len);
-
-		if (n > 0) {
-			bytes += n;
-			len -= n;
-		} else if (errno == EAGAIN) {
-			poll(&poll_fd, 1, -1);
-		} else if (errno != EINTR) {
-			return false;
-		}
-	}
-	return true;
-}
-
 static enum console_end from_vm(int fd)
 {
 	char bytes[4096];
@@ -62,7 +44,7 @@ static enum console_end from_vm(int fd)
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return CONSOLE_GOES_ON;
-	return n > 0 && write_all(STDOUT_FILENO, bytes, n) ? CONSOLE_GOES_ON : CONSOLE_CLOSED;
+	return n > 0 && relay_write(STDOUT_FILENO, bytes, n) ? CONSOLE_GOES_ON : CONSOLE_CLOSED;
 }
 
 /* At the end of input nothing ends: `open` is cleared. */
@@ -76,7 +58,7 @@ static enum console_end to_vm(int fd, bool is_terminal, bool *open)
 		*open = n < 0 && (errno == EAGAIN || errno == EINTR);
 		return CONSOLE_GOES_ON;
 	}
-	if (!write_all(fd, bytes, leave ? leave - bytes : n))
+	if (!relay_write(fd, bytes, leave ? leave - bytes : n))
 		return CONSOLE_CLOSED;
 	return leave ? CONSOLE_LEFT : CONSOLE_GOES_ON;
 }

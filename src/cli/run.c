@@ -8,6 +8,7 @@
 #include <glib-unix.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -162,6 +163,16 @@ static gboolean on_sigint(gpointer run)
 	return take_signal(run, SIGINT);
 }
 
+/* The guest's console has the size of the terminal that it is on. */
+static gboolean on_sigwinch(gpointer run)
+{
+	struct winsize size;
+
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0)
+		vm_resize_console(((struct run *)run)->vm, size.ws_col, size.ws_row);
+	return G_SOURCE_CONTINUE;
+}
+
 static gboolean on_sigterm(gpointer run)
 {
 	return take_signal(run, SIGTERM);
@@ -235,7 +246,10 @@ static bool run_guest(struct run *run, const struct vm_config *config, const str
 	g_unix_signal_add(SIGHUP, on_sighup, run);
 	g_unix_signal_add(SIGINT, on_sigint, run);
 	g_unix_signal_add(SIGTERM, on_sigterm, run);
-	if (config->serial.kind == VM_SERIAL_STDIO && !terminal_raw(STDIN_FILENO, error))
+	g_unix_signal_add(SIGWINCH, on_sigwinch, run);
+	on_sigwinch(run);
+	if ((config->serial.kind == VM_SERIAL_STDIO || config->hvc.kind == VM_SERIAL_STDIO) &&
+	    !terminal_raw(STDIN_FILENO, error))
 		return false;
 	for (;;) {
 		run->result = vm_run(run->vm);
@@ -262,6 +276,12 @@ static bool open_run(struct run *run, struct vm_config *config, GError **error)
 		return false;
 	if (config->has_vnc && !config->vnc)
 		config->vnc = g_strconcat("unix:", run->name.screen, NULL);
+	if (config->agent && !vm_config_add_port(config, VM_AGENT_PORT, run->name.agent, error)) {
+		g_prefix_error(error, "--agent: ");
+		return false;
+	}
+	if (config->cid && !config->vsock)
+		config->vsock = g_strdup(run->name.vsock);
 	run->vm = vm_new(config, &console, context, error);
 	if (!run->vm)
 		return false;
@@ -335,15 +355,20 @@ static int start(struct vm_config *config, const struct run_options *options)
 	GError *error = NULL;
 	int ready_fd = -1, status;
 
+	bool hvc = config->hvc.kind == VM_SERIAL_STDIO;
+
 	if (!vm_config_complete(config, &error))
 		return report_error(error);
-	if (options->detach && config->serial.kind == VM_SERIAL_STDIO)
+	if (options->detach && (config->serial.kind == VM_SERIAL_STDIO || hvc))
 		return report_error(g_error_new(
 			VIV_ERROR, VIV_ERROR_INPUT,
-			"--detach: nobody is at standard input; give --serial unix:PATH, file:PATH "
-			"or none"));
+			"--detach: nobody is at standard input; give --%s unix:PATH, file:PATH "
+			"or none", hvc ? "hvc" : "serial"));
+	if (hvc && config->serial.kind == VM_SERIAL_STDIO)
+		return report_error(g_error_new(VIV_ERROR, VIV_ERROR_INPUT,
+						"--hvc: standard input is the serial port's; add --serial none"));
 	if (config->serial.kind == VM_SERIAL_DEFAULT)
-		config->serial.kind = options->detach ? VM_SERIAL_NONE : VM_SERIAL_STDIO;
+		config->serial.kind = options->detach || hvc ? VM_SERIAL_NONE : VM_SERIAL_STDIO;
 	if (options->detach && !detach_fork(&ready_fd, &status, &error))
 		return error ? report_error(error) : status;
 	return run_config(config, options, ready_fd);

@@ -30,7 +30,9 @@ struct input;
 struct isa_dma;
 struct net_port;
 struct pci_bus;
+struct share;
 struct stream;
+struct vsock_host;
 
 /* A drive of a controller of several. */
 struct device_drive {
@@ -38,6 +40,15 @@ struct device_drive {
 	bool cdrom;
 };
 #define DEVICE_MAX_DRIVES 8
+/* Characters of the name of a shared folder or a port. */
+#define DEVICE_MAX_TAG 64
+
+/* A serial port by which a program of the host's and one in the guest talk. */
+struct device_port {
+	struct stream *stream;
+	const char *name; /* at most DEVICE_MAX_TAG characters; the guest's program finds it by that */
+};
+#define DEVICE_MAX_PORTS 8
 
 /* Where the board puts a device and what it connects it to: a row of a board table. */
 struct device_config {
@@ -49,6 +60,8 @@ struct device_config {
 	struct device_drive drives[DEVICE_MAX_DRIVES];
 	unsigned n_drives;
 	struct stream *stream; /* bytes behind it; not owned */
+	const struct device_port *ports; /* not owned */
+	unsigned n_ports;
 	struct mem_bank *bios; /* the firmware's ROM, of a host bridge; NULL: none */
 	GBytes *rom;	       /* PCI expansion ROM; not owned; NULL: none */
 	struct display *display; /* screen that it draws on; not owned; NULL: nobody looks */
@@ -59,6 +72,10 @@ struct device_config {
 	unsigned n_queues;	 /* of a device that can have one a processor; 0: one */
 	const struct fw_cfg_file *files; /* of fw_cfg; not owned, as their bytes */
 	unsigned n_files;
+	struct share *share;	 /* shared folder; not owned */
+	const char *tag;	 /* what the guest calls it; not owned */
+	struct vsock_host *vsock; /* sockets of the host's; not owned; NULL: none */
+	uint32_t cid;		 /* the guest's address among them */
 	/* What CMOS tells the firmware. */
 	uint8_t floppies[2]; /* types of drives A and B (floppy_drive_type()); 0: none */
 	uint16_t boot_order; /* a digit a try, the first one lowest: 1 floppy, 2 disk, 3 CD, 4 network */

@@ -31,6 +31,10 @@
 	X(piix_ide)      \
 	X(ahci)          \
 	X(virtio_blk)    \
+	X(virtio_9p)     \
+	X(virtio_vsock)  \
+	X(virtio_balloon) \
+	X(virtio_console) \
 	X(virtio_rng)    \
 	X(virtio_scsi)   \
 	X(nvme)          \

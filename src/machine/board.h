@@ -24,6 +24,11 @@ enum board_backing {
 	BOARD_NICS,	    /* one for each network card of the row's model */
 	BOARD_SCREEN,	    /* one where there is a screen, with the BIOS for it where there is firmware */
 	BOARD_MORE_SCREEN,  /* one where it is wanted besides the VGA, for the same screen */
+	BOARD_SHARES,	    /* one for each shared folder */
+	BOARD_HVC,	    /* one, a console, where it is wanted */
+	BOARD_PORTS,	    /* one where there are named ports, for all of them */
+	BOARD_BALLOON,	    /* one where it is wanted */
+	BOARD_VSOCK,	    /* one where the guest has an address */
 	BOARD_FLASH,	    /* one where the firmware keeps variables: it lies below the firmware */
 	BOARD_FW_CFG,	    /* one where there is firmware; the last row, since it tells of the others */
 	BOARD_FIRMWARE_LOG, /* one where somebody wants to read it */

@@ -123,6 +123,26 @@ static void add_smbios(struct machine *machine, const struct machine_config *con
 	add(machine, SMBIOS_TABLES_FILE, 0, files.tables);
 }
 
+/* UEFI has drivers for network cards and tries to boot from each, for minutes, unless it is told not to. */
+static void forbid_network_boot(struct machine *machine)
+{
+	static const char *const files[] = {
+		"opt/org.tianocore/IPv4PXESupport", "opt/org.tianocore/IPv6PXESupport",
+		"opt/org.tianocore/IPv4Support",    "opt/org.tianocore/IPv6Support",
+	};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(files); i++)
+		add(machine, files[i], 0, g_bytes_new_static("no", 2));
+}
+
+static bool boots_from_network(const struct machine_config *config)
+{
+	for (unsigned i = 0; i < config->n_nics; i++)
+		if (config->nics[i].rom)
+			return true;
+	return false;
+}
+
 void fw_files_build(struct machine *machine, const struct machine_config *config)
 {
 	const struct machine_firmware *firmware = config->firmware;
@@ -137,6 +157,8 @@ void fw_files_build(struct machine *machine, const struct machine_config *config
 	add(machine, "etc/e820", 0, memory_map(machine->env.mem));
 	add(machine, "etc/system-states", 0, system_states());
 	add(machine, "bootorder", 0, boot_order(machine, firmware));
+	if (!boots_from_network(config))
+		forbid_network_boot(machine);
 	if (firmware->serial_console)
 		add(machine, "etc/sercon-port", 0, number(SERIAL_CONSOLE_PORT, 2));
 }

@@ -135,6 +135,54 @@ static void wire_fw_cfg(struct wiring *w, unsigned index)
 	w->device.n_files = w->machine->n_files;
 }
 
+static unsigned count_shares(const struct machine_config *config, const struct board_row *row)
+{
+	return config->n_shares;
+}
+
+static void wire_share(struct wiring *w, unsigned index)
+{
+	w->device.share = w->config->shares[index].share;
+	w->device.tag = w->config->shares[index].tag;
+}
+
+static unsigned count_hvc(const struct machine_config *config, const struct board_row *row)
+{
+	return config->hvc != NULL;
+}
+
+static void wire_hvc(struct wiring *w, unsigned index)
+{
+	w->device.stream = w->config->hvc;
+}
+
+static unsigned count_ports(const struct machine_config *config, const struct board_row *row)
+{
+	return config->n_ports > 0;
+}
+
+static void wire_ports(struct wiring *w, unsigned index)
+{
+	w->device.ports = w->config->ports;
+	w->device.n_ports = w->config->n_ports;
+}
+
+static unsigned count_balloon(const struct machine_config *config, const struct board_row *row)
+{
+	return config->balloon;
+}
+
+static unsigned count_vsock(const struct machine_config *config, const struct board_row *row)
+{
+	return config->vsock != NULL;
+}
+
+static void wire_vsock(struct wiring *w, unsigned index)
+{
+	w->device.vsock = w->config->vsock;
+	w->device.cid = w->config->cid;
+}
+
 static unsigned count_flash(const struct machine_config *config, const struct board_row *row)
 {
 	return config->firmware && (config->firmware->vars || config->firmware->vars_template);
@@ -170,6 +218,11 @@ static const struct {
 	[BOARD_NICS] = {count_nics, wire_nic},
 	[BOARD_SCREEN] = {count_screen, wire_screen},
 	[BOARD_MORE_SCREEN] = {count_more_screen, wire_more_screen},
+	[BOARD_SHARES] = {count_shares, wire_share},
+	[BOARD_HVC] = {count_hvc, wire_hvc},
+	[BOARD_PORTS] = {count_ports, wire_ports},
+	[BOARD_BALLOON] = {count_balloon, wire_nothing},
+	[BOARD_VSOCK] = {count_vsock, wire_vsock},
 	[BOARD_FLASH] = {count_flash, wire_flash},
 	[BOARD_FW_CFG] = {count_firmware, wire_fw_cfg},
 	[BOARD_FIRMWARE_LOG] = {count_firmware_log, wire_firmware_log},
@@ -386,6 +439,17 @@ static uint16_t instance_of(const struct machine *machine, unsigned index)
 		instance +=
 			((const struct device *)machine->devices->pdata[i])->class == device->class;
 	return instance;
+}
+
+struct device *machine_find(const struct machine *machine, const struct device_class *class)
+{
+	for (unsigned i = 0; i < machine->devices->len; i++) {
+		struct device *device = machine->devices->pdata[i];
+
+		if (device->class == class)
+			return device;
+	}
+	return NULL;
 }
 
 void machine_save(struct machine *machine, GByteArray *out)

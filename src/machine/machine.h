@@ -69,6 +69,12 @@ struct machine_nic {
 	GBytes *rom;	       /* by which firmware boots from it; NULL: none */
 };
 
+/* A folder of the host's, and by what tag the guest mounts it. */
+struct machine_share {
+	struct share *share;
+	const char *tag; /* at most DEVICE_MAX_TAG characters */
+};
+
 /* A keyboard and a tablet besides PS/2's. */
 enum machine_input { MACHINE_USB_INPUT, MACHINE_VIRTIO_INPUT, MACHINE_N_INPUTS };
 
@@ -84,12 +90,20 @@ struct machine_config {
 	bool no_smm;		   /* the engine's */
 	bool packed_rings;	   /* virtio devices offer them, too */
 	struct stream *serial;
+	struct stream *hvc; /* of a virtio console; NULL: there is none */
+	const struct device_port *ports;
+	unsigned n_ports;
 	struct display *display; /* NULL: no screen */
 	bool virtio_gpu;	 /* besides the VGA, for the same screen */
 	struct input *input;	 /* NULL: no keyboard and no mouse */
 	bool inputs[MACHINE_N_INPUTS]; /* what else there is than PS/2, for its events */
 	const struct machine_nic *nics;
 	unsigned n_nics;
+	bool balloon;
+	struct vsock_host *vsock; /* NULL: none */
+	uint32_t cid;		  /* the guest's address there */
+	const struct machine_share *shares;
+	unsigned n_shares;
 	const struct machine_disk *disks;
 	unsigned n_disks;
 };
@@ -123,6 +137,8 @@ void machine_quiesce(struct machine *machine);
 bool machine_check_drive(const struct machine *machine, const char *drive, GError **error);
 /* Another medium in a drive that there is, or NULL for none; not owned. Returns what was in it. */
 struct block *machine_set_medium(struct machine *machine, const char *drive, struct block *medium);
+/* The first device of that class, or NULL. */
+struct device *machine_find(const struct machine *machine, const struct device_class *class);
 void machine_save(struct machine *machine, GByteArray *out);
 bool machine_load(struct machine *machine, struct state_reader *reader, GError **error);
 

@@ -15,6 +15,11 @@
 	{&virtio_keyboard_class, .devfn = BOARD_ANY_SLOT, .backing = BOARD_MORE_INPUT, .input = MACHINE_VIRTIO_INPUT}, \
 	{&virtio_tablet_class, .devfn = BOARD_ANY_SLOT, .backing = BOARD_MORE_INPUT, .input = MACHINE_VIRTIO_INPUT}, \
 	{&virtio_gpu_class, .devfn = BOARD_ANY_SLOT, .backing = BOARD_MORE_SCREEN}, \
+	{&virtio_9p_class, .devfn = BOARD_ANY_SLOT, .backing = BOARD_SHARES}, \
+	{&virtio_console_class, .devfn = BOARD_ANY_SLOT, .backing = BOARD_HVC}, \
+	{&virtio_console_class, .devfn = BOARD_ANY_SLOT, .backing = BOARD_PORTS}, \
+	{&virtio_balloon_class, .devfn = BOARD_ANY_SLOT, .backing = BOARD_BALLOON}, \
+	{&virtio_vsock_class, .devfn = BOARD_ANY_SLOT, .backing = BOARD_VSOCK}, \
 	{&cfi_flash_class, .backing = BOARD_FLASH}, \
 	{&debugcon_class, .base = 0x402, .backing = BOARD_FIRMWARE_LOG}, \
 	{&fw_cfg_class, .backing = BOARD_FW_CFG}

@@ -226,6 +226,17 @@ void mem_fill(struct mem *mem, uint64_t gpa, const uint8_t *data, uint64_t len)
 		mem_written(mem, gpa, len);
 }
 
+void mem_discard(struct mem *mem, uint64_t gpa, uint64_t len)
+{
+	uint64_t head = MIN(len, -gpa % MEM_PAGE_SIZE), whole = (len - head) / MEM_PAGE_SIZE * MEM_PAGE_SIZE;
+
+	gpa += head;
+	if (!mem_range(mem, gpa, whole))
+		return;
+	clear_pages(mem, gpa, whole);
+	mem_written(mem, gpa, whole);
+}
+
 bool mem_is_closed(const struct mem *mem, uint64_t gpa, uint64_t len)
 {
 	for (unsigned i = 0; i < MEM_N_SMRAM; i++) {

@@ -181,6 +181,11 @@ bool mem_write(struct mem *mem, uint64_t gpa, const void *buf, uint64_t len);
  * host memory back. While no vCPU runs.
  */
 void mem_fill(struct mem *mem, uint64_t gpa, const uint8_t *data, uint64_t len);
+/*
+ * Gives the host memory of the whole pages in the range back: they read as zeros from now on. Nothing, where not all of
+ * the range can be read and written.
+ */
+void mem_discard(struct mem *mem, uint64_t gpa, uint64_t len);
 /* One gpa range as host memory, for block I/O; NULL unless all of it can be read and written in
  * one run. A writer calls mem_written() when the data has arrived. */
 uint8_t *mem_range(const struct mem *mem, uint64_t gpa, uint64_t len);

@@ -33,16 +33,22 @@ enum {
 	GATHER_US = 1000, /* for which output gathers: a guest writes byte by byte */
 };
 
+_Static_assert(STREAM_ROOM == RING_SIZE, "what there is ever room for");
+
 struct host_source {
 	GSource source;
 	struct stream *stream;
 };
 
 struct stream {
-	GMutex lock; /* guards the rings, `readable`, `stalled`, `dropped`, `out_open`, `out_fd` */
+	GMutex lock; /* guards the rings, the callbacks, and all up to `keeps` */
 	struct ring in, out;
 	void (*readable)(void *opaque);
 	void *readable_opaque;
+	void (*changed)(void *opaque);
+	void *changed_opaque;
+	size_t wanted_room; /* 0: nobody waits for any */
+	uint16_t columns, rows; /* 0: not known */
 	bool stalled;
 	uint64_t dropped;
 
@@ -204,6 +210,80 @@ void stream_set_readable(struct stream *stream, void (*readable)(void *opaque), 
 	g_mutex_unlock(&stream->lock);
 }
 
+/* Where nobody keeps bytes for anybody there is room for all. */
+static bool has_room(const struct stream *stream, size_t len)
+{
+	bool waits = stream->out_open || (stream->out_fd < 0 && !stream->keeps);
+
+	return !waits || ring_room(&stream->out) >= len;
+}
+
+bool stream_has_room(struct stream *stream, size_t len)
+{
+	bool room;
+
+	g_mutex_lock(&stream->lock);
+	room = has_room(stream, MIN(len, RING_SIZE));
+	stream->wanted_room = room ? 0 : MIN(len, RING_SIZE);
+	g_mutex_unlock(&stream->lock);
+	return room;
+}
+
+bool stream_connected(struct stream *stream)
+{
+	bool connected;
+
+	g_mutex_lock(&stream->lock);
+	connected = stream->out_open || !stream->keeps;
+	g_mutex_unlock(&stream->lock);
+	return connected;
+}
+
+bool stream_size(struct stream *stream, uint16_t *columns, uint16_t *rows)
+{
+	g_mutex_lock(&stream->lock);
+	*columns = stream->columns;
+	*rows = stream->rows;
+	g_mutex_unlock(&stream->lock);
+	return *columns && *rows;
+}
+
+void stream_set_changed(struct stream *stream, void (*changed)(void *opaque), void *opaque)
+{
+	g_mutex_lock(&stream->lock);
+	stream->changed = changed;
+	stream->changed_opaque = opaque;
+	g_mutex_unlock(&stream->lock);
+}
+
+/* Without our lock: the device takes its own. */
+static void tell_changed(struct stream *stream)
+{
+	void (*changed)(void *opaque);
+	void *opaque;
+
+	g_mutex_lock(&stream->lock);
+	changed = stream->changed;
+	opaque = stream->changed_opaque;
+	g_mutex_unlock(&stream->lock);
+	if (changed)
+		changed(opaque);
+}
+
+/* Whoever waits for room, where there is enough now. */
+static void tell_room(struct stream *stream)
+{
+	bool tell;
+
+	g_mutex_lock(&stream->lock);
+	tell = stream->wanted_room && has_room(stream, stream->wanted_room);
+	if (tell)
+		stream->wanted_room = 0;
+	g_mutex_unlock(&stream->lock);
+	if (tell)
+		tell_changed(stream);
+}
+
 uint64_t stream_dropped(struct stream *stream)
 {
 	uint64_t dropped;
@@ -219,7 +299,17 @@ size_t stream_host_read(struct stream *stream, uint8_t *buf, size_t len)
 	g_mutex_lock(&stream->lock);
 	len = ring_get(&stream->out, buf, len);
 	g_mutex_unlock(&stream->lock);
+	tell_room(stream);
 	return len;
+}
+
+void stream_host_resize(struct stream *stream, uint16_t columns, uint16_t rows)
+{
+	g_mutex_lock(&stream->lock);
+	stream->columns = columns;
+	stream->rows = rows;
+	g_mutex_unlock(&stream->lock);
+	tell_changed(stream);
 }
 
 size_t stream_host_write(struct stream *stream, const uint8_t *buf, size_t len)
@@ -317,6 +407,7 @@ static void disconnect(struct stream *stream)
 	stream->in_fd = -1;
 	update_polls(stream);
 	close(fd);
+	tell_changed(stream);
 }
 
 static bool hung_up(const struct stream *stream)
@@ -359,6 +450,7 @@ static void accept_client(struct stream *stream)
 	stream->out_open = stream->out_socket = true;
 	drain_out(stream);
 	g_mutex_unlock(&stream->lock);
+	tell_changed(stream);
 }
 
 static void serve_clients(struct stream *stream)
@@ -383,6 +475,7 @@ static gboolean host_dispatch(GSource *source, GSourceFunc callback, gpointer da
 		fill_in(stream);
 	if (stream->listen_fd >= 0)
 		serve_clients(stream);
+	tell_room(stream);
 	update_polls(stream);
 	return G_SOURCE_CONTINUE;
 }

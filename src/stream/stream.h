@@ -48,11 +48,24 @@ void stream_free(struct stream *stream);
 size_t stream_read(struct stream *stream, uint8_t *buf, size_t len);
 size_t stream_write(struct stream *stream, const uint8_t *buf, size_t len);
 void stream_set_readable(struct stream *stream, void (*readable)(void *opaque), void *opaque);
+/*
+ * For devices that can wait instead of losing output: whether all of `len` bytes, at most STREAM_ROOM, would be taken now. If
+ * not, changed() is called once they would.
+ */
+#define STREAM_ROOM 65536u
+bool stream_has_room(struct stream *stream, size_t len);
+/* Whether somebody is at the other end, as far as the stream can know. */
+bool stream_connected(struct stream *stream);
+/* Of the terminal at the other end; false: there is none, or it has not said. */
+bool stream_size(struct stream *stream, uint16_t *columns, uint16_t *rows);
+/* Called on the loop thread, without a lock: one of these three may answer otherwise than before. */
+void stream_set_changed(struct stream *stream, void (*changed)(void *opaque), void *opaque);
 /* Output bytes dropped so far. */
 uint64_t stream_dropped(struct stream *stream);
 
 /* Host side. */
 size_t stream_host_read(struct stream *stream, uint8_t *buf, size_t len);
 size_t stream_host_write(struct stream *stream, const uint8_t *buf, size_t len);
+void stream_host_resize(struct stream *stream, uint16_t columns, uint16_t rows);
 
 #endif

@@ -274,6 +274,63 @@ static bool set_virtio_rings(void *target, const char *value, GError **error)
 	return true;
 }
 
+/* It is written in the guest's shell, and in its /etc/fstab. */
+static bool check_tag(const char *tag, GError **error)
+{
+	size_t len = strlen(tag);
+
+	if (!len || len > DEVICE_MAX_TAG ||
+	    strspn(tag, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/") != len)
+		return config_refuse(error, "'%s' cannot be what the guest calls a folder; write 1 to %d letters, digits, "
+				     "dots, dashes, underscores and slashes", tag, DEVICE_MAX_TAG);
+	return true;
+}
+
+/* FOLDER[:TAG][:ro]; a folder's own path may hold colons, if a tag follows. */
+static bool set_volume(void *target, const char *value, GError **error)
+{
+	struct vm_config *config = target;
+	struct vm_share share = {.read_only = g_str_has_suffix(value, ":ro")};
+	g_autofree char *path = g_strndup(value, strlen(value) - (share.read_only ? strlen(":ro") : 0));
+	g_autofree char *tag = NULL;
+	char *colon = strrchr(path, ':');
+
+	if (config->n_shares == VM_MAX_SHARES)
+		return config_refuse(error, "'%s' is one too many; a VM has at most %d shared folders", value,
+			      VM_MAX_SHARES);
+	if (colon)
+		*colon = '\0';
+	tag = colon ? g_strdup(colon + 1) : g_path_get_basename(path);
+	if (!check_tag(tag, error))
+		return false;
+	for (unsigned i = 0; i < config->n_shares; i++)
+		if (!strcmp(config->shares[i].tag, tag))
+			return config_refuse(error, "'%s' is two folders' name; give one another, like %s:TAG", tag, path);
+	share.path = g_steal_pointer(&path);
+	share.tag = g_steal_pointer(&tag);
+	config->shares[config->n_shares++] = share;
+	return true;
+}
+
+/* 0 to 2 and the last are not a guest's (virtio 1.2, section 5.10.4). */
+static bool set_vsock(void *target, const char *value, GError **error)
+{
+	struct vm_config *config = target;
+	g_auto(GStrv) words = g_strsplit(value, ",", 2);
+	guint64 cid;
+
+	if (!words[0] || !g_ascii_string_to_unsigned(words[0], 10, 3, UINT32_MAX - 1, &cid, NULL))
+		return config_refuse(error, "'%s' is not a guest's vsock address; write a number from 3 on, like 3",
+			      words[0] ? words[0] : "");
+	if (config->cid)
+		return config_refuse(error, "given twice; give it once");
+	if (words[1] && !local_socket_check(words[1], error))
+		return false;
+	config->cid = cid;
+	config->vsock = g_strdup(words[1]);
+	return true;
+}
+
 static bool add_input(struct vm_config *config, const char *word, GError **error)
 {
 	static const char *const kinds[MACHINE_N_INPUTS] = {
@@ -420,7 +477,7 @@ static bool set_name(void *target, const char *value, GError **error)
 	       config_set_once(&((struct vm_config *)target)->name, value, error);
 }
 
-static bool set_serial(void *target, const char *value, GError **error)
+static bool parse_place(struct vm_serial *serial, const char *value, GError **error)
 {
 	static const struct {
 		const char *word;
@@ -431,10 +488,7 @@ static bool set_serial(void *target, const char *value, GError **error)
 		{"file:", VM_SERIAL_FILE},
 		{"none", VM_SERIAL_NONE},
 	};
-	struct vm_serial *serial = &((struct vm_config *)target)->serial;
 
-	if (serial->kind != VM_SERIAL_DEFAULT)
-		return config_refuse(error, "given twice; give it once");
 	for (size_t i = 0; i < G_N_ELEMENTS(kinds); i++) {
 		bool has_path = g_str_has_suffix(kinds[i].word, ":");
 		const char *path = value + strlen(kinds[i].word);
@@ -447,6 +501,82 @@ static bool set_serial(void *target, const char *value, GError **error)
 	}
 	return config_refuse(error, "'%s' is no place for it; write stdio, unix:PATH, file:PATH or none",
 		      value);
+}
+
+static bool set_place(struct vm_serial *serial, const char *value, GError **error)
+{
+	if (serial->kind != VM_SERIAL_DEFAULT)
+		return config_refuse(error, "given twice; give it once");
+	return parse_place(serial, value, error);
+}
+
+static bool set_serial(void *target, const char *value, GError **error)
+{
+	return set_place(&((struct vm_config *)target)->serial, value, error);
+}
+
+static bool set_hvc(void *target, const char *value, GError **error)
+{
+	return set_place(&((struct vm_config *)target)->hvc, value, error);
+}
+
+static bool check_port(const struct vm_config *config, const char *name, GError **error)
+{
+	if (!*name || strlen(name) > DEVICE_MAX_TAG || name[strspn(name, G_CSET_A_2_Z G_CSET_a_2_z G_CSET_DIGITS "._-")])
+		return config_refuse(error, "'%s' is no port's name; write 1 to %d of A-Z a-z 0-9 . _ -", name, DEVICE_MAX_TAG);
+	if (config->n_ports == VM_MAX_PORTS)
+		return config_refuse(error, "'%s' is one too many; a VM has at most %d ports", name, VM_MAX_PORTS);
+	for (unsigned i = 0; i < config->n_ports; i++)
+		if (!strcmp(config->ports[i].name, name))
+			return config_refuse(error, "'%s' is two ports' name; name each once", name);
+	return true;
+}
+
+bool vm_config_add_port(struct vm_config *config, const char *name, const char *path, GError **error)
+{
+	struct vm_port *port = &config->ports[config->n_ports];
+
+	if (!check_port(config, name, error) || !local_socket_check(path, error))
+		return false;
+	port->name = g_strdup(name);
+	port->place = (struct vm_serial){VM_SERIAL_UNIX, g_strdup(path)};
+	config->n_ports++;
+	return true;
+}
+
+static bool set_port(void *target, const char *value, GError **error)
+{
+	struct vm_config *config = target;
+	struct vm_port *port = &config->ports[config->n_ports];
+	g_auto(GStrv) words = g_strsplit(value, "=", 2);
+
+	if (!words[0] || !words[1])
+		return config_refuse(error, "'%s' says not where to; write it like NAME=unix:PATH", value);
+	if (!check_port(config, words[0], error) || !parse_place(&port->place, words[1], error))
+		return false;
+	if (port->place.kind != VM_SERIAL_UNIX && port->place.kind != VM_SERIAL_FILE)
+		return config_refuse(error, "'%s' is no place for a port; write unix:PATH or file:PATH", words[1]);
+	port->name = g_strdup(words[0]);
+	config->n_ports++;
+	return true;
+}
+
+static bool set_agent(void *target, const char *value, GError **error)
+{
+	return ((struct vm_config *)target)->agent = true;
+}
+
+static bool set_balloon(void *target, const char *value, GError **error)
+{
+	return ((struct vm_config *)target)->balloon = true;
+}
+
+const char *vm_config_agent(const struct vm_config *config)
+{
+	for (unsigned i = 0; i < config->n_ports; i++)
+		if (!strcmp(config->ports[i].name, VM_AGENT_PORT) && config->ports[i].place.kind == VM_SERIAL_UNIX)
+			return config->ports[i].place.path;
+	return NULL;
 }
 
 /* vnc[:ADDRESS], none. Without an address: where the name says. */
@@ -582,6 +712,12 @@ const struct option_row vm_config_options[] = {
 	{"no-spoof", 0, NULL, "let out only packets that bear the guest's own addresses", config_set_no_spoof},
 	{"virtio-rings", 0, "split|packed",
 	 "what drivers may use to talk to virtio devices: split\nrings alone, or packed ones, too; without it: split", set_virtio_rings},
+	{"volume", 'v', "FOLDER[:TAG][:ro]",
+	 "a folder that the guest can mount: mount -t 9p TAG /mnt;\nwithout TAG: the folder's name; :ro makes it read-only;\nmay be given several times",
+	 set_volume},
+	{"vsock", 0, "CID[,PATH]",
+	 "sockets between host and guest, which has the address\nCID; without PATH: a socket that `viv vsock` finds",
+	 set_vsock},
 	{"input", 0, "KIND[,...]",
 	 "a keyboard and a tablet, usb or virtio, besides a PS/2\nkeyboard and mouse; without it: ps2, those alone", set_input},
 	{"video", 0, "vga|virtio",
@@ -599,6 +735,12 @@ const struct option_row vm_config_options[] = {
 	 "the first serial port: stdio, unix:PATH (a socket),\nfile:PATH (output only) or none; "
 	 "without it: stdio",
 	 set_serial},
+	{"balloon", 0, NULL, "a balloon, by which `viv balloon` takes memory from the guest,\nand which gives back what the guest does not use", set_balloon},
+	{"hvc", 0, "PLACE", "a virtio console, Linux's hvc0: a place as of --serial", set_hvc},
+	{"port", 0, "NAME=PLACE",
+	 "a virtio port that a program in the guest finds by NAME:\nunix:PATH or file:PATH; may be given several times",
+	 set_port},
+	{"agent", 0, NULL, "a port for the QEMU guest agent, which `viv agent` asks", set_agent},
 	{"name", 0, "NAME", "what `viv ls` and others call it; without it: vm-PID", set_name},
 	{"uuid", 0, "UUID", "what firmware calls the machine, by SMBIOS; without it: none", set_uuid},
 	{"display", 0, "none|vnc[:ADDRESS]",
@@ -648,6 +790,7 @@ void vm_config_fini(struct vm_config *config)
 	g_free(config->firmware);
 	g_free(config->firmware_log);
 	g_free(config->vars);
+	g_free(config->vsock);
 	g_free(config->vnc);
 	g_free(config->vnc_password);
 	g_free(config->vnc_tls);
@@ -656,9 +799,18 @@ void vm_config_fini(struct vm_config *config)
 	g_free(config->kernel_cache);
 	g_free(config->name);
 	g_free(config->serial.path);
+	g_free(config->hvc.path);
+	for (unsigned i = 0; i < VM_MAX_PORTS; i++) {
+		g_free(config->ports[i].name);
+		g_free(config->ports[i].place.path);
+	}
 	g_free(config->gdb);
 	g_free(config->dump_regions);
 	g_free(config->trace_file);
+	for (unsigned i = 0; i < config->n_shares; i++) {
+		g_free(config->shares[i].path);
+		g_free(config->shares[i].tag);
+	}
 	for (unsigned i = 0; i < config->n_disks; i++) {
 		g_free(config->disks[i].path);
 		g_free(config->disks[i].secret);

@@ -32,6 +32,8 @@ enum vm_net_kind { VM_NET_NONE, VM_NET_USER, VM_NET_TAP, VM_NET_PRIVATE, VM_N_NE
 /* As users write it. */
 const char *vm_net_kind_name(enum vm_net_kind kind);
 const char *vm_nic_model_name(enum machine_nic_model model);
+#define VM_MAX_SHARES 8
+#define VM_MAX_PORTS  DEVICE_MAX_PORTS
 
 struct vm_nic {
 	enum machine_nic_model model;
@@ -48,6 +50,12 @@ struct vm_nic {
 	unsigned n_addresses;
 };
 
+/* A folder of the host's that the guest mounts by its tag. */
+struct vm_share {
+	char *path, *tag;
+	bool read_only;
+};
+
 struct vm_disk {
 	char *path; /* NULL: a drive without a medium */
 	const char *format; /* NULL: as the path ends, or raw */
@@ -59,7 +67,7 @@ struct vm_disk {
 	enum machine_boot kind;
 };
 
-/* Where the first serial port's bytes go, and come from. */
+/* Where a serial port's bytes go, and come from. */
 struct vm_serial {
 	enum vm_serial_kind {
 		VM_SERIAL_DEFAULT, /* what the run's surroundings suggest */
@@ -70,6 +78,13 @@ struct vm_serial {
 	} kind;
 	char *path; /* absolute; NULL where there is none */
 };
+
+/* A port of a virtio console's, by its name in the guest. */
+struct vm_port {
+	char *name;
+	struct vm_serial place;
+};
+#define VM_AGENT_PORT "org.qemu.guest_agent.0"
 
 struct vm_config {
 	char *name; /* NULL: none was given */
@@ -100,9 +115,18 @@ struct vm_config {
 	struct firewall_rules *firewall; /* of all cards; NULL: none */
 	GStringChunk *net_texts;
 	bool packed_rings; /* virtio devices offer them, too */
+	uint32_t cid;	/* the guest's vsock address; 0: it has none */
+	char *vsock;	/* path of the host's end; NULL: in the runtime folder */
+	struct vm_share shares[VM_MAX_SHARES];
+	unsigned n_shares;
 	bool inputs[MACHINE_N_INPUTS];
 	bool has_video, virtio_gpu; /* a screen is wanted; with a virtio GPU besides the VGA */
 	struct vm_serial serial;
+	struct vm_serial hvc; /* of a virtio console; VM_SERIAL_DEFAULT: there is none */
+	struct vm_port ports[VM_MAX_PORTS];
+	unsigned n_ports;
+	bool balloon;
+	bool agent; /* a port for the guest's agent is wanted */
 	bool has_vnc;
 	char *vnc;	    /* address to serve VNC viewers at; NULL: in the runtime folder */
 	char *vnc_password; /* NULL: none is asked for */
@@ -123,6 +147,10 @@ void vm_config_init(struct vm_config *config);
 void vm_config_fini(struct vm_config *config);
 /* What follows from what was said, and whether it goes together; after the last option. */
 bool vm_config_complete(struct vm_config *config, GError **error);
+/* A named port with a socket at the path; for --agent. */
+bool vm_config_add_port(struct vm_config *config, const char *name, const char *path, GError **error);
+/* Where the guest's agent is reached; NULL: nowhere. */
+const char *vm_config_agent(const struct vm_config *config);
 /* Whether the guest starts with firmware rather than with a kernel. */
 bool vm_config_has_firmware(const struct vm_config *config);
 bool vm_config_has_screen(const struct vm_config *config);

@@ -12,8 +12,11 @@
 #include "display/input.h"
 #include "firmware/rom.h"
 #include "machine/board.h"
+#include "share/share.h"
 #include "stream/stream.h"
 #include "vm/nets.h"
+#include "stream/vsock_host.h"
+#include "vm/serial.h"
 #include "vm/typist.h"
 
 /* An overlay without a name: a file that is gone already when the VM runs. */
@@ -218,14 +221,61 @@ static bool open_nics(struct hardware *hardware, const struct vm_config *config,
 	return true;
 }
 
+static bool open_shares(struct hardware *hardware, const struct vm_config *config, GError **error)
+{
+	for (unsigned i = 0; i < config->n_shares; i++) {
+		const struct vm_share *from = &config->shares[i];
+		struct machine_share *share = &hardware->shares[i];
+
+		share->share = share_open(from->path, from->read_only, error);
+		if (!share->share) {
+			g_prefix_error(error, "--volume: ");
+			return false;
+		}
+		share->tag = from->tag;
+		hardware->n_shares = i + 1;
+	}
+	return true;
+}
+
+static bool open_ports(struct hardware *hardware, const struct vm_config *config, GMainContext *context,
+		       GError **error)
+{
+	for (unsigned i = 0; i < config->n_ports; i++) {
+		struct device_port *port = &hardware->ports[i];
+
+		port->name = config->ports[i].name;
+		port->stream = serial_open("--port", &config->ports[i].place, NULL, context, NULL, NULL,
+					   &hardware->port_fds[i], error);
+		if (!port->stream)
+			return false;
+		hardware->n_ports = i + 1;
+	}
+	return true;
+}
+
+static bool open_vsock(struct hardware *hardware, const struct vm_config *config, GMainContext *context,
+		       GError **error)
+{
+	hardware->cid = config->cid;
+	if (!config->cid)
+		return true;
+	hardware->vsock = vsock_host_new(context, config->vsock, error);
+	if (!hardware->vsock)
+		g_prefix_error(error, "--vsock: ");
+	return hardware->vsock != NULL;
+}
+
 bool hardware_open(struct hardware *hardware, const struct vm_config *config, GMainContext *context,
 		   GMutex *gate, GError **error)
 {
 	*hardware = (struct hardware){.gate = gate, .firmware_log_fd = -1};
 	hardware->blocks = g_ptr_array_new_with_free_func(close_block);
+	hardware->balloon = config->balloon;
 	if (!open_disks(hardware, config, error) ||
 	    !open_firmware(hardware, config, context, error) ||
-	    !open_nics(hardware, config, context, error))
+	    !open_nics(hardware, config, context, error) || !open_shares(hardware, config, error) ||
+	    !open_ports(hardware, config, context, error) || !open_vsock(hardware, config, context, error))
 		return false;
 	open_screen(hardware, config);
 	open_input(hardware, config, context);
@@ -246,6 +296,14 @@ void hardware_close(struct hardware *hardware)
 	for (unsigned i = 0; i < hardware->n_nics; i++)
 		g_clear_pointer(&hardware->nics[i].rom, g_bytes_unref);
 	nets_free(hardware->nets);
+	for (unsigned i = 0; i < hardware->n_shares; i++)
+		share_close(hardware->shares[i].share);
+	for (unsigned i = 0; i < hardware->n_ports; i++) {
+		stream_free(hardware->ports[i].stream);
+		if (hardware->port_fds[i] >= 0)
+			close(hardware->port_fds[i]);
+	}
+	vsock_host_free(hardware->vsock);
 	display_free(hardware->display);
 	typist_free(hardware->typist);
 	input_free(hardware->input);
@@ -258,6 +316,13 @@ void hardware_describe(const struct hardware *hardware, struct machine_config *c
 	config->virtio_gpu = hardware->virtio_gpu;
 	config->input = hardware->input;
 	memcpy(config->inputs, hardware->inputs, sizeof(config->inputs));
+	config->ports = hardware->ports;
+	config->n_ports = hardware->n_ports;
+	config->balloon = hardware->balloon;
+	config->vsock = hardware->vsock;
+	config->cid = hardware->cid;
+	config->shares = hardware->shares;
+	config->n_shares = hardware->n_shares;
 	config->disks = hardware->disks;
 	config->n_disks = hardware->n_disks;
 	config->nics = hardware->nics;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What stands behind a VM's devices on the host, opened as the configuration says: disks, firmware, screen, keyboard,
+ * What stands behind a VM's devices on the host, opened as the configuration says: disks, shared folders, firmware, screen, keyboard,
  * network cards. Loop thread; seen in this folder only.
  */
 #ifndef VIV_VM_HARDWARE_H
@@ -22,6 +22,14 @@ struct hardware {
 	struct typist *typist;	 /* where there is input */
 	bool inputs[MACHINE_N_INPUTS];
 	struct nets *nets;
+	struct device_port ports[VM_MAX_PORTS];
+	int port_fds[VM_MAX_PORTS]; /* -1: none */
+	unsigned n_ports;
+	bool balloon;
+	struct vsock_host *vsock; /* NULL: none */
+	uint32_t cid;
+	struct machine_share shares[VM_MAX_SHARES];
+	unsigned n_shares;
 	struct machine_nic nics[VM_MAX_NICS];
 	unsigned n_nics;
 };

@@ -19,6 +19,8 @@
 #define LOCK_SUFFIX  ".lock"
 #define SOCK_SUFFIX  ".sock"
 #define VNC_SUFFIX   ".vnc"
+#define VSOCK_SUFFIX ".vsock"
+#define AGENT_SUFFIX ".agent"
 
 bool vm_name_check(const char *name, GError **error)
 {
@@ -125,7 +127,7 @@ static int open_file(int folder_fd, const char *name, const char *suffix, int fl
 
 static void remove_files(int folder_fd, const char *name)
 {
-	static const char *const suffixes[] = {SOCK_SUFFIX, VNC_SUFFIX, LOCK_SUFFIX};
+	static const char *const suffixes[] = {SOCK_SUFFIX, VNC_SUFFIX, VSOCK_SUFFIX, AGENT_SUFFIX, LOCK_SUFFIX};
 
 	for (size_t i = 0; i < G_N_ELEMENTS(suffixes); i++) {
 		g_autofree char *file = g_strconcat(name, suffixes[i], NULL);
@@ -193,6 +195,8 @@ static bool take_name(struct vm_name *claim, const char *folder, const char *nam
 	claim->name = g_strdup(name);
 	claim->socket = runtime_dir_socket(folder, name);
 	claim->screen = g_strconcat(folder, "/", name, VNC_SUFFIX, NULL);
+	claim->vsock = g_strconcat(folder, "/", name, VSOCK_SUFFIX, NULL);
+	claim->agent = g_strconcat(folder, "/", name, AGENT_SUFFIX, NULL);
 	unlink(claim->socket);
 	return true;
 }
@@ -226,4 +230,6 @@ void vm_name_release(struct vm_name *claim)
 	g_clear_pointer(&claim->name, g_free);
 	g_clear_pointer(&claim->socket, g_free);
 	g_clear_pointer(&claim->screen, g_free);
+	g_clear_pointer(&claim->vsock, g_free);
+	g_clear_pointer(&claim->agent, g_free);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The names of the user's running VMs. A folder that is the user's alone holds for each the socket
- * NAME.sock, where it has a screen NAME.vnc, and the file NAME.lock, which the VM's process has locked as long as it lives: what
+ * NAME.sock, where it has them NAME.vnc, NAME.vsock and NAME.agent, and the file NAME.lock, which the VM's process has locked as long as it lives: what
  * is not locked was left by a process that is dead.
  */
 #ifndef VIV_VM_RUNTIME_DIR_H
@@ -26,7 +26,7 @@ GPtrArray *runtime_dir_list(const char *folder, GError **error);
 /* A name that is this process's. */
 struct vm_name {
 	char *name, *socket; /* `socket`: where to listen; nothing is there yet */
-	char *screen;	     /* the same for VNC viewers */
+	char *screen, *vsock, *agent; /* the same for VNC viewers, vsock's callers, and who asks the guest's agent */
 	int folder_fd, lock_fd;
 };
 

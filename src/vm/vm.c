@@ -15,6 +15,7 @@
 #include "block/block.h"
 #include "clock/clock.h"
 #include "cpu/engine_choose.h"
+#include "dev/virtio/virtio_balloon.h"
 #include "display/vnc.h"
 #include "display/vnc_tls.h"
 #include "machine/board.h"
@@ -34,8 +35,8 @@ struct vm {
 	GMainContext *context;
 	struct clock *clock;
 	GSource *clock_source;
-	struct stream *serial;
-	int serial_fd; /* -1: not ours */
+	struct stream *serial, *hvc; /* the latter NULL: none */
+	int serial_fd, hvc_fd; /* -1: not ours */
 	struct hardware hardware;
 	struct vnc *vnc; /* NULL: none */
 	struct machine *machine;
@@ -210,6 +211,7 @@ static bool build_machine(struct vm *vm, GError **error)
 		.no_smm = vm->engine->no_smm,
 		.packed_rings = vm->config->packed_rings,
 		.serial = vm->serial,
+		.hvc = vm->hvc,
 	};
 
 	if (!hardware_open(&vm->hardware, vm->config, vm->context,
@@ -389,6 +391,29 @@ static void clear_deadline(struct vm *vm)
 	vm->deadline = NULL;
 }
 
+static bool open_streams(struct vm *vm, const struct vm_console *console, GError **error)
+{
+	const struct vm_config *config = vm->config;
+
+	vm->hvc_fd = -1;
+	vm->serial = serial_open("--serial", &config->serial, console, vm->context, on_escape, vm, &vm->serial_fd, error);
+	if (!vm->serial || config->hvc.kind == VM_SERIAL_DEFAULT)
+		return vm->serial != NULL;
+	vm->hvc = serial_open("--hvc", &config->hvc, console, vm->context, on_escape, vm, &vm->hvc_fd, error);
+	return vm->hvc != NULL;
+}
+
+struct device *vm_balloon(const struct vm *vm)
+{
+	return machine_find(vm->machine, &virtio_balloon_class);
+}
+
+void vm_resize_console(struct vm *vm, uint16_t columns, uint16_t rows)
+{
+	if (vm->hvc)
+		stream_host_resize(vm->hvc, columns, rows);
+}
+
 struct vm *vm_new(const struct vm_config *config, const struct vm_console *console,
 		  GMainContext *context, GError **error)
 {
@@ -405,9 +430,7 @@ struct vm *vm_new(const struct vm_config *config, const struct vm_console *conso
 	vm->context = g_main_context_ref(context);
 	vm->start_us = g_get_monotonic_time();
 	attach_clock(vm);
-	vm->serial = serial_open(&config->serial, console, context, on_escape, vm, &vm->serial_fd,
-				 error);
-	if (vm->serial && listing_open(&vm->listing, config, error) && build_machine(vm, error) &&
+	if (open_streams(vm, console, error) && listing_open(&vm->listing, config, error) && build_machine(vm, error) &&
 	    create_vcpus(vm, error) && load(vm, error) &&
 	    listen_for_viewers(vm, error) && listen_for_gdb(vm, error))
 		return vm;
@@ -433,6 +456,9 @@ void vm_free(struct vm *vm)
 	stream_free(vm->serial);
 	if (vm->serial_fd >= 0)
 		close(vm->serial_fd);
+	stream_free(vm->hvc);
+	if (vm->hvc_fd >= 0)
+		close(vm->hvc_fd);
 	clear_deadline(vm);
 	g_source_destroy(vm->clock_source);
 	g_source_unref(vm->clock_source);

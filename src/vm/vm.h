@@ -66,6 +66,12 @@ bool vm_set_medium(struct vm *vm, const char *drive, const char *path, GError **
 /* What is open, of struct block: disks, media in drives, UEFI's variables. */
 const GPtrArray *vm_disks(const struct vm *vm);
 
+/* The terminal that shows the virtio console has another size. */
+void vm_resize_console(struct vm *vm, uint16_t columns, uint16_t rows);
+
+/* Its memory balloon; NULL: it has none. */
+struct device *vm_balloon(const struct vm *vm);
+
 enum vm_state { VM_STATE_RUNNING, VM_STATE_PAUSED, VM_STATE_DEBUGGED };
 struct vm_status {
 	const struct vm_config *config;

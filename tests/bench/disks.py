@@ -14,7 +14,7 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 MIB = 1 << 20
-SIZE = 1024 * MIB
+SIZE = 512 * MIB
 QEMU_NAMES = {"vhd": "vpc"}
 QEMU = ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-m", "512", "-nographic", "-no-reboot",
         "-nodefaults", "-serial", "stdio", "-net", "none"]

@@ -119,7 +119,7 @@ def test_two_vms_are_listed(run, detach, start_monitor):
     assert one.pop("uptime_ms") >= 0 and one.pop("guest_time_ms") >= 0
     assert one == {"name": "front", "pid": guest.process.pid, "state": "running", "board": "pc",
                    "engine": "interp", "cpus": 2, "memory": 64 << 20, "firmware": "none",
-                   "serial": "stdio", "display": "none"}
+                   "serial": "stdio", "agent": "none", "vsock": "none", "display": "none"}
     guest.send("p")
     assert guest.finish()[0] == 0
 

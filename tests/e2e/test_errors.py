@@ -113,6 +113,23 @@ CASES = [
     ("run --kernel {kernel} --gdb-wait", ["--gdb-wait", "--gdb ADDRESS"]),
     ("run --kernel {kernel} --gdb unix:{dir}/s --gdb unix:{dir}/t", ["--gdb", "twice"]),
     ("run --kernel {kernel} --disk {dir}/fifo,ro", ["{dir}/fifo", "neither a file"]),
+    ("run --kernel {kernel} -v {dir}/absent", ["--volume", "{dir}/absent", "No such file", "folder"]),
+    ("run --kernel {kernel} -v {dir}/text:tag", ["--volume", "{dir}/text'", "Not a directory"]),
+    ("run --kernel {kernel} -v {dir}:a,b", ["--volume", "'a,b'", "letters"]),
+    ("run --kernel {kernel} -v {dir}:a -v {dir}:a:ro", ["--volume", "'a'", "TAG"]),
+    ("run --kernel {kernel} --hvc com1", ["--hvc", "'com1'", "unix:PATH"]),
+    ("run --kernel {kernel} --hvc stdio --serial stdio", ["--hvc", "--serial none"]),
+    ("run --kernel {kernel} --hvc stdio --detach", ["--detach", "--hvc unix:PATH"]),
+    ("run --kernel {kernel} --hvc file:{dir}/absent/f", ["--hvc", "{dir}/absent/f", "No such"]),
+    ("run --kernel {kernel} --port name", ["--port", "'name'", "NAME=unix:PATH"]),
+    ("run --kernel {kernel} --port a/b=unix:x", ["--port", "'a/b'", "A-Z"]),
+    ("run --kernel {kernel} --port a=stdio", ["--port", "'stdio'", "file:PATH"]),
+    ("run --kernel {kernel} --port a=file:{dir}/absent/f", ["--port", "{dir}/absent/f", "No such"]),
+    ("run --kernel {kernel} --port a=file:{dir}/f --port a=file:{dir}/g", ["--port", "'a'", "once"]),
+    ("run --kernel {kernel} --agent --port org.qemu.guest_agent.0=file:{dir}/f", ["--agent", "once"]),
+    ("run --kernel {kernel} --vsock 2", ["--vsock", "'2'", "from 3 on"]),
+    ("run --kernel {kernel} --vsock 3 --vsock 4", ["--vsock", "twice"]),
+    ("run --kernel {kernel} --vsock 3,{dir}/absent/v", ["--vsock", "{dir}/absent/v", "No such"]),
     ("run --kernel {kernel} --serial com1", ["--serial", "'com1'", "unix:PATH"]),
     ("run --kernel {kernel} --serial none2", ["--serial", "'none2'", "unix:PATH"]),
     ("run --kernel {kernel} --serial unix:", ["--serial", "unix:PATH"]),
@@ -206,8 +223,8 @@ def test_version(viv):
     assert ran.returncode == 0 and ran.stdout.startswith("viv 0.")
 
 
-VERBS = ("run ls stop kill pause resume reset eject insert screen screenshot text type key mouse console monitor disk net pcap "
-         "firewall doctor help version").split()
+VERBS = ("run ls stop kill pause resume reset eject insert screen screenshot text type key mouse console vsock agent balloon monitor disk net "
+         "pcap firewall doctor help version").split()
 
 
 def say(viv, *arguments):

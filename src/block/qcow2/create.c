@@ -149,7 +149,7 @@ static int store_tables(struct file *file, struct qcow2_header *h, uint64_t l1_c
 	uint64_t cluster_size = 1ull << h->cluster_bits;
 	uint64_t per_block = cluster_size * 8 >> h->refcount_order, blocks = 1, used;
 	g_autofree uint8_t *table = NULL, *counts = NULL;
-	int status;
+	int status = 0;
 
 	for (;; blocks++) {
 		h->reftable_clusters = (8 * blocks + cluster_size - 1) / cluster_size;
@@ -167,8 +167,11 @@ static int store_tables(struct file *file, struct qcow2_header *h, uint64_t l1_c
 		be64_store(table + 8 * i, (1 + h->reftable_clusters + i) * cluster_size);
 	for (uint64_t i = 0; i < used; i++)
 		qcow2_refcount_store(&q, counts + i / per_block * cluster_size, i % per_block, 1);
-	/* What follows in these clusters is a hole. */
-	status = file->ops->set_size(file, used * cluster_size);
+	/* What follows in these clusters is a hole; on a device of the host it may be anything. */
+	if (file->size)
+		status = file_write_zeroes(file, 0, used * cluster_size);
+	if (!status)
+		status = file->ops->set_size(file, used * cluster_size);
 	if (!status)
 		status = file_store(file, h->reftable_offset, table, round_up(8 * blocks, 512));
 	if (!status)

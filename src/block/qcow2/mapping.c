@@ -61,9 +61,14 @@ bool qcow2_mapping_is_sane(const struct qcow2 *q, struct qcow2_mapping m)
 {
 	uint64_t offset, len;
 
-	if (!m.compressed)
-		return m.host % q->cluster_size == 0 && !(m.data & m.zero) && (m.host || !m.data);
-	qcow2_packed(q, m.host, &offset, &len);
+	if (m.compressed)
+		qcow2_packed(q, m.host, &offset, &len);
+	else if (m.host % q->cluster_size || m.data & m.zero || (m.data && !m.host))
+		return false;
+	else if (!m.data)
+		return true;
+	else
+		offset = m.host;
 	return offset < q->image.file->size;
 }
 

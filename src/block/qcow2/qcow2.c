@@ -207,9 +207,12 @@ static bool qcow2_set_backing(struct image *image, const char *name, const char 
 {
 	struct qcow2 *q = qcow2_of(image);
 	struct qcow2_header header = q->header;
+	int status = qcow2_flush(image); /* what was copied because of it */
 
 	header.backing_name = (char *)name;
 	header.backing_format = (char *)format;
+	if (status)
+		return qcow2_fail(q, error, status, "write it out");
 	if (!qcow2_header_rewrite(image->file, &header, error))
 		return false;
 	g_free(q->header.backing_name);

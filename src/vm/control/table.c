@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "vm/control/command.h"
+#include "vm/control/balloon.h"
 #include "vm/control/disks.h"
 #include "vm/control/net.h"
 #include "vm/control/screen.h"
@@ -95,6 +96,8 @@ static bool run_status(struct vm *vm, JsonObject *arguments, JsonObject *answer,
 	json_object_set_int_member(answer, "guest_time_ms", status.virtual_ns / 1000000);
 	add_firmware(answer, status.config);
 	add_serial(answer, &status.config->serial);
+	json_object_set_string_member(answer, "agent", vm_config_agent(status.config) ?: "none");
+	json_object_set_string_member(answer, "vsock", status.config->vsock ? status.config->vsock : "none");
 	json_object_set_string_member(answer, "display", status.config->vnc ? status.config->vnc : "none");
 	return true;
 }
@@ -177,6 +180,10 @@ const struct control_command control_commands[] = {
 	 "put a medium into a drive; without one: cd0",
 	 run_insert,
 	 {{"file", CONTROL_PATH}, {"drive", CONTROL_STRING, .optional = true}}},
+	{"balloon",
+	 "what memory the guest has and uses; leave it `size` bytes",
+	 run_balloon,
+	 {{"size", CONTROL_INTEGER, .optional = true, .min = 0, .max = INT64_MAX}}},
 	{"disks", "disks and media, what they have done, and their limits", run_disks},
 	{"limit",
 	 "limit a disk's requests and bytes a second; 0: no limit",

@@ -42,6 +42,10 @@ static const struct row rows[] = {
 	{"vmdk-stream", "vmdk", "vmdk", "subformat=streamOptimized", 40 * MIB + 1536, true, true},
 	{"vmdk-large", "vmdk", "vmdk", "subformat=twoGbMaxExtentSparse", 2100 * MIB, true,
 	 .slow = true},
+	{"vdi-many", "vdi", "vdi", "static=on", 300 * MIB, true, .slow = true},
+	{"vhdx-block-sizes", "vhdx", "vhdx", "block_size=256M", 600 * MIB, true, .slow = true},
+	{"vmdk-adapter", "vmdk", "vmdk", "adapter_type=buslogic", 9 * MIB, true, .slow = true},
+	{"vmdk-legacy", "vmdk", "vmdk", "adapter_type=legacyESX", 9 * MIB, true, .slow = true},
 	{"vmdk-flat-large", "vmdk", "vmdk", "subformat=twoGbMaxExtentFlat", 2100 * MIB, true,
 	 .slow = true},
 	{"vhd-large", "vhd", "vpc", "force_size=on", 2200 * MIB, .slow = true},
@@ -292,8 +296,94 @@ static void test_theirs(struct fixture *f, const void *data)
 	compare_theirs(f, row);
 }
 
+/* ---- what is not a row ---- */
+
+static void create_disk(const char *path, const char *format, uint64_t size, const char *option,
+			const char *backing)
+{
+	const char *const options[] = {option, NULL};
+	g_autoptr(GError) error = NULL;
+
+	image_create(&(struct image_create){.path = path,
+					    .format = format,
+					    .size = size,
+					    .options = options,
+					    .backing = backing},
+		     &error);
+	g_assert_no_error(error);
+}
+
+/* An image as a power cut leaves it, with nothing but the log to tell of its blocks. */
+static void test_vhdx_log(struct fixture *f, const void *data)
+{
+	const struct row *row = data;
+	g_autofree char *cut = g_strdup_printf("%s.cut.vhdx", f->image), *bytes = NULL;
+	struct image *image;
+	gsize len;
+
+	f->size = 5 * MIB;
+	f->model = g_malloc0(f->size);
+	memset(f->model + MIB, 1, 3 * MIB);
+	create_disk(f->image, "vhdx", f->size, "block_size=1M", NULL);
+	image = open_image(f->image, "vhdx", false);
+	for (unsigned i = 1; i < 4; i++) {
+		g_assert_cmpint(image_write(image, i * MIB, SPAN(f->model + i * MIB, MIB)), ==, 0);
+		g_assert_cmpint(image_flush(image), ==, 0);
+	}
+	g_assert_true(g_file_get_contents(f->image, &bytes, &len, NULL));
+	image_close(image);
+	memset(bytes + 2 * MIB, 0, 4096); /* the table's first page */
+	g_assert_true(g_file_set_contents(cut, bytes, len, NULL));
+
+	store_model(f);
+	qemu_img("check", "-r", "all", "-f", "vhdx", cut, NULL);
+	qemu_img("compare", "-f", "raw", "-F", "vhdx", f->raw, cut, NULL);
+	compare_theirs(f, row);
+}
+
+/* A child on its parent, each made by either. */
+static void test_vmdk_child(struct fixture *f, const void *data)
+{
+	static const char *const makers[][2] = {
+		{"ours", "ours"}, {"ours", "theirs"}, {"theirs", "ours"}, {"theirs", "theirs"}};
+	const struct row *row = data;
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(makers); i++) {
+		g_autofree char *base = g_strdup_printf("%s/base%u.vmdk", f->folder, i);
+		g_autofree char *name = g_path_get_basename(base);
+		struct image *image;
+
+		f->size = 3 * MIB;
+		g_free(f->model);
+		f->model = g_malloc0(f->size);
+		memset(f->model, 1, 2 * MIB);
+		store_model(f);
+		if (!strcmp(makers[i][0], "ours")) {
+			create_disk(base, "vmdk", f->size, NULL, NULL);
+			image = open_image(base, "vmdk", false);
+			g_assert_cmpint(image_write(image, 0, SPAN(f->model, 2 * MIB)), ==, 0);
+			image_close(image);
+		} else {
+			qemu_img("convert", "-f", "raw", "-O", "vmdk", f->raw, base, NULL);
+		}
+		g_unlink(f->image);
+		if (!strcmp(makers[i][1], "ours"))
+			create_disk(f->image, "vmdk", 0, "zeroed_grain=on", name);
+		else
+			qemu_img("create", "-q", "-f", "vmdk", "-o", "zeroed_grain=on", "-b", name,
+				 "-F", "vmdk", f->image, NULL);
+		compare_theirs(f, row);
+		write_ours(f, row, 5);
+		compare_model(f, row);
+		expect_clean(f, row);
+		compare_theirs(f, row);
+	}
+}
+
 int main(int argc, char **argv)
 {
+	static const struct row vhdx = {"vhdx-log", "vhdx", "vhdx", .checked = true},
+				vmdk = {"vmdk-child", "vmdk", "vmdk", .checked = true};
 	g_autofree char *qemu = g_find_program_in_path("qemu-img");
 	bool slow = argc > 1 && !strcmp(argv[argc - 1], "--slow");
 
@@ -307,6 +397,12 @@ int main(int argc, char **argv)
 			continue;
 		g_test_add(ours, struct fixture, &rows[i], set_up, test_ours, tear_down);
 		g_test_add(theirs, struct fixture, &rows[i], set_up, test_theirs, tear_down);
+	}
+	if (qemu && !slow) {
+		g_test_add("/exchange/vhdx/log", struct fixture, &vhdx, set_up, test_vhdx_log,
+			   tear_down);
+		g_test_add("/exchange/vmdk/child", struct fixture, &vmdk, set_up, test_vmdk_child,
+			   tear_down);
 	}
 	return g_test_run();
 }

@@ -442,6 +442,37 @@ static void test_vhdx_log(struct fixture *f, const void *data)
 	image_close(image);
 }
 
+/* A log of which nothing is whole: the image is read, and written once it is mended. */
+static void test_vhdx_torn_log(struct fixture *f, const void *data)
+{
+	static const uint8_t nothing[MIB];
+	g_autofree char *path = g_build_filename(f->folder, "cut.vhdx", NULL);
+	struct image *image;
+	struct file *file;
+
+	create(f, "disk.vhdx", "vhdx", 5 * MIB, "block_size=1M", NULL);
+	image = open_image(f, "disk.vhdx", false);
+	write_byte(image, 3 * MIB, MIB, 1);
+	g_assert_cmpint(image_flush(image), ==, 0);
+	copy_file(f, "disk.vhdx", "cut.vhdx");
+	image_close(image);
+	file = open_file(f, "cut.vhdx");
+	g_assert_cmpint(file_store(file, MIB, nothing, sizeof(nothing)), ==, 0);
+	file_close(file);
+
+	expect_refusal(f, "cut.vhdx", false, "its log is not whole; mend it");
+	image = open_image(f, "cut.vhdx", true);
+	expect_byte(image, 3 * MIB, MIB, 1);
+	image_close(image);
+	image = image_open(&(struct image_open){.path = path, .damaged = true}, NULL);
+	expect_check(image, IMAGE_REPAIR_ALL, 1, 0);
+	image_close(image);
+	image = open_image(f, "cut.vhdx", false);
+	expect_byte(image, 3 * MIB, MIB, 1);
+	expect_check(image, IMAGE_REPAIR_NOTHING, 0, 0);
+	image_close(image);
+}
+
 /* ---- VMDK ---- */
 
 static void write_text(struct fixture *f, const char *name, const char *text)
@@ -619,6 +650,7 @@ int main(int argc, char **argv)
 	ADD("/vhd/footer", NULL, test_vhd_footer);
 	ADD("/vhdx/bitmap", NULL, test_vhdx_bitmap);
 	ADD("/vhdx/log", NULL, test_vhdx_log);
+	ADD("/vhdx/torn-log", NULL, test_vhdx_torn_log);
 	ADD("/vmdk/descriptors", NULL, test_vmdk_descriptors);
 	ADD("/vmdk/stream", NULL, test_vmdk_stream);
 	ADD("/vdi/mend", NULL, test_mend);

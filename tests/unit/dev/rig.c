@@ -34,6 +34,10 @@ const struct rig_row rig_rows[] = {
 	{&piix_ide_class, DISK_AND_CDS(PCI_DEVFN(2, 1)), .on_pci = true, .disk = true},
 	{&ahci_class, DISK_AND_CDS(PCI_DEVFN(2, 0)), .on_pci = true, .disk = true},
 	{&virtio_blk_class, {.devfn = PCI_DEVFN(2, 0)}, .on_pci = true, .disk = true},
+	{&virtio_9p_class, {.devfn = PCI_DEVFN(2, 0), .tag = "share"}, .on_pci = true, .share = true},
+	{&virtio_vsock_class, {.devfn = PCI_DEVFN(2, 0), .cid = 3}, .on_pci = true, .vsock = true},
+	{&virtio_console_class, {.devfn = PCI_DEVFN(2, 0), .n_ports = 2}, .on_pci = true},
+	{&virtio_balloon_class, {.devfn = PCI_DEVFN(2, 0)}, .on_pci = true},
 	{&virtio_rng_class, {.devfn = PCI_DEVFN(2, 0)}, .on_pci = true},
 	{&piix3_class, {.devfn = PCI_DEVFN(1, 0)}, .on_pci = true},
 	{&debugcon_class, {.base = 0x402}},
@@ -107,6 +111,16 @@ static struct block *open_disk(void)
 	g_assert_nonnull(block);
 	unlink(path);
 	return block;
+}
+
+static struct share *open_share(void)
+{
+	g_autofree char *path = g_dir_make_tmp("viv-rig-XXXXXX", NULL);
+	struct share *share = share_open(path, true, NULL);
+
+	g_assert_nonnull(share);
+	rmdir(path);
+	return share;
 }
 
 static bool on_frame(void *opaque, const uint8_t *frame, size_t len,
@@ -222,12 +236,22 @@ struct rig *rig_new_row(const struct rig_row *row)
 		rig->display = display_new();
 	if (row->input)
 		rig->input = new_input(rig);
+	if (row->share)
+		rig->share = open_share();
+	if (row->vsock)
+		rig->vsock = rig_vsock_new();
 	if (row->net)
 		connect_net(rig);
 	config.display = rig->display;
 	config.input = rig->input;
 	config.net = rig->net;
+	config.share = rig->share;
+	config.vsock = rig->vsock ? rig->vsock->host : NULL;
 	config.stream = rig->stream;
+	rig->more = stream_new();
+	rig->ports[0] = (struct device_port){rig->stream, "first"};
+	rig->ports[1] = (struct device_port){rig->more, "second"};
+	config.ports = rig->ports;
 	config.block = rig->block;
 	for (unsigned i = 0; row->disk && i < MIN(config.n_drives, RIG_EMPTY_DRIVE); i++)
 		config.drives[i].block = rig->block;
@@ -255,6 +279,8 @@ void rig_free(struct rig *rig)
 	device_free(rig->bridge);
 	if (rig->block)
 		block_close(rig->block);
+	share_close(rig->share);
+	rig_vsock_free(rig->vsock);
 	display_free(rig->display);
 	if (rig->input)
 		input_detach(rig->input, rig);
@@ -262,6 +288,7 @@ void rig_free(struct rig *rig)
 	net_port_free(rig->net);
 	net_port_free(rig->net_end);
 	stream_free(rig->stream);
+	stream_free(rig->more);
 	for (unsigned i = 0; i < G_N_ELEMENTS(rig->files); i++)
 		g_bytes_unref(rig->files[i].bytes);
 	mem_free(rig->env.mem);
@@ -481,6 +508,10 @@ static void drive_host(struct rig *rig, const uint8_t *step)
 		drive_net(rig, step);
 		return;
 	}
+	if (rig->vsock && step[1] % 4 != 1) {
+		rig_vsock_drive(rig->vsock, step + 2);
+		return;
+	}
 	if (rig->display && step[1] % 4 == 2) {
 		look(rig);
 		return;
@@ -489,8 +520,10 @@ static void drive_host(struct rig *rig, const uint8_t *step)
 		touch(rig, step);
 		return;
 	}
+	if (step[1] == 0x80)
+		stream_host_resize(rig->stream, step[2], step[3]);
 	if (step[1] % 2) {
-		stream_host_write(rig->stream, step + 2, step[1] % 7);
+		stream_host_write(step[1] & 0x80 ? rig->more : rig->stream, step + 2, step[1] % 7);
 		return;
 	}
 	n = stream_host_read(rig->stream, out, sizeof(out));
@@ -527,6 +560,8 @@ void rig_drive(struct rig *rig, const uint8_t *bytes, size_t len)
 			block_drain(rig->block);
 		if (rig->net)
 			net_run(rig->net);
+		if (rig->vsock)
+			rig_vsock_run(rig->vsock, rig->log);
 	}
 }
 

@@ -12,6 +12,8 @@
 #include "display/display.h"
 #include "display/input.h"
 #include "net/net.h"
+#include "share/share.h"
+#include "rig_vsock.h"
 #include "stream/stream.h"
 
 #define MS 1000000ll
@@ -27,6 +29,8 @@ struct rig_row {
 	bool dma;    /* has the DMA controllers */
 	bool display; /* has a screen, which is looked at now and then */
 	bool input;   /* has keyboard and pointer, which are touched now and then */
+	bool vsock;   /* has the host's sockets: its port 1 echoes, and somebody calls the guest now and then */
+	bool share;   /* has a shared folder, empty and read-only */
 	bool net;     /* has a cable, at whose other end something talks and listens */
 };
 
@@ -37,10 +41,14 @@ const struct rig_row *rig_row_of(const struct device_class *class);
 struct rig {
 	struct device_env env;
 	struct stream *stream;
+	struct stream *more;		    /* a second port's */
+	struct device_port ports[2];
 	struct block *block;		    /* NULL without a disk */
 	bool ejected;			    /* the second drive's medium */
 	struct display *display;	    /* NULL without a screen */
 	struct input *input;		    /* NULL without keyboard and pointer */
+	struct share *share;		    /* NULL without a shared folder */
+	struct rig_vsock *vsock;	    /* NULL without the host's sockets */
 	struct fw_cfg_file files[2];	    /* for firmware: the number of processors, etc/file */
 	struct net_port *net, *net_end;	    /* the device's, and the cable's other end; NULL without */
 	struct irq_line sources[BUS_LINES]; /* other devices' lines */

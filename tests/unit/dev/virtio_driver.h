@@ -16,6 +16,9 @@
 #include "dev/table.h"
 #include "display/display.h"
 #include "display/input.h"
+#include "rig_vsock.h"
+#include "share/share.h"
+#include "stream/stream.h"
 #include "net/net.h"
 
 #define RAM_SIZE (16u << 20)
@@ -42,7 +45,8 @@ enum { DESC_NEXT = 1, DESC_WRITE = 2, DESC_INDIRECT = 4, DESC_AVAIL = 1 << 7, DE
 #define F_VERSION_1 (1ull << 32)
 #define F_PACKED    (1ull << 34)
 
-#define DRIVER_QUEUES 5
+#define DRIVER_QUEUES  8
+#define DRIVER_STREAMS 2
 
 #define DRIVER_QUEUE_MEMBERS                                                                        \
 	unsigned queue;	   /* which one; 0 unless the test says so */                               \
@@ -75,6 +79,10 @@ struct driver {
 	};
 	struct driver_queue others[DRIVER_QUEUES];
 	struct net_port *net, *net_end; /* the device's, and the cable's other end */
+	struct share *share; /* read-only */
+	struct rig_vsock *vsock;
+	struct stream *streams[DRIVER_STREAMS]; /* the first one a console's */
+	struct device_port ports[DRIVER_STREAMS];
 	GMutex gate; /* held: the disk works on nothing */
 	GMutex lock; /* guards what interrupts change */
 	GCond interrupted;
@@ -274,9 +282,9 @@ static inline void driver_probe(struct driver *d)
 	enable_msix(d);
 }
 
-/* `size` 0: no disk. */
-static inline void driver_init(struct driver *d, const struct device_class *class, uint64_t size,
-			       bool read_only)
+/* `size` 0: no disk; `n_ports` of a console. */
+static inline void driver_init_ports(struct driver *d, const struct device_class *class, uint64_t size,
+				     bool read_only, unsigned n_ports)
 {
 	struct device_config config = {
 		.devfn = PCI_DEVFN(SLOT, 0), .mac = {0x52, 0x54, 0, 1, 2, 3}, .n_queues = 2};
@@ -309,9 +317,27 @@ static inline void driver_init(struct driver *d, const struct device_class *clas
 	d->net = config.net = net_port_new(NULL);
 	d->net_end = net_port_new(NULL);
 	net_join(d->net, d->net_end);
+	d->share = config.share = share_open("/", true, NULL);
+	config.tag = "tag";
+	d->vsock = rig_vsock_new();
+	config.vsock = d->vsock->host;
+	config.cid = 3;
+	for (unsigned i = 0; i < DRIVER_STREAMS; i++) {
+		d->streams[i] = stream_new();
+		d->ports[i] = (struct device_port){d->streams[i], i ? "port.one" : "port.zero"};
+	}
+	config.stream = d->streams[0];
+	config.ports = d->ports;
+	config.n_ports = n_ports;
 	d->host = device_new(&i440fx_class, &d->env, &(struct device_config){}, NULL);
 	d->device = device_new(class, &d->env, &config, NULL);
 	driver_probe(d);
+}
+
+static inline void driver_init(struct driver *d, const struct device_class *class, uint64_t size,
+			       bool read_only)
+{
+	driver_init_ports(d, class, size, read_only, 0);
 }
 
 static inline void driver_fini(struct driver *d)
@@ -319,6 +345,10 @@ static inline void driver_fini(struct driver *d)
 	device_free(d->device);
 	device_free(d->host);
 	block_close(d->block);
+	share_close(d->share);
+	rig_vsock_free(d->vsock);
+	for (unsigned i = 0; i < DRIVER_STREAMS; i++)
+		stream_free(d->streams[i]);
 	display_free(d->display);
 	input_detach(d->input, d);
 	input_free(d->input);
