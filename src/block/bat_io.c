@@ -305,6 +305,14 @@ static int zero_block(struct bat *bat, uint64_t at, uint64_t len)
 	return !status && run.kind != BAT_NOTHING ? write_zeroes(bat, at, len) : status;
 }
 
+/* How much of it is in the file, which is not to get another size but under the lock. */
+static uint64_t inside(const struct bat *bat, const struct run *run)
+{
+	uint64_t size = bat->file->size;
+
+	return run->offset < size ? MIN(run->len, size - run->offset) : 0;
+}
+
 int bat_zero(struct bat *bat, uint64_t at, uint64_t len, bool unmap)
 {
 	int status = 0;
@@ -316,7 +324,7 @@ int bat_zero(struct bat *bat, uint64_t at, uint64_t len, bool unmap)
 		if (status)
 			break;
 		if (run.kind == BAT_DATA) {
-			status = file_zero(bat->file, run.offset, run.len, unmap);
+			status = file_zero(bat->file, run.offset, inside(bat, &run), unmap);
 		} else if (run.kind != BAT_ZERO &&
 			   (run.kind != BAT_NOTHING || bat->image->backing)) {
 			run.len = MIN(run.len, bat->block_size - at % bat->block_size);
@@ -338,8 +346,8 @@ int bat_discard(struct bat *bat, uint64_t at, uint64_t len)
 		struct run run;
 
 		status = find(bat, at, len, true, &run);
-		if (!status && run.kind == BAT_DATA && run.offset < bat->file->size)
-			there = MIN(run.len, bat->file->size - run.offset);
+		if (!status && run.kind == BAT_DATA)
+			there = inside(bat, &run);
 		if (there)
 			status = bat->file->ops->zero(bat->file, run.offset, there, true);
 		status = status == -EOPNOTSUPP ? 0 : status;

@@ -453,7 +453,10 @@ bool vmdk_open_sparse(struct extent *extent, GError **error)
 		return false;
 	if (!bat_init(bat))
 		return damaged(extent, "its size is that of no disk", error);
-	return bat->image->read_only || !header[S_UNCLEAN] || find_end(extent, error);
+	/* Of one that was closed the end of the file is that of its last grain. */
+	return bat->image->read_only ||
+	       (!header[S_UNCLEAN] && extent->file->size % bat->block_size == 0) ||
+	       find_end(extent, error);
 }
 
 void vmdk_close_sparse(struct extent *extent)

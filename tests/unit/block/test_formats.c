@@ -143,9 +143,25 @@ enum { N_THREADS = 4, PIECE = 4096, DISK = 8 << 20, N_PIECES = DISK / PIECE / N_
 
 struct worker {
 	struct image *image;
+	_Atomic unsigned *started; /* of all of them */
 	unsigned id;
 	uint8_t values[N_PIECES];
 };
+
+/* All at once into each new block. */
+static void race(struct worker *w)
+{
+	enum { STEP = (64 << 10) / PIECE / N_THREADS };
+
+	for (unsigned piece = 0, n = 1; piece < N_PIECES; piece += STEP, n++) {
+		++*w->started;
+		while (*w->started < n * N_THREADS)
+			g_thread_yield();
+		w->values[piece] = n % 250 + 1;
+		write_byte(w->image, ((uint64_t)piece * N_THREADS + w->id) * PIECE, PIECE,
+			   w->values[piece]);
+	}
+}
 
 static void *work(void *opaque)
 {
@@ -153,6 +169,7 @@ static void *work(void *opaque)
 	GRand *rand = g_rand_new_with_seed(w->id);
 	uint8_t bytes[PIECE];
 
+	race(w);
 	for (unsigned i = 0; i < 3000; i++) {
 		unsigned piece = g_rand_int_range(rand, 0, N_PIECES);
 		uint64_t at = ((uint64_t)piece * N_THREADS + w->id) * PIECE;
@@ -184,6 +201,21 @@ static void *work(void *opaque)
 	return NULL;
 }
 
+/* A file that lets others go first, at the worst times. */
+static const struct file_ops *plain_ops;
+
+static int write_later(struct file *file, uint64_t offset, struct span span)
+{
+	g_thread_yield();
+	return plain_ops->write(file, offset, span);
+}
+
+static int set_size_later(struct file *file, uint64_t size)
+{
+	g_thread_yield();
+	return plain_ops->set_size(file, size);
+}
+
 /* Threads share blocks, but write sectors of their own. */
 static void test_threads(struct fixture *f, const void *data)
 {
@@ -191,12 +223,20 @@ static void test_threads(struct fixture *f, const void *data)
 	g_autofree char *name = g_strdup_printf("disk.%s", row[0]);
 	g_autofree struct worker *workers = g_new0(struct worker, N_THREADS);
 	GThread *threads[N_THREADS];
+	_Atomic unsigned started = 0;
+	struct file_ops ops;
 	struct image *image;
 
 	create(f, name, row[0], DISK, row[1], NULL);
 	image = open_image(f, name, false);
+	plain_ops = image->file->ops;
+	ops = *plain_ops;
+	ops.write = write_later;
+	ops.set_size = set_size_later;
+	image->file->ops = &ops;
 	for (unsigned i = 0; i < N_THREADS; i++) {
 		workers[i].image = image;
+		workers[i].started = &started;
 		workers[i].id = i;
 		threads[i] = g_thread_new("worker", work, &workers[i]);
 	}
