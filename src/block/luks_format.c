@@ -38,7 +38,10 @@ static bool open_luks(struct image *image, const struct image_open *how, GError 
 		return false;
 	if (!how->secret && !how->no_lock) {
 		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
-			    "disk '%s' is encrypted; give its passphrase", how->path);
+			    "disk '%s' is encrypted; name a file that holds its passphrase with "
+			    "--secret, or "
+			    "with secret= of --disk",
+			    how->path);
 		return false;
 	}
 	if (how->secret) {

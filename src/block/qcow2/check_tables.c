@@ -413,7 +413,9 @@ static void each_snapshot(struct checker *c, void (*fn)(struct checker *c, uint6
 static void find_in_snapshot(struct checker *c, uint64_t *l1, uint32_t n,
 			     const struct qcow2_snapshot *s)
 {
-	if (find_l2_tables(c, l1, n, s->name) && c->mend_errors)
+	g_autofree char *whose = g_strdup_printf("snapshot '%s'", s->name);
+
+	if (find_l2_tables(c, l1, n, whose) && c->mend_errors)
 		c->status = qcow2_l1_store(c->q, s->l1_offset, l1, n);
 }
 

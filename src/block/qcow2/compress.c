@@ -81,7 +81,7 @@ static bool unpack_zstd(const uint8_t *from, size_t len, uint8_t *cluster, size_
 	return out.pos == size;
 }
 
-bool qcow2_unpack(const struct qcow2 *q, const uint8_t *from, size_t len, uint8_t *cluster)
+static bool unpack(const struct qcow2 *q, const uint8_t *from, size_t len, uint8_t *cluster)
 {
 	return q->header.compression == QCOW2_ZLIB
 		       ? unpack_deflate(from, len, cluster, q->cluster_size)
@@ -130,7 +130,7 @@ int qcow2_read_packed(struct qcow2 *q, uint64_t descriptor, uint64_t from, struc
 	if (status)
 		return status;
 	cluster = g_malloc(q->cluster_size);
-	if (!qcow2_unpack(q, packed, len, cluster)) {
+	if (!unpack(q, packed, len, cluster)) {
 		g_free(cluster);
 		return -EIO;
 	}

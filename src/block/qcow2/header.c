@@ -105,8 +105,6 @@ static bool check_fields(struct file *file, const struct qcow2_header *h, uint32
 	if (h->refcount_order > 6)
 		return bad(file, error, "refcounts of 2^%u bits; there are none of more than 64",
 			   h->refcount_order);
-	if (h->version == 3 && (len < V3_LEN || len > cluster_size || len % 8))
-		return bad(file, error, "a header of %u bytes", len);
 	if (h->crypt > QCOW2_LUKS)
 		return bad(file, error, "encryption method %u is not known", h->crypt);
 	if (h->crypt == QCOW2_LUKS &&
@@ -214,7 +212,7 @@ static bool parse_cluster(struct file *file, struct qcow2_header *h, const uint8
 		end = name_at;
 	}
 	h->others = g_byte_array_new();
-	if (h->version == 3 && (len < V3_LEN || len > cluster_size))
+	if (h->version == 3 && (len < V3_LEN || len > cluster_size || len % 8))
 		return bad(file, error, "a header of %u bytes", len);
 	/* Extensions first: they name the features that are refused. */
 	return (len >= end || parse_extensions(file, h, cluster, len, end, error)) &&
@@ -304,7 +302,19 @@ static void put_extension(GByteArray *out, uint32_t type, const void *data, uint
 	g_byte_array_append(out, padding, -len & 7);
 }
 
-static void put_extensions(const struct qcow2_header *h, GByteArray *out)
+static void put_others(const struct qcow2_header *h, bool with_names, GByteArray *out)
+{
+	const uint8_t *at = h->others ? h->others->data : NULL;
+	const uint8_t *end = at + (h->others ? h->others->len : 0);
+
+	for (uint32_t len; at < end; at += len) {
+		len = 8 + (be32_load(at + 4) + 7) / 8 * 8;
+		if (with_names || be32_load(at) != QCOW2_EXT_FEATURE_NAMES)
+			g_byte_array_append(out, at, len);
+	}
+}
+
+static void put_extensions(const struct qcow2_header *h, bool with_names, GByteArray *out)
 {
 	uint8_t data[24] = {};
 
@@ -323,32 +333,44 @@ static void put_extensions(const struct qcow2_header *h, GByteArray *out)
 		be64_store(data + 16, h->bitmaps_offset);
 		put_extension(out, QCOW2_EXT_BITMAPS, data, 24);
 	}
-	if (h->others)
-		g_byte_array_append(out, h->others->data, h->others->len);
+	put_others(h, with_names, out);
 	put_extension(out, QCOW2_EXT_END, "", 0);
+}
+
+static void put_header(const struct qcow2_header *h, bool with_names, GByteArray *out)
+{
+	size_t name_len = h->backing_name ? strlen(h->backing_name) : 0;
+	uint8_t fields[OUR_LEN] = {};
+
+	put_fields(h, fields);
+	if (h->version == 3) {
+		be32_store(fields + 100, OUR_LEN);
+		fields[104] = h->compression;
+	}
+	g_byte_array_append(out, fields, h->version == 2 ? V2_LEN : OUR_LEN);
+	put_extensions(h, with_names, out);
+	if (!name_len)
+		return;
+	be64_store(out->data + 8, out->len);
+	be32_store(out->data + 16, name_len);
+	g_byte_array_append(out, (const uint8_t *)h->backing_name, name_len);
 }
 
 bool qcow2_header_rewrite(struct file *file, const struct qcow2_header *header, GError **error)
 {
 	g_autoptr(GByteArray) out = g_byte_array_new();
 	uint32_t cluster_size = 1u << header->cluster_bits;
-	size_t name_len = header->backing_name ? strlen(header->backing_name) : 0;
-	uint8_t fields[OUR_LEN] = {};
 	int status;
 
-	put_fields(header, fields);
-	if (header->version == 3) {
-		be32_store(fields + 100, OUR_LEN);
-		fields[104] = header->compression;
+	put_header(header, true, out);
+	/* In one sector it is written in whole or not at all. Names are for features that we would
+	 * have refused. */
+	if (out->len > IMAGE_SECTOR_SIZE) {
+		g_byte_array_set_size(out, 0);
+		put_header(header, false, out);
 	}
-	g_byte_array_append(out, fields, header->version == 2 ? V2_LEN : OUR_LEN);
-	put_extensions(header, out);
-	if (name_len) {
-		be64_store(out->data + 8, out->len);
-		be32_store(out->data + 16, name_len);
-		g_byte_array_append(out, (const uint8_t *)header->backing_name, name_len);
-	}
-	if (name_len > QCOW2_MAX_NAME || out->len > cluster_size)
+	if (out->len > cluster_size ||
+	    (header->backing_name && strlen(header->backing_name) > QCOW2_MAX_NAME))
 		return bad(file, error,
 			   "the backing image's name does not fit into its header; use a shorter "
 			   "one, or larger clusters");

@@ -98,7 +98,10 @@ static bool open_key(struct qcow2 *q, const struct image_open *how, GError **err
 		return true;
 	if (!how->secret) {
 		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
-			    "disk '%s' is encrypted; give its passphrase", how->path);
+			    "disk '%s' is encrypted; name a file that holds its passphrase with "
+			    "--secret, or "
+			    "with secret= of --disk",
+			    how->path);
 		return false;
 	}
 	q->luks = h->crypt == QCOW2_AES

@@ -234,7 +234,7 @@ int qcow2_relieve(struct qcow2 *q);
 /* compress.c; any thread, without the lock */
 /* Bytes of `to`, which has room for a cluster less one; 0: it does not get smaller. */
 size_t qcow2_pack(const struct qcow2 *q, const uint8_t *cluster, uint8_t *to);
-bool qcow2_unpack(const struct qcow2 *q, const uint8_t *from, size_t len, uint8_t *cluster);
+/* Of a compressed cluster the bytes from the from-th on. */
 int qcow2_read_packed(struct qcow2 *q, uint64_t descriptor, uint64_t from, struct span span);
 struct qcow2_unpacked *qcow2_unpacked_new(void);
 void qcow2_unpacked_free(struct qcow2_unpacked *unpacked);

@@ -36,17 +36,16 @@ static int grow_l1(struct qcow2 *q, uint64_t entries)
 	return status;
 }
 
-/* What is behind the disk's end, of a backing image or of the last cluster, is not to show. */
+/* What is behind the disk's end is not to show: of a backing image, of the last cluster, of a
+ * larger disk that was being made smaller when the power went. */
 static int grow(struct qcow2 *q, uint64_t size)
 {
 	uint64_t old = q->header.size;
-	uint64_t end =
-		q->image.backing_name ? size : MIN(size, qcow2_clusters(q, old) << q->cluster_bits);
 	int status = grow_l1(q, entries_for(q, size));
 
 	if (!status) {
 		q->image.size = size;
-		status = qcow2_write_zeroes(&q->image, old, end - old, true);
+		status = qcow2_write_zeroes(&q->image, old, size - old, true);
 	}
 	if (!status)
 		status = qcow2_flush(&q->image);

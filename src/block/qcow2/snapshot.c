@@ -66,8 +66,9 @@ static bool is_sane(const struct qcow2 *q, const struct qcow2_snapshot *s)
 	uint64_t end = q->image.file->size;
 
 	return s->l1_offset % q->cluster_size == 0 && s->l1_size <= QCOW2_MAX_L1_BYTES / 8 &&
-	       s->l1_offset <= end && 8ull * s->l1_size <= end - s->l1_offset &&
-	       s->disk_size % IMAGE_SECTOR_SIZE == 0 && s->disk_size <= INT64_MAX;
+	       s->l1_offset <= end && 8ull * s->l1_size <= end - s->l1_offset && s->disk_size &&
+	       s->disk_size % IMAGE_SECTOR_SIZE == 0 &&
+	       s->disk_size >> (q->cluster_bits + q->l2_bits) < QCOW2_MAX_L1_BYTES / 8;
 }
 
 static int load_one(struct qcow2 *q, uint64_t *at)

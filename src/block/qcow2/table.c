@@ -181,16 +181,16 @@ GPtrArray *table_collect(struct table_cache *cache)
 {
 	GPtrArray *pieces = NULL;
 
-	for (GList *link = cache->n_dirty ? cache->used.head : NULL; link; link = link->next) {
+	for (GList *link = cache->used.head; link && cache->n_dirty; link = link->next) {
 		struct table *table = link->data;
 
 		if (!table->dirty)
 			continue;
+		cache->n_dirty--;
 		if (!pieces)
 			pieces = g_ptr_array_new_with_free_func(g_free);
 		collect_table(cache, table, pieces);
 	}
-	cache->n_dirty = 0;
 	return pieces;
 }
 

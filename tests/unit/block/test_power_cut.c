@@ -24,20 +24,22 @@ static const struct variant {
 	uint64_t size;
 	bool backing;
 	unsigned write_max; /* sectors */
+	bool resize;	    /* its size changes, too; that of no other is safe under power cuts */
 	bool unnamed;	    /* the backing image is opened with it, but it does not name it */
 	unsigned rounds; /* after which the image is made anew: most of it has its place by then; 0:
 			    never */
 } variants[] = {
 	{"raw", "", 256 << 10, false, 64},
-	{"qcow2", "", 4 << 20, false, 300},
-	{"qcow2", "", 4 << 20, true, 300},
-	{"qcow2", "cluster_size=512", 300 << 9, true, 40},
-	{"qcow2", "cluster_size=512,refcount_bits=64", 600 << 9, false, 40},
-	{"qcow2", "cluster_size=1K,refcount_bits=1", 512 << 10, true, 40},
-	{"qcow2", "cluster_size=4K,compat=0.10", 1 << 20, false, 60},
-	{"qcow2", "cluster_size=4K,compat=0.10", 1 << 20, true, 60},
-	{"qcow2", "cluster_size=16K,extended_l2=on", 1 << 20, true, 60},
-	{"qcow2", "cluster_size=4K,compression_type=zstd,refcount_bits=8", 1 << 20, true, 60},
+	{"qcow2", "", 4 << 20, false, 300, .resize = true},
+	{"qcow2", "", 4 << 20, true, 300, .resize = true},
+	{"qcow2", "cluster_size=512", 300 << 9, true, 40, .resize = true},
+	{"qcow2", "cluster_size=512,refcount_bits=64", 600 << 9, false, 40, .resize = true},
+	{"qcow2", "cluster_size=1K,refcount_bits=1", 512 << 10, true, 40, .resize = true},
+	{"qcow2", "cluster_size=4K,compat=0.10", 1 << 20, false, 60, .resize = true},
+	{"qcow2", "cluster_size=4K,compat=0.10", 1 << 20, true, 60, .resize = true},
+	{"qcow2", "cluster_size=16K,extended_l2=on", 1 << 20, true, 60, .resize = true},
+	{"qcow2", "cluster_size=4K,compression_type=zstd,refcount_bits=8", 1 << 20, true, 60,
+	 .resize = true},
 	{"vdi", "", 5 << 20, false, 400, .rounds = 3},
 	{"vdi", "static=on", 3 << 20, false, 400, .rounds = 3},
 	{"vhd", "", 7 << 20, false, 400, .rounds = 3},
@@ -59,6 +61,7 @@ struct sector {
 struct snapshot {
 	char *name;	  /* NULL: the row is free */
 	uint32_t *values; /* of all sectors */
+	uint64_t now;	  /* sectors */
 	bool maybe;	  /* whether it was made, or removed, is not known */
 };
 
@@ -67,7 +70,8 @@ struct model {
 	GRand *rand;
 	struct powercut *disk, *base; /* base: of the backing image; NULL: none */
 	struct image *image;
-	uint64_t n; /* sectors */
+	uint64_t n;	     /* sectors, at most */
+	uint64_t now, maybe; /* of the disk; after a cut while that changed: one or the other */
 	struct sector *sectors;
 	uint32_t next; /* value */
 	uint64_t operations;
@@ -123,6 +127,14 @@ static void all_safe(struct model *m)
 		is(m, i, last_value(m, i));
 }
 
+/* What is not of the disk will read as zeroes when it is. */
+static void has_size(struct model *m, uint64_t sectors)
+{
+	m->now = m->maybe = sectors;
+	for (uint64_t i = sectors; i < m->n; i++)
+		is(m, i, 0);
+}
+
 static void open_image(struct model *m)
 {
 	g_autoptr(GError) error = NULL;
@@ -134,7 +146,9 @@ static void open_image(struct model *m)
 				 &error);
 	g_assert_no_error(error);
 	g_assert_cmpstr(m->image->damage, ==, NULL);
-	g_assert_cmpuint(image_size(m->image), ==, m->n * SECTOR);
+	g_assert_true(image_size(m->image) == m->now * SECTOR ||
+		      image_size(m->image) == m->maybe * SECTOR);
+	has_size(m, image_size(m->image) / SECTOR);
 }
 
 static void create_image(struct model *m)
@@ -179,7 +193,7 @@ static struct model *model_new(const struct variant *variant, uint32_t seed)
 	m->variant = variant;
 	m->rand = g_rand_new_with_seed(seed);
 	m->disk = powercut_new(seed);
-	m->n = variant->size / SECTOR;
+	m->n = m->now = m->maybe = variant->size / SECTOR;
 	m->sectors = g_new0(struct sector, m->n);
 	for (uint64_t i = 0; i < m->n; i++) {
 		m->sectors[i].values = g_array_new(FALSE, FALSE, sizeof(uint32_t));
@@ -217,8 +231,8 @@ static void model_free(struct model *m)
 static void pick(struct model *m, uint64_t *first, uint64_t *n)
 {
 	*n = 1 + g_rand_int(m->rand) % (g_rand_int(m->rand) % 4 ? 8 : m->variant->write_max);
-	*first = g_rand_int(m->rand) % m->n;
-	*n = MIN(*n, m->n - *first);
+	*first = g_rand_int(m->rand) % m->now;
+	*n = MIN(*n, m->now - *first);
 }
 
 static bool done(const struct model *m, int status)
@@ -259,8 +273,8 @@ static void op_write_compressed(struct model *m)
 	image_info(m->image, &info);
 	n = info.cluster_size / SECTOR;
 	image_info_clear(&info);
-	first = g_rand_int(m->rand) % ((m->n + n - 1) / n) * n;
-	write_sectors(m, first, MIN(n, m->n - first), image_write_compressed);
+	first = g_rand_int(m->rand) % ((m->now + n - 1) / n) * n;
+	write_sectors(m, first, MIN(n, m->now - first), image_write_compressed);
 }
 
 static void op_read(struct model *m)
@@ -321,12 +335,31 @@ static void op_flush(struct model *m)
 		all_safe(m);
 }
 
+/* To m->maybe, by what flushes, too. */
+static void changed_size(struct model *m, bool done)
+{
+	g_assert_true(done || powercut_is_dead(m->disk));
+	if (!done)
+		return;
+	all_safe(m);
+	has_size(m, m->maybe);
+}
+
+static void op_resize(struct model *m)
+{
+	if (!m->variant->resize || g_rand_int(m->rand) % 4)
+		return;
+	m->maybe = 1 + g_rand_int(m->rand) % m->n;
+	changed_size(m, image_resize(m->image, m->maybe * SECTOR, NULL));
+}
+
 static void create_snapshot(struct model *m, struct snapshot *s)
 {
 	s->name = g_strdup_printf("s%u", ++m->next);
 	s->values = g_new(uint32_t, m->n);
 	for (uint64_t i = 0; i < m->n; i++)
 		s->values[i] = last_value(m, i);
+	s->now = m->now;
 	s->maybe = !image_snapshots(m->image)->create(m->image, s->name, NULL);
 	if (!s->maybe)
 		all_safe(m);
@@ -337,10 +370,8 @@ static void apply_snapshot(struct model *m, struct snapshot *s)
 {
 	for (uint64_t i = 0; i < m->n; i++)
 		may_be(m, i, s->values[i]);
-	if (image_snapshots(m->image)->apply(m->image, s->name, NULL))
-		all_safe(m);
-	else
-		g_assert_true(powercut_is_dead(m->disk));
+	m->maybe = s->now;
+	changed_size(m, image_snapshots(m->image)->apply(m->image, s->name, NULL));
 }
 
 static void remove_snapshot(struct model *m, struct snapshot *s)
@@ -368,17 +399,17 @@ static void op_snapshot(struct model *m)
 }
 
 static void (*const operations[])(struct model *m) = {
-	op_write,    op_write, op_write,   op_write, op_read,
-	op_read,     op_zero,  op_discard, op_flush, op_write_compressed,
-	op_snapshot,
+	op_write,    op_write,	op_write,   op_write, op_read,
+	op_read,     op_zero,	op_discard, op_flush, op_write_compressed,
+	op_snapshot, op_resize,
 };
 
 static void verify_sectors(struct model *m)
 {
-	g_autofree uint8_t *bytes = g_malloc(m->n * SECTOR);
+	g_autofree uint8_t *bytes = g_malloc(m->now * SECTOR);
 
-	g_assert_cmpint(image_read(m->image, 0, SPAN(bytes, m->n * SECTOR)), ==, 0);
-	for (uint64_t i = 0; i < m->n; i++) {
+	g_assert_cmpint(image_read(m->image, 0, SPAN(bytes, m->now * SECTOR)), ==, 0);
+	for (uint64_t i = 0; i < m->now; i++) {
 		uint32_t value;
 
 		if (!find_value(m, i, bytes + i * SECTOR, &value))
@@ -508,6 +539,7 @@ static void copy_snapshots(const struct snapshot *from, struct snapshot *to, uin
 		if (!from[i].name)
 			continue;
 		to[i].name = g_strdup(from[i].name);
+		to[i].now = from[i].now;
 		to[i].values = g_memdup2(from[i].values, n * sizeof(*from[i].values));
 	}
 }
@@ -522,6 +554,7 @@ static uint64_t run_every_step(const struct variant *variant)
 		g_autoptr(GBytes) bytes = powercut_save(m->disk);
 		g_autofree uint32_t *values = g_new(uint32_t, m->n);
 		GRand *rand = g_rand_copy(m->rand);
+		uint64_t now = m->now;
 		struct snapshot snapshots[MAX_SNAPSHOTS] = {};
 
 		copy_snapshots(m->snapshots, snapshots, m->n);
@@ -532,6 +565,7 @@ static uint64_t run_every_step(const struct variant *variant)
 			copy_snapshots(snapshots, m->snapshots, m->n);
 			for (uint64_t j = 0; j < m->n; j++)
 				is(m, j, values[j]);
+			m->now = m->maybe = now;
 			g_rand_free(m->rand);
 			m->rand = g_rand_copy(rand);
 		}

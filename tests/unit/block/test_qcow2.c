@@ -277,6 +277,7 @@ static void test_refusals(struct fixture *f, const void *data)
 		{78, 1, "features that are not known here: unnamed ones (bits 0x100)"},
 		{99, 7, "refcounts of 2^7 bits"},
 		{103, 0, "a header of 0 bytes"},
+		{103, 113, "a header of 113 bytes"},
 	};
 	g_autofree char *path = make(f, "disk.qcow2", 64 * MIB, NULL, "");
 	g_autofree char *bytes = NULL;

@@ -308,6 +308,12 @@ static void test_chain(struct fixture *f, const void *data)
 	create_image(f, "third.qcow2", "qcow2", 0, "second.qcow2", "extended_l2=on");
 	play_files(f, "third.qcow2", 100);
 	check_and_compare(f, "third.qcow2");
+	/* It names features in its header, which then has no room for them in its sector. */
+	sh(f, "qemu-img create -q -f qcow2 -b first.qcow2 -F qcow2 named.qcow2 %u", 16 * MIB);
+	raw = open_image(f, "named.qcow2", "qcow2");
+	g_assert_true(image_set_backing(raw, "./././././././././././third.qcow2", "qcow2", NULL));
+	image_close(raw);
+	check_and_compare(f, "named.qcow2");
 	create_image(f, "fourth.qcow2", "qcow2", 0, "third.qcow2", "compat=0.10");
 	play_files(f, "fourth.qcow2", 100);
 	check_and_compare(f, "fourth.qcow2");
