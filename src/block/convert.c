@@ -204,6 +204,18 @@ static bool fill_target(struct conversion *c, const struct job_watch *watch, GEr
 	return !status || sweep_fail(c->target, "written out", 0, status, error);
 }
 
+/* Whether a new image reads as zeroes; an encrypted one does not, where nothing tells what is written
+ * from what is not. */
+static bool is_blank(struct image *image)
+{
+	uint64_t size = image_size(image), at = 0;
+	struct image_extent extent;
+
+	while (at < size && !image_map(image, at, size - at, &extent) && is_nothing(&extent))
+		at += extent.len;
+	return at == size;
+}
+
 static bool open_target(struct conversion *c, const struct job_convert *convert, GError **error)
 {
 	struct image_create create = convert->target;
@@ -215,13 +227,25 @@ static bool open_target(struct conversion *c, const struct job_convert *convert,
 	if (!convert->existing && !image_create(&create, error))
 		return false;
 	c->target = image_open(&how, error);
+	c->blank = c->target && !convert->existing && is_blank(c->target);
 	return c->target != NULL;
+}
+
+/* A half of an image is worse than nothing. */
+static void remove_files(struct image *image)
+{
+	g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
+
+	g_ptr_array_add(names, g_strdup(image_path(image)));
+	if (image->format->list_files)
+		image->format->list_files(image, names);
+	for (guint i = 0; i < names->len; i++)
+		g_unlink(names->pdata[i]);
 }
 
 bool job_convert(const struct job_convert *convert, const struct job_watch *watch, GError **error)
 {
-	struct conversion c = {
-		.compress = convert->compress, .blank = !convert->existing && !convert->target.backing, .clones = true};
+	struct conversion c = {.compress = convert->compress, .clones = true};
 	struct image_open how = convert->source;
 	bool made = false;
 
@@ -231,9 +255,8 @@ bool job_convert(const struct job_convert *convert, const struct job_watch *watc
 		return false;
 	if (open_target(&c, convert, error))
 		made = fill_target(&c, watch, error);
-	/* A half of it is worse than nothing. */
 	if (!made && c.target && !convert->existing)
-		g_unlink(convert->target.path);
+		remove_files(c.target);
 	image_close(c.target);
 	image_close(c.source);
 	return made;

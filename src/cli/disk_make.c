@@ -199,6 +199,7 @@ static bool convert(const struct disk_options *options, const char *const *words
 			   .format = options->target_format ? options->target_format
 							    : image_format_of_path(words[1]),
 			   .options = option_list(options),
+			   .secret = options->secret,
 			   .replace = options->force},
 		.existing = options->existing,
 		.compress = options->compress,
