@@ -341,6 +341,17 @@ def test_one_writer_or_many_readers(viv, monitor, disk, tmp_path):
     assert ran.returncode == 2 and IN_USE in ran.stderr
 
 
+def test_a_raw_disk_that_looks_like_another(viv, monitor, disk, tmp_path):
+    disk("create", "-f", "qcow2", "a.img", "1M")
+    for words, hint in (("a.img", b"looks like qcow2"), ("a.img,format=qcow2", b""), ("a.img,format=raw", b"")):
+        process = subprocess.Popen([viv, "run", "--kernel", monitor, "--disk", words], cwd=tmp_path,
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        process.stdout.readline()
+        process.terminate()
+        errors = process.communicate(timeout=60)[1]
+        assert hint in errors and (b"looks" in errors) == bool(hint), errors
+
+
 def test_chains_are_locked(viv, monitor, disk, tmp_path):
     disk("create", "base.qcow2", "1M")
     disk("create", "-b", "base.qcow2", "one.qcow2")
