@@ -58,7 +58,8 @@ static bool open_base(struct commit *c, const struct image_open *top, GError **e
 {
 	struct image *image = c->top;
 	g_autofree char *path = NULL;
-	struct image_open how = {.format = image->backing_format, .secret = top->secret, .direct = top->direct};
+	struct image_open how = {
+		.format = image->backing_format, .secret = top->secret, .direct = top->direct};
 
 	if (!image->backing_name) {
 		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,

@@ -49,7 +49,8 @@ static uint64_t skip_nothing(void *opaque, uint64_t offset)
 /* Shares the blocks of both files, where their file system can. */
 static bool clone_range(struct conversion *c, const struct image_extent *extent, uint64_t offset)
 {
-	struct file_clone_range range = {.src_offset = extent->file_offset, .src_length = extent->len};
+	struct file_clone_range range = {.src_offset = extent->file_offset,
+					 .src_length = extent->len};
 	struct image *target = c->target;
 	uint64_t at;
 
@@ -111,9 +112,10 @@ static bool write_runs(struct conversion *c, uint64_t offset, const uint8_t *buf
 		/* Up to the granule's end, if it begins in the midst of one. */
 		uint64_t first = c->granule - (offset + done) % c->granule;
 		bool zero;
-		uint64_t run = first < c->granule
-				       ? measure_run(buffer + done, MIN(first, len - done), first, &zero)
-				       : measure_run(buffer + done, len - done, c->granule, &zero);
+		uint64_t run =
+			first < c->granule
+				? measure_run(buffer + done, MIN(first, len - done), first, &zero)
+				: measure_run(buffer + done, len - done, c->granule, &zero);
 		int status = zero ? write_nothing(c, offset + done, run)
 				  : write_data(c, offset + done, buffer + done, run);
 
@@ -204,24 +206,50 @@ static bool fill_target(struct conversion *c, const struct job_watch *watch, GEr
 	return !status || sweep_fail(c->target, "written out", 0, status, error);
 }
 
+/* Whether a new image reads as zeroes; an encrypted one does not, where nothing tells what is
+ * written from what is not. */
+static bool is_blank(struct image *image)
+{
+	uint64_t size = image_size(image), at = 0;
+	struct image_extent extent;
+
+	while (at < size && !image_map(image, at, size - at, &extent) && is_nothing(&extent))
+		at += extent.len;
+	return at == size;
+}
+
 static bool open_target(struct conversion *c, const struct job_convert *convert, GError **error)
 {
 	struct image_create create = convert->target;
-	struct image_open how = {
-		.path = create.path, .format = create.format, .secret = create.secret, .no_backing = true};
+	struct image_open how = {.path = create.path,
+				 .format = create.format,
+				 .secret = create.secret,
+				 .no_backing = true};
 
 	if (!create.size)
 		create.size = image_size(c->source);
 	if (!convert->existing && !image_create(&create, error))
 		return false;
 	c->target = image_open(&how, error);
+	c->blank = c->target && !convert->existing && is_blank(c->target);
 	return c->target != NULL;
+}
+
+/* A half of an image is worse than nothing. */
+static void remove_files(struct image *image)
+{
+	g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
+
+	g_ptr_array_add(names, g_strdup(image_path(image)));
+	if (image->format->list_files)
+		image->format->list_files(image, names);
+	for (guint i = 0; i < names->len; i++)
+		g_unlink(names->pdata[i]);
 }
 
 bool job_convert(const struct job_convert *convert, const struct job_watch *watch, GError **error)
 {
-	struct conversion c = {
-		.compress = convert->compress, .blank = !convert->existing && !convert->target.backing, .clones = true};
+	struct conversion c = {.compress = convert->compress, .clones = true};
 	struct image_open how = convert->source;
 	bool made = false;
 
@@ -231,9 +259,8 @@ bool job_convert(const struct job_convert *convert, const struct job_watch *watc
 		return false;
 	if (open_target(&c, convert, error))
 		made = fill_target(&c, watch, error);
-	/* A half of it is worse than nothing. */
 	if (!made && c.target && !convert->existing)
-		g_unlink(convert->target.path);
+		remove_files(c.target);
 	image_close(c.target);
 	image_close(c.source);
 	return made;

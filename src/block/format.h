@@ -76,6 +76,8 @@ struct block_format {
 		      GError **error);
 	/* What only this format has to tell: adds rows to `info`. */
 	void (*info)(struct image *image, struct image_info *info);
+	/* Adds the names of its files besides image->file, each once or more. NULL: there are none. */
+	void (*list_files)(struct image *image, GPtrArray *names);
 	/* Names another backing image, or NULL for none, in the header; the bytes are image.c's
 	 * care. */
 	bool (*set_backing)(struct image *image, const char *name, const char *format,

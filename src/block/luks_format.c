@@ -116,7 +116,8 @@ static bool create_luks(struct file *file, const struct image_create *create, GE
 		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
 			    create->secret && *create->secret
 				    ? "iter-time: write milliseconds, 1 to 60000"
-				    : "a disk of format luks needs a passphrase");
+				    : "a disk of format luks needs a passphrase; name a file "
+				      "that holds it with --secret");
 		return false;
 	}
 	return set_size(file, luks_header_len() + create->size, error) &&

@@ -5,8 +5,8 @@
  * A connection is used by one thread at a time, which waits for its answer no longer than ANSWER_S;
  * there are several where the server says that a flush on one is a flush of all. A connection
  * that is lost, or answers too late, fails what is on it with EIO. It is opened again by whoever
- * needs it next, at growing intervals; until then all fail at once. Writes that were done before the
- * loss, and not flushed, may be gone with the server: the next flush fails, too, and says so.
+ * needs it next, at growing intervals; until then all fail at once. Writes that were done before
+ * the loss, and not flushed, may be gone with the server: the next flush fails, too, and says so.
  */
 #include "block/file_int.h"
 
@@ -40,8 +40,8 @@ struct nbd_file {
 	bool connecting;  /* somebody is; others wait for what comes of it */
 	int64_t retry_ns; /* not before this is another connection tried */
 	unsigned backoff_s;
-	bool dirty;    /* something was written that no flush has followed */
-	bool lost;     /* and a connection was lost then */
+	bool dirty; /* something was written that no flush has followed */
+	bool lost;  /* and a connection was lost then */
 };
 
 static int64_t now_ns(void)
@@ -386,8 +386,8 @@ static bool look_at_server(struct nbd_file *file, struct nbd_handle *nbd, GError
 	file->n_connections = nbd_can_multi_conn(nbd) == 1 ? CONNECTIONS : 1;
 	file->file.size = MAX(size, 0);
 	if (size < 0)
-		g_set_error(error, VIV_ERROR, VIV_ERROR_HOST, "disk '%s': the server does not tell its size",
-			    file->file.name);
+		g_set_error(error, VIV_ERROR, VIV_ERROR_HOST,
+			    "disk '%s': the server does not tell its size", file->file.name);
 	else if (minimum > 512)
 		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
 			    "disk '%s': the server wants requests of %" G_GINT64_FORMAT
@@ -409,16 +409,18 @@ struct file *file_open_nbd(const char *uri, unsigned flags, GError **error)
 
 	if (flags & FILE_CREATE) {
 		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
-			    "disk '%s' cannot be made: it is its server's; to write over it, convert with "
+			    "disk '%s' cannot be made: it is its server's; to write over it, "
+			    "convert with "
 			    "--existing",
 			    uri);
 		return NULL;
 	}
 	nbd = connect_uri(uri);
 	if (!nbd) {
-		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
-			    "disk '%s' cannot be opened: %s; check the URI, and that its server runs", uri,
-			    nbd_get_error() ? nbd_get_error() : "it does not answer");
+		g_set_error(
+			error, VIV_ERROR, VIV_ERROR_INPUT,
+			"disk '%s' cannot be opened: %s; check the URI, and that its server runs",
+			uri, nbd_get_error() ? nbd_get_error() : "it does not answer");
 		return NULL;
 	}
 	file = g_new0(struct nbd_file, 1);

@@ -8,7 +8,7 @@
 
 struct rebase {
 	struct image *top;
-	struct sweep_map map; /* of it; the pieces that are written are not asked for again */
+	struct sweep_map map;  /* of it; the pieces that are written are not asked for again */
 	struct image *backing; /* the new one; NULL: none */
 	uint64_t granule;
 };
@@ -92,7 +92,8 @@ bool job_rebase(const struct image_open *top, const char *backing, const char *b
 		return false;
 	if (!r.top->format->set_backing) {
 		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
-			    "format %s has no backing images; convert it to qcow2 first with: viv disk convert",
+			    "format %s has no backing images; convert it to qcow2 first with: viv "
+			    "disk convert",
 			    r.top->format->name);
 		done = false;
 	} else {

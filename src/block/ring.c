@@ -135,7 +135,8 @@ struct ring *ring_new(ring_done_fn done, void *opaque)
 	ring->wake_fd = eventfd(0, EFD_CLOEXEC);
 	g_mutex_init(&ring->lock);
 	g_cond_init(&ring->started);
-	ring->thread = ring->wake_fd < 0 ? NULL : g_thread_try_new("disk-ring", ring_main, ring, NULL);
+	ring->thread =
+		ring->wake_fd < 0 ? NULL : g_thread_try_new("disk-ring", ring_main, ring, NULL);
 	g_mutex_lock(&ring->lock);
 	while (ring->thread && ring->state == STARTING)
 		g_cond_wait(&ring->started, &ring->lock);

@@ -131,7 +131,8 @@ int sweep_map(struct sweep_map *map, uint64_t offset, uint64_t len, struct image
 	g_mutex_lock(&map->lock);
 	if (offset < map->at || offset - map->at >= map->extent.len) {
 		map->at = offset;
-		status = image_map(map->image, offset, image_size(map->image) - offset, &map->extent);
+		status = image_map(map->image, offset, image_size(map->image) - offset,
+				   &map->extent);
 		if (status)
 			map->extent.len = 0;
 	}

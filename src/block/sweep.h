@@ -18,8 +18,8 @@ struct sweep {
 	bool (*piece)(void *opaque, uint64_t offset, uint64_t len, uint8_t *buffer, GError **error);
 };
 
-/* What image_map() said last: where a long range is alike, its end is looked for once, not for every
- * piece of it. Any thread. Nobody changes what was asked for and is to be asked for again. */
+/* What image_map() said last: where a long range is alike, its end is looked for once, not for
+ * every piece of it. Any thread. Nobody changes what was asked for and is to be asked for again. */
 struct sweep_map {
 	struct image *image;
 	GMutex lock;

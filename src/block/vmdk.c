@@ -423,6 +423,18 @@ static bool vmdk_check(struct image *image, enum image_repair repair, struct ima
 	return !status || image_fail(image_path(image), status, "cannot be checked", error);
 }
 
+static void vmdk_list_files(struct image *image, GPtrArray *names)
+{
+	struct vmdk *vmdk = (struct vmdk *)image;
+
+	for (guint i = 0; i < vmdk->extents->len; i++) {
+		struct extent *extent = g_ptr_array_index(vmdk->extents, i);
+
+		if (extent->file && extent->file != image->file)
+			g_ptr_array_add(names, g_strdup(extent->file->name));
+	}
+}
+
 static void vmdk_info(struct image *image, struct image_info *info)
 {
 	struct vmdk *vmdk = (struct vmdk *)image;
@@ -487,4 +499,5 @@ const struct block_format block_format_vmdk = {
 	.create = vmdk_create,
 	.check = vmdk_check,
 	.info = vmdk_info,
+	.list_files = vmdk_list_files,
 };

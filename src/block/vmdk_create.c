@@ -83,6 +83,9 @@ static bool make_extent(const struct image_create *create, const struct kind *ki
 	if (!status)
 		status = file->ops->flush(file);
 	file_close(file);
+	/* A file that was there before is not ours to remove. */
+	if (status && !create->replace)
+		g_unlink(path);
 	return !status || image_fail(path, status, "cannot be written", error);
 }
 

@@ -11,9 +11,8 @@
 #define PAGE_WIDTH 88
 
 static const struct verb *const verbs[] = {
-	&disk_create, &disk_info,   &disk_check,    &disk_resize, &disk_convert,
-	&disk_map,    &disk_commit, &disk_rebase,   &disk_snapshot, &disk_compare,
-	&disk_stat,   &disk_limit,
+	&disk_create, &disk_info,   &disk_check,    &disk_resize,  &disk_convert, &disk_map,
+	&disk_commit, &disk_rebase, &disk_snapshot, &disk_compare, &disk_stat,	  &disk_limit,
 };
 
 static bool set_string(const char **member, const char *value)
@@ -117,9 +116,11 @@ void disk_append_formats(GString *out)
 	for (unsigned i = 0; image_format_name(i); i++) {
 		const struct image_option *row = image_format_options(i);
 
-		g_string_append_printf(out, "%s:%s\n", image_format_name(i), row->name ? "" : " nothing");
+		g_string_append_printf(out, "%s:%s\n", image_format_name(i),
+				       row->name ? "" : " nothing");
 		for (; row->name; row++) {
-			g_autofree char *help = g_strdup_printf("%s%s%s", row->help, row->value ? "; without it: " : "",
+			g_autofree char *help = g_strdup_printf("%s%s%s", row->help,
+								row->value ? "; without it: " : "",
 								row->value ? row->value : "");
 
 			g_string_append_printf(out, "  %s=%s\n", row->name, row->metavar);
@@ -134,10 +135,11 @@ const char *disk_format_of(const char *name, const char *format, GError **error)
 
 	if (!suspect)
 		return format ? format : image_format_of_path(name);
-	g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
-		    "disk '%s' is raw by its name, but looks like %s; say which it is, with -f %s or "
-		    "-f raw",
-		    name, suspect, suspect);
+	g_set_error(
+		error, VIV_ERROR, VIV_ERROR_INPUT,
+		"disk '%s' is raw by its name, but looks like %s; say which it is, with -f %s or "
+		"-f raw",
+		name, suspect, suspect);
 	return NULL;
 }
 
@@ -176,13 +178,15 @@ static int list_verbs(FILE *out, int status)
 	fprintf(out, "\nFormats: ");
 	for (unsigned i = 0; image_format_name(i); i++)
 		fprintf(out, "%s%s", i ? ", " : "", image_format_name(i));
-	fprintf(out, ". A file is of the format that its name ends in, or raw, unless\n"
-		     "-f says otherwise; what stands in it is never asked.\n"
-		     "\n`viv disk VERB --help` explains one.\n"
-		     "\n"
-		     "Exit status: 0 success; 1 the host refused something, or an image is not as it\n"
-		     "should be (compare: as the other one); 2 the command line, or a file it names, is\n"
-		     "wrong; 128 and a signal's number, where that ended it.\n");
+	fprintf(out,
+		". A file is of the format that its name ends in, or raw, unless\n"
+		"-f says otherwise; what stands in it is never asked.\n"
+		"\n`viv disk VERB --help` explains one.\n"
+		"\n"
+		"Exit status: 0 success; 1 the host refused something, or an image is not as it\n"
+		"should be (compare: as the other one); 2 the command line, or a file it names, "
+		"is\n"
+		"wrong; 128 and a signal's number, where that ended it.\n");
 	return status;
 }
 
@@ -201,7 +205,9 @@ static int disk_main(int argc, char **argv)
 		return verbs[i]->run(argc - 1, argv + 1);
 	}
 	return report_error(g_error_new(VIV_ERROR, VIV_ERROR_INPUT,
-					"unknown verb 'disk %s'; `viv disk --help` lists the verbs", argv[1]));
+					"unknown verb 'disk %s'; `viv disk --help` lists the verbs",
+					argv[1]));
 }
 
-const struct verb verb_disk = {"disk", "make, check, convert disk images: viv disk --help", disk_main};
+const struct verb verb_disk = {"disk", "make, check, convert disk images: viv disk --help",
+			       disk_main};

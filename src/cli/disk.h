@@ -13,8 +13,8 @@
 struct disk_options {
 	const char *format, *target_format; /* NULL: as the names say */
 	const char *backing, *backing_format;
-	GPtrArray *options; /* of const char *, ended by NULL; NULL: none */
-	char *secret;	    /* the passphrase */
+	GPtrArray *options;		     /* of const char *, ended by NULL; NULL: none */
+	char *secret;			     /* the passphrase */
 	const char *create, *apply, *remove; /* names of snapshots */
 	enum image_repair repair;
 	bool json, progress, force, existing, compress, shrink, unsafe, chain, list, strict;
@@ -32,19 +32,34 @@ bool disk_set_force(void *target, const char *value, GError **error);
 void disk_options_fini(struct disk_options *options);
 
 /* Rows that several verbs have. */
-#define DISK_ROW_FORMAT                                                                            \
-	{"format", 'f', "FORMAT", "the format of FILE; without it: as its name ends, or raw",      \
-	 disk_set_format}
-#define DISK_ROW_OPTION                                                                            \
-	{"option", 'o', "NAME=VALUE[,...]", "what the format is told, see below; may be given\nseveral times", \
-	 disk_set_option}
-#define DISK_ROW_SECRET                                                                            \
-	{"secret", 0, "FILE", "the passphrase of an encrypted image, the first line of FILE",      \
-	 disk_set_secret}
-#define DISK_ROW_JSON	  {"json", 0, NULL, "JSON, for programs", disk_set_json}
-#define DISK_ROW_PROGRESS                                                                          \
-	{"progress", 'p', NULL, "tell how far it is, even where standard error is no terminal",     \
-	 disk_set_progress}
+#define DISK_ROW_FORMAT                                                             \
+	{                                                                           \
+		"format", 'f', "FORMAT",                                            \
+			"the format of FILE; without it: as its name ends, or raw", \
+			disk_set_format                                             \
+	}
+#define DISK_ROW_OPTION                                                                    \
+	{                                                                                  \
+		"option", 'o', "NAME=VALUE[,...]",                                         \
+			"what the format is told, see below; may be given\nseveral times", \
+			disk_set_option                                                    \
+	}
+#define DISK_ROW_SECRET                                                                 \
+	{                                                                               \
+		"secret", 0, "FILE",                                                    \
+			"the passphrase of an encrypted image, the first line of FILE", \
+			disk_set_secret                                                 \
+	}
+#define DISK_ROW_JSON                                                \
+	{                                                            \
+		"json", 0, NULL, "JSON, for programs", disk_set_json \
+	}
+#define DISK_ROW_PROGRESS                                                               \
+	{                                                                               \
+		"progress", 'p', NULL,                                                  \
+			"tell how far it is, even where standard error is no terminal", \
+			disk_set_progress                                               \
+	}
 
 /* The options of formats, for the help of what makes images. */
 void disk_append_formats(GString *out);

@@ -7,7 +7,8 @@
 #include "block/job.h"
 #include "cli/disk.h"
 
-static const struct option_row commit_rows[] = {DISK_ROW_FORMAT, DISK_ROW_SECRET, DISK_ROW_PROGRESS};
+static const struct option_row commit_rows[] = {DISK_ROW_FORMAT, DISK_ROW_SECRET,
+						DISK_ROW_PROGRESS};
 
 static const struct usage commit_usage = {
 	.words = "FILE",
@@ -74,8 +75,8 @@ static const struct usage rebase_usage = {
 	.n_rows = G_N_ELEMENTS(rebase_rows),
 };
 
-static bool rebase(const struct disk_options *options, const char *path, const struct job_watch *watch,
-		   GError **error)
+static bool rebase(const struct disk_options *options, const char *path,
+		   const struct job_watch *watch, GError **error)
 {
 	const char *backing = options->backing, *format = options->backing_format;
 	g_autofree char *resolved = NULL;
@@ -83,7 +84,8 @@ static bool rebase(const struct disk_options *options, const char *path, const s
 
 	if (!backing) {
 		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
-			    "the new backing image is missing; name it with -b FILE, or -b '' for none");
+			    "the new backing image is missing; name it with -b FILE, or -b '' for "
+			    "none");
 		return false;
 	}
 	if (!*backing)
@@ -161,7 +163,8 @@ static const struct usage snapshot_usage = {
 
 static char *format_time(const struct image_snapshot *snapshot)
 {
-	g_autoptr(GDateTime) time = g_date_time_new_from_unix_local(snapshot->created_ns / 1000000000);
+	g_autoptr(GDateTime) time =
+		g_date_time_new_from_unix_local(snapshot->created_ns / 1000000000);
 
 	return time ? g_date_time_format(time, "%Y-%m-%d %H:%M:%S") : g_strdup("-");
 }
@@ -175,7 +178,8 @@ static void print_snapshots(GPtrArray *all)
 		g_autofree char *size = size_format(snapshot->size);
 		g_autofree char *state = size_format(snapshot->vm_state_size);
 
-		printf("%-6s %-24s %-19s %12s %12s\n", snapshot->id, snapshot->name, time, size, state);
+		printf("%-6s %-24s %-19s %12s %12s\n", snapshot->id, snapshot->name, time, size,
+		       state);
 	}
 }
 
@@ -226,20 +230,25 @@ static bool snapshot(const struct disk_options *options, const char *path, GErro
 	int status;
 
 	if (asked > 1) {
-		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT, "--list, --create, --apply and --delete exclude each other");
+		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
+			    "--list, --create, --apply and --delete exclude each other");
 		return false;
 	}
-	image = disk_open(options, path,
-			  (struct image_open){.read_only = !changes, .no_lock = !changes, .no_backing = true}, error);
+	image = disk_open(
+		options, path,
+		(struct image_open){.read_only = !changes, .no_lock = !changes, .no_backing = true},
+		error);
 	if (!image)
 		return false;
 	if (!image_snapshots(image))
 		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
-			    "format %s has no snapshots; convert '%s' to qcow2 first with: viv disk convert",
+			    "format %s has no snapshots; convert '%s' to qcow2 first with: viv "
+			    "disk convert",
 			    image_format_name_of(image), path);
-	else if (use_snapshots(options, image_snapshots(image), image, error) && (status = image_flush(image)))
-		g_set_error(error, VIV_ERROR, VIV_ERROR_HOST, "disk '%s' cannot be written out: %s", path,
-			    g_strerror(-status));
+	else if (use_snapshots(options, image_snapshots(image), image, error) &&
+		 (status = image_flush(image)))
+		g_set_error(error, VIV_ERROR, VIV_ERROR_HOST, "disk '%s' cannot be written out: %s",
+			    path, g_strerror(-status));
 	image_close(image);
 	return !*error;
 }
@@ -259,6 +268,9 @@ static int snapshot_main(int argc, char **argv)
 	return status;
 }
 
-const struct verb disk_commit = {"commit", "write an image's content into its backing image", commit_main};
-const struct verb disk_rebase = {"rebase", "put an image on another backing image, or on none", rebase_main};
-const struct verb disk_snapshot = {"snapshot", "list, make, apply and delete snapshots in an image", snapshot_main};
+const struct verb disk_commit = {"commit", "write an image's content into its backing image",
+				 commit_main};
+const struct verb disk_rebase = {"rebase", "put an image on another backing image, or on none",
+				 rebase_main};
+const struct verb disk_snapshot = {"snapshot", "list, make, apply and delete snapshots in an image",
+				   snapshot_main};

@@ -80,7 +80,8 @@ static JsonObject *describe(struct image *image, const struct image_info *info)
 	if (info->backing_name)
 		json_object_set_string_member(object, "backing-filename", info->backing_name);
 	if (info->backing_format)
-		json_object_set_string_member(object, "backing-filename-format", info->backing_format);
+		json_object_set_string_member(object, "backing-filename-format",
+					      info->backing_format);
 	if (info->damage)
 		json_object_set_string_member(object, "damage", info->damage);
 	for (unsigned i = 0; i < info->names->len; i++)
@@ -125,7 +126,8 @@ static int info_main(int argc, char **argv)
 	int status;
 
 	if (usage_parse(&info_usage, argc, argv, &options, words, &status)) {
-		struct image_open how = {.read_only = true, .no_lock = true, .no_backing = !options.chain};
+		struct image_open how = {
+			.read_only = true, .no_lock = true, .no_backing = !options.chain};
 		struct image *image = disk_open(&options, words[0], how, &error);
 
 		if (image)
@@ -144,7 +146,8 @@ static bool set_repair(void *target, const char *value, GError **error)
 	options->repair = !strcmp(value, "leaks") ? IMAGE_REPAIR_LEAKS : IMAGE_REPAIR_ALL;
 	if (!strcmp(value, "leaks") || !strcmp(value, "all"))
 		return true;
-	g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT, "'%s' cannot be mended; write leaks or all", value);
+	g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT, "'%s' cannot be mended; write leaks or all",
+		    value);
 	return false;
 }
 
@@ -172,14 +175,14 @@ static void print_check(const struct image_check *report)
 	if (!report->errors && !report->leaks)
 		printf("Nothing is wrong with it.\n");
 	if (report->errors)
-		printf("%" PRIu64 " errors, %" PRIu64 " of them mended: data is at risk.\n", report->errors,
-		       report->errors_fixed);
+		printf("%" PRIu64 " errors, %" PRIu64 " of them mended: data is at risk.\n",
+		       report->errors, report->errors_fixed);
 	if (report->leaks)
 		printf("%" PRIu64 " leaks, %" PRIu64 " of them mended: space is lost, no data.\n",
 		       report->leaks, report->leaks_fixed);
 	if (report->clusters)
-		printf("%" PRIu64 " of %" PRIu64 " clusters are in use, %" PRIu64 " compressed, %" PRIu64
-		       " fragmented.\n",
+		printf("%" PRIu64 " of %" PRIu64 " clusters are in use, %" PRIu64
+		       " compressed, %" PRIu64 " fragmented.\n",
 		       report->allocated, report->clusters, report->compressed, report->fragmented);
 }
 
@@ -247,7 +250,8 @@ static const struct usage map_usage = {
 	.words = "FILE",
 	.min_words = 1,
 	.max_words = 1,
-	.text = "Tells where a disk's bytes stand: in which file of the chain, and at which offset.\n"
+	.text = "Tells where a disk's bytes stand: in which file of the chain, and at which "
+		"offset.\n"
 		"What is not listed reads as zeroes. It may be in use.\n",
 	.rows = map_rows,
 	.n_rows = G_N_ELEMENTS(map_rows),
@@ -272,9 +276,10 @@ static void add_extent(JsonArray *array, uint64_t start, const struct image_exte
 
 static void print_extent(uint64_t start, const struct image_extent *extent)
 {
-	g_autofree char *at = extent->file_offset == IMAGE_NO_OFFSET
-				      ? g_strdup(extent->kind == IMAGE_COMPRESSED ? "compressed" : "-")
-				      : g_strdup_printf("0x%" PRIx64, extent->file_offset);
+	g_autofree char *at =
+		extent->file_offset == IMAGE_NO_OFFSET
+			? g_strdup(extent->kind == IMAGE_COMPRESSED ? "compressed" : "-")
+			: g_strdup_printf("0x%" PRIx64, extent->file_offset);
 
 	if (extent->kind == IMAGE_DATA || extent->kind == IMAGE_COMPRESSED)
 		printf("0x%-14" PRIx64 " 0x%-14" PRIx64 " %-16s %s\n", start, extent->len, at,
@@ -338,8 +343,9 @@ static int map_main(int argc, char **argv)
 	int status;
 
 	if (usage_parse(&map_usage, argc, argv, &options, words, &status)) {
-		struct image *image = disk_open(
-			&options, words[0], (struct image_open){.read_only = true, .no_lock = true}, &error);
+		struct image *image =
+			disk_open(&options, words[0],
+				  (struct image_open){.read_only = true, .no_lock = true}, &error);
 
 		if (image)
 			map(image, options.json, &error);
@@ -356,7 +362,8 @@ static bool set_strict(void *target, const char *value, GError **error)
 }
 
 static const struct option_row compare_rows[] = {
-	{"format", 'f', "FORMAT", "the format of A; without it: as its name ends, or raw", disk_set_format},
+	{"format", 'f', "FORMAT", "the format of A; without it: as its name ends, or raw",
+	 disk_set_format},
 	{"other-format", 'F', "FORMAT", "the format of B; without it: as its name ends, or raw",
 	 disk_set_target_format},
 	{"strict", 's', NULL, "disks of different sizes differ, zeroes or not", set_strict},
@@ -375,8 +382,8 @@ static const struct usage compare_usage = {
 };
 
 /* Whether they are alike is the exit status; an error is another matter. */
-static int compare(struct disk_options *options, const char *const *words, const struct job_watch *watch,
-		   GError **error)
+static int compare(struct disk_options *options, const char *const *words,
+		   const struct job_watch *watch, GError **error)
 {
 	struct image_open how = {.read_only = true};
 	struct image *a = disk_open(options, words[0], how, error), *b = NULL;
@@ -391,11 +398,13 @@ static int compare(struct disk_options *options, const char *const *words, const
 	if (!*error && where != UINT64_MAX)
 		printf("They differ, first at byte %" PRIu64 ".\n", where);
 	else if (!*error)
-		printf(!sizes ? "They are alike.\n"
-		       : options->strict ? "Their sizes differ.\n" : "They are alike, but for their sizes.\n");
+		printf(!sizes		 ? "They are alike.\n"
+		       : options->strict ? "Their sizes differ.\n"
+					 : "They are alike, but for their sizes.\n");
 	image_close(a);
 	image_close(b);
-	return where != UINT64_MAX || (sizes && options->strict) ? EXIT_STATUS_HOST : EXIT_STATUS_OK;
+	return where != UINT64_MAX || (sizes && options->strict) ? EXIT_STATUS_HOST
+								 : EXIT_STATUS_OK;
 }
 
 static int compare_main(int argc, char **argv)

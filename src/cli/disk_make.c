@@ -8,7 +8,8 @@
 #include "cli/disk.h"
 
 static const struct option_row create_rows[] = {
-	{"format", 'f', "FORMAT", "the image's format; without it: as its name ends, or raw", disk_set_format},
+	{"format", 'f', "FORMAT", "the image's format; without it: as its name ends, or raw",
+	 disk_set_format},
 	DISK_ROW_OPTION,
 	{"backing", 'b', "FILE",
 	 "the image holds only what differs from FILE; its name is\nrelative to the image's folder",
@@ -23,7 +24,8 @@ static const struct usage create_usage = {
 	.min_words = 1,
 	.max_words = 2,
 	.text = "Makes a new disk image of SIZE bytes, or like 10G; on a backing image it has\n"
-		"that one's size, unless SIZE says otherwise. What is there is never overwritten.\n",
+		"that one's size, unless SIZE says otherwise. What is there is never "
+		"overwritten.\n",
 	.rows = create_rows,
 	.n_rows = G_N_ELEMENTS(create_rows),
 	.append_help = disk_append_formats,
@@ -50,7 +52,8 @@ static bool create(const struct disk_options *options, const char *const *words,
 		return false;
 	if (!words[1] && !how.backing) {
 		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
-			    "a size is missing; write viv disk create %s 10G, or name a backing image with -b",
+			    "a size is missing; write viv disk create %s 10G, or name a backing "
+			    "image with -b",
 			    words[0]);
 		return false;
 	}
@@ -115,13 +118,16 @@ static bool new_size(const char *text, uint64_t old, uint64_t *size, GError **er
 		*size = by;
 	else
 		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
-			    "the disk has %" G_GUINT64_FORMAT " bytes and cannot be resized by '%s'", old, text);
+			    "the disk has %" G_GUINT64_FORMAT
+			    " bytes and cannot be resized by '%s'",
+			    old, text);
 	return !*error;
 }
 
 static bool resize(const struct disk_options *options, const char *const *words, GError **error)
 {
-	struct image *image = disk_open(options, words[0], (struct image_open){.no_backing = true}, error);
+	struct image *image =
+		disk_open(options, words[0], (struct image_open){.no_backing = true}, error);
 	uint64_t size = 0;
 	int status = 0;
 
@@ -131,7 +137,8 @@ static bool resize(const struct disk_options *options, const char *const *words,
 		;
 	else if (size < image_size(image) && !options->shrink)
 		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
-			    "disk '%s' would lose its last %" G_GUINT64_FORMAT " bytes; if that is meant, add --shrink",
+			    "disk '%s' would lose its last %" G_GUINT64_FORMAT
+			    " bytes; if that is meant, add --shrink",
 			    words[0], image_size(image) - size);
 	else if (image_resize(image, size, error) && (status = image_flush(image)))
 		g_set_error(error, VIV_ERROR, VIV_ERROR_HOST, "disk '%s' cannot be written out: %s",
@@ -166,12 +173,14 @@ static bool set_existing(void *target, const char *value, GError **error)
 }
 
 static const struct option_row convert_rows[] = {
-	{"format", 'f', "FORMAT", "SOURCE's format; without it: as its name ends, or raw", disk_set_format},
+	{"format", 'f', "FORMAT", "SOURCE's format; without it: as its name ends, or raw",
+	 disk_set_format},
 	{"target-format", 'O', "FORMAT", "TARGET's format; without it: as its name ends, or raw",
 	 disk_set_target_format},
 	DISK_ROW_OPTION,
 	{"compress", 'c', NULL, "compress the data, where TARGET's format can", set_compress},
-	{"existing", 'n', NULL, "write over TARGET, an image or a block device that is there", set_existing},
+	{"existing", 'n', NULL, "write over TARGET, an image or a block device that is there",
+	 set_existing},
 	{"force", 0, NULL, "replace TARGET, if it is there", disk_set_force},
 	DISK_ROW_SECRET,
 	DISK_ROW_PROGRESS,
@@ -199,6 +208,7 @@ static bool convert(const struct disk_options *options, const char *const *words
 			   .format = options->target_format ? options->target_format
 							    : image_format_of_path(words[1]),
 			   .options = option_list(options),
+			   .secret = options->secret,
 			   .replace = options->force},
 		.existing = options->existing,
 		.compress = options->compress,
@@ -226,4 +236,5 @@ static int convert_main(int argc, char **argv)
 
 const struct verb disk_create = {"create", "make a new image", create_main};
 const struct verb disk_resize = {"resize", "change a disk's size", resize_main};
-const struct verb disk_convert = {"convert", "make an image of another format, or a compact one", convert_main};
+const struct verb disk_convert = {"convert", "make an image of another format, or a compact one",
+				  convert_main};

@@ -27,7 +27,8 @@ static void print_disk(JsonObject *disk)
 	static const char *const ops[] = {"read", "write", "zero", "discard", "flush"};
 
 	printf("%s: %s, %s%s\n", json_object_get_string_member(disk, "name"),
-	       json_object_get_string_member(disk, "file"), json_object_get_string_member(disk, "format"),
+	       json_object_get_string_member(disk, "file"),
+	       json_object_get_string_member(disk, "format"),
 	       json_object_get_boolean_member(disk, "read_only") ? ", read-only" : "");
 	for (unsigned i = 0; i < G_N_ELEMENTS(ops); i++) {
 		JsonObject *count = json_object_get_object_member(disk, ops[i]);
@@ -36,11 +37,14 @@ static void print_disk(JsonObject *disk)
 		g_autofree char *bytes = size_format(json_object_get_int_member(count, "bytes"));
 
 		if (n)
-			printf("  %-8s %10" PRId64 " requests, %12s, %" PRId64 " errors, %.3f ms each\n", ops[i],
-			       n, bytes, json_object_get_int_member(count, "errors"), ns / 1e6 / n);
+			printf("  %-8s %10" PRId64 " requests, %12s, %" PRId64
+			       " errors, %.3f ms each\n",
+			       ops[i], n, bytes, json_object_get_int_member(count, "errors"),
+			       ns / 1e6 / n);
 	}
 	printf("  now      %10" PRId64 " in flight, %" PRId64 " of them held by limits\n",
-	       json_object_get_int_member(disk, "in_flight"), json_object_get_int_member(disk, "held"));
+	       json_object_get_int_member(disk, "in_flight"),
+	       json_object_get_int_member(disk, "held"));
 }
 
 static int stat_main(int argc, char **argv)
@@ -82,9 +86,12 @@ static bool add_limit(JsonObject *arguments, const char *word, GError **error)
 
 	if (!equals || !block_find_limit(&limits, name, strlen(name)))
 		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
-			    "'%s' is no limit; write iops=N or bps=SIZE, with -rd, -wr or -burst before the =", word);
+			    "'%s' is no limit; write iops=N or bps=SIZE, with -rd, -wr or -burst "
+			    "before the =",
+			    word);
 	else if (!size_parse(equals + 1, 0, &value) || value > INT64_MAX)
-		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT, "'%s' is not a number; write it like 500 or 20M", word);
+		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
+			    "'%s' is not a number; write it like 500 or 20M", word);
 	else
 		json_object_set_int_member(arguments, name, value);
 	return !*error;
@@ -96,7 +103,8 @@ static const struct usage limit_usage = {
 	.max_words = 3,
 	.text = "Limits DISK of a running VM, as `viv disk stat` names it: iops=N requests and\n"
 		"bps=SIZE bytes a second, reads and writes together; iops-rd, iops-wr, bps-rd and\n"
-		"bps-wr those alone; iops-burst and bps-burst as much at once, after a time of less.\n"
+		"bps-wr those alone; iops-burst and bps-burst as much at once, after a time of "
+		"less.\n"
 		"0 is no limit; those that are not named stay.\n",
 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A line on standard error that tells how far long work is, where that is a terminal; and the end of
- * such work by SIGINT, SIGTERM or SIGHUP, orderly. One at a time. */
+/* A line on standard error that tells how far long work is, where that is a terminal; and the end
+ * of such work by SIGINT, SIGTERM or SIGHUP, orderly. One at a time. */
 #ifndef VIV_CLI_PROGRESS_H
 #define VIV_CLI_PROGRESS_H
 

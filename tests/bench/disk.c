@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a 4K request to a disk costs: disk FILE FORMAT ring|workers cached|direct read|write DEPTH SECONDS
- * keeps DEPTH random requests in flight, each submitted by the done() of one before it, as devices
- * do; prints requests a second and the process's CPU time for each, in microseconds.
+ * What a 4K request to a disk costs: disk FILE FORMAT ring|workers cached|direct read|write DEPTH
+ * SECONDS keeps DEPTH random requests in flight, each submitted by the done() of one before it, as
+ * devices do; prints requests a second and the process's CPU time for each, in microseconds.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,14 +74,16 @@ int main(int argc, char **argv)
 	double cpu, seconds;
 
 	if (argc != 8) {
-		fprintf(stderr, "usage: disk FILE FORMAT ring|workers cached|direct read|write DEPTH SECONDS\n");
+		fprintf(stderr, "usage: disk FILE FORMAT ring|workers cached|direct read|write "
+				"DEPTH SECONDS\n");
 		return 2;
 	}
-	bench.block = block_open(&(struct block_options){.image.path = argv[1],
-							 .image.format = argv[2],
-							 .image.direct = !strcmp(argv[4], "direct"),
-							 .workers_only = !strcmp(argv[3], "workers")},
-				 &error);
+	bench.block =
+		block_open(&(struct block_options){.image.path = argv[1],
+						   .image.format = argv[2],
+						   .image.direct = !strcmp(argv[4], "direct"),
+						   .workers_only = !strcmp(argv[3], "workers")},
+			   &error);
 	if (!bench.block) {
 		fprintf(stderr, "%s\n", error->message);
 		return 1;
@@ -109,8 +111,8 @@ int main(int argc, char **argv)
 	block_drain(bench.block);
 	seconds = (host_clock_ns(CLOCK_MONOTONIC) - start) / 1e9;
 	cpu = cpu_seconds() - cpu;
-	printf("%.0f requests/s, %.2f us of CPU each%s\n", bench.done / seconds, cpu * 1e6 / bench.done,
-	       bench.failed ? "; some failed" : "");
+	printf("%.0f requests/s, %.2f us of CPU each%s\n", bench.done / seconds,
+	       cpu * 1e6 / bench.done, bench.failed ? "; some failed" : "");
 	block_close(bench.block);
 	return bench.failed != 0;
 }

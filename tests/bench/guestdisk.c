@@ -50,7 +50,8 @@ static void *work_main(void *data)
 
 		seed = seed * 6364136223846793005ull + 1442695040888963407ull;
 		at = (work->random ? (seed >> 20) % slots : i % slots) * work->size;
-		n = work->write ? pwrite(worker->fd, buf, work->size, at) : pread(worker->fd, buf, work->size, at);
+		n = work->write ? pwrite(worker->fd, buf, work->size, at)
+				: pread(worker->fd, buf, work->size, at);
 		if (n != (ssize_t)work->size) {
 			perror("diskbench");
 			exit(1);

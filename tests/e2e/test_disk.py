@@ -140,7 +140,7 @@ def test_create_info_resize(disk, tmp_path):
     assert chain[0]["backing-filename-format"] == "qcow2" and chain[0]["virtual-size"] == 8 * MIB
 
 
-@pytest.mark.parametrize("format", formats())
+@pytest.mark.parametrize("format", [format for format in formats() if format != "luks"])
 def test_convert_there_and_back(disk, tmp_path, format):
     fill(tmp_path / "a.raw", 24 * MIB, 1)
     disk("convert", "-O", format, "a.raw", "b")
@@ -151,6 +151,19 @@ def test_convert_there_and_back(disk, tmp_path, format):
     assert os.stat(tmp_path / "c.raw").st_blocks < os.stat(tmp_path / "a.raw").st_blocks
     other = "vpc" if format == "vhd" else format
     assert "identical" in qemu_img(tmp_path, "compare", "-f", "raw", "-F", other, "a.raw", "b")
+
+
+@pytest.mark.parametrize("target, options", [("b.luks", ["-o", "iter-time=10"]), ("b.qcow2", ["-o", "encrypt.format=luks,encrypt.iter-time=10"])])
+def test_convert_encrypted(disk, tmp_path, target, options):
+    fill(tmp_path / "a.raw", 4 * MIB, 13)
+    (tmp_path / "secret").write_text("a passphrase\n")
+    (tmp_path / "wrong").write_text("another\n")
+    assert "passphrase" in disk("convert", *options, "a.raw", target, status=2)
+    disk("convert", "--secret", "secret", *options, "a.raw", target)
+    assert "passphrase" in disk("convert", target, "c.raw", status=2)
+    assert "passphrase" in disk("convert", "--secret", "wrong", target, "c.raw", status=2)
+    disk("convert", "--secret", "secret", target, "c.raw")
+    assert (tmp_path / "a.raw").read_bytes() == (tmp_path / "c.raw").read_bytes()
 
 
 def test_convert_compressed(disk, tmp_path):
@@ -188,11 +201,12 @@ def test_interrupted_convert_leaves_nothing(viv, tmp_path):
     assert os.listdir(tmp_path) == ["a.raw"]
 
 
-def test_convert_to_a_full_disk_leaves_nothing(disk, viv, tmp_path):
+@pytest.mark.parametrize("target", ["b.qcow2", "-o subformat=monolithicFlat b.vmdk"])
+def test_convert_to_a_full_disk_leaves_nothing(disk, viv, tmp_path, target):
     fill(tmp_path / "a.raw", 8 * MIB, 5)
-    ran = subprocess.run(["sh", "-c", 'ulimit -f 2048; trap "" XFSZ; exec "$0" disk convert a.raw b.qcow2', viv],
+    ran = subprocess.run(["sh", "-c", f'ulimit -f 4096; trap "" XFSZ; exec "$0" disk convert a.raw {target}', viv],
                          cwd=tmp_path, capture_output=True, text=True, timeout=60)
-    assert ran.returncode == 1 and "b.qcow2" in ran.stderr and "File too large" in ran.stderr
+    assert ran.returncode == 1 and "File too large" in ran.stderr
     assert os.listdir(tmp_path) == ["a.raw"]
 
 
@@ -335,6 +349,17 @@ def test_one_writer_or_many_readers(viv, monitor, disk, tmp_path):
     ran = subprocess.run([viv, "run", "--kernel", str(monitor), "--disk", "a.qcow2", "--disk", "a.qcow2"], cwd=tmp_path,
                          stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
     assert ran.returncode == 2 and IN_USE in ran.stderr
+
+
+def test_a_raw_disk_that_looks_like_another(viv, monitor, disk, tmp_path):
+    disk("create", "-f", "qcow2", "a.img", "1M")
+    for words, hint in (("a.img", b"looks like qcow2"), ("a.img,format=qcow2", b""), ("a.img,format=raw", b"")):
+        process = subprocess.Popen([viv, "run", "--kernel", monitor, "--disk", words], cwd=tmp_path,
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        process.stdout.readline()
+        process.terminate()
+        errors = process.communicate(timeout=60)[1]
+        assert hint in errors and (b"looks" in errors) == bool(hint), errors
 
 
 def test_chains_are_locked(viv, monitor, disk, tmp_path):

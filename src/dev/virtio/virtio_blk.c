@@ -281,7 +281,7 @@ static bool parse(struct blk_request *request)
 
 /* Takes what waits in the queue, under the lock. A driver can add requests that finish at once as
  * fast as they are taken: they wait for the others from time to time. */
-static void blk_run(struct virtio_blk *blk, unsigned queue)
+static void take_requests(struct virtio_blk *blk, unsigned queue)
 {
 	for (unsigned i = 0; blk->free[queue]; i++) {
 		struct blk_request *request = blk->free[queue];
@@ -299,6 +299,13 @@ static void blk_run(struct virtio_blk *blk, unsigned queue)
 		blk->free[queue] = request->next_free;
 		start(request);
 	}
+}
+
+static void blk_run(struct virtio_blk *blk, unsigned queue)
+{
+	block_plug(blk->block);
+	take_requests(blk, queue);
+	block_unplug(blk->block);
 }
 
 static void blk_notify(struct virtio *virtio, unsigned queue)

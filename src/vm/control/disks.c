@@ -34,9 +34,8 @@ static void add_count(JsonObject *object, const char *name, const struct block_c
 static JsonObject *describe(struct block *block)
 {
 	static const char *const names[BLOCK_N_OPS] = {
-		[BLOCK_READ] = "read",	       [BLOCK_WRITE] = "write",
-		[BLOCK_FLUSH] = "flush",       [BLOCK_DISCARD] = "discard",
-		[BLOCK_WRITE_ZEROES] = "zero",
+		[BLOCK_READ] = "read",	     [BLOCK_WRITE] = "write",	    [BLOCK_FLUSH] = "flush",
+		[BLOCK_DISCARD] = "discard", [BLOCK_WRITE_ZEROES] = "zero",
 	};
 	const struct image *image = block_image(block);
 	g_autofree char *file = g_filename_display_name(image_path(image));
@@ -78,8 +77,8 @@ static struct block *find_disk(struct vm *vm, const char *name, GError **error)
 			return disks->pdata[i];
 		g_string_append_printf(known, "%s%s", i ? ", " : "", block_name(disks->pdata[i]));
 	}
-	g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT, "'%s' is no disk of this VM; it has: %s", name,
-		    known->len ? known->str : "none");
+	g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT, "'%s' is no disk of this VM; it has: %s",
+		    name, known->len ? known->str : "none");
 	return NULL;
 }
 

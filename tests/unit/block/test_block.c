@@ -62,8 +62,8 @@ static void on_done(struct block_request *request, int status)
 	job->status = status;
 }
 
-static void start(struct block *block, struct job *job, enum block_op op, uint64_t offset, void *buf,
-		  size_t len)
+static void start(struct block *block, struct job *job, enum block_op op, uint64_t offset,
+		  void *buf, size_t len)
 {
 	*job = (struct job){.iov = {buf, len}, .status = 1};
 	job->request = (struct block_request){.op = op,
@@ -108,7 +108,8 @@ static void start_slot(struct fixture *f, struct slot *slot, unsigned i, uint8_t
 		start(f->block, &slot->job, BLOCK_WRITE, i * SLOT, buf, SLOT);
 	}
 	if (!slot->byte || slot->torn)
-		start(f->block, slot->byte ? &slot->other : &slot->job, BLOCK_WRITE_ZEROES, i * SLOT, NULL, SLOT);
+		start(f->block, slot->byte ? &slot->other : &slot->job, BLOCK_WRITE_ZEROES,
+		      i * SLOT, NULL, SLOT);
 }
 
 static void check_slot(const struct slot *slot, const uint8_t *buf)
@@ -145,7 +146,8 @@ static void test_together(struct fixture *f, const void *data)
 			check_slot(&slots[i], buf + i * SLOT);
 	}
 	block_get_stats(f->block, &stats);
-	g_assert_cmpuint(stats.ops[BLOCK_READ].requests + stats.ops[BLOCK_WRITE].requests, >, 24 * N_SLOTS);
+	g_assert_cmpuint(stats.ops[BLOCK_READ].requests + stats.ops[BLOCK_WRITE].requests, >,
+			 24 * N_SLOTS);
 	g_test_message("%" G_GUINT64_FORMAT " requests by the ring", stats.by_ring);
 	free(buf);
 }
@@ -261,9 +263,12 @@ int main(int argc, char **argv)
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/throttle", test_throttle);
 	g_test_add("/block/together/raw", struct fixture, &raw, set_up, test_together, tear_down);
-	g_test_add("/block/together/raw-direct", struct fixture, &raw_direct, set_up, test_together, tear_down);
-	g_test_add("/block/together/qcow2", struct fixture, &qcow2, set_up, test_together, tear_down);
-	g_test_add("/block/together/qcow2-direct", struct fixture, &qcow2_direct, set_up, test_together, tear_down);
+	g_test_add("/block/together/raw-direct", struct fixture, &raw_direct, set_up, test_together,
+		   tear_down);
+	g_test_add("/block/together/qcow2", struct fixture, &qcow2, set_up, test_together,
+		   tear_down);
+	g_test_add("/block/together/qcow2-direct", struct fixture, &qcow2_direct, set_up,
+		   test_together, tear_down);
 	g_test_add("/block/errors", struct fixture, &raw, set_up, test_errors, tear_down);
 	g_test_add("/block/limits", struct fixture, &raw, set_up, test_limits, tear_down);
 	g_test_add("/block/timer", struct fixture, &raw, set_up, test_timer, tear_down);

@@ -58,7 +58,8 @@ static void make(struct fixture *f, const char *name, const char *backing, unsig
 				      .format = image_format_of_path(path),
 				      .size = backing ? 0 : DISK_SIZE,
 				      .backing = backing,
-				      .backing_format = backing ? image_format_of_path(backing) : NULL};
+				      .backing_format =
+					      backing ? image_format_of_path(backing) : NULL};
 	struct image *image;
 
 	g_assert_true(image_create(&create, NULL));
@@ -70,7 +71,8 @@ static void make(struct fixture *f, const char *name, const char *backing, unsig
 static struct image *open_to_read(struct fixture *f, const char *name)
 {
 	g_autofree char *path = path_of(f, name);
-	struct image *image = image_open(&(struct image_open){.path = path, .read_only = true}, NULL);
+	struct image *image =
+		image_open(&(struct image_open){.path = path, .read_only = true}, NULL);
 
 	g_assert_nonnull(image);
 	return image;
@@ -96,9 +98,10 @@ static bool convert(struct fixture *f, const char *from, const char *to, bool co
 		    const struct job_watch *watch, GError **error)
 {
 	g_autofree char *source = path_of(f, from), *target = path_of(f, to);
-	struct job_convert job = {.source.path = source,
-				  .target = {.path = target, .format = image_format_of_path(target)},
-				  .compress = compress};
+	struct job_convert job = {
+		.source.path = source,
+		.target = {.path = target, .format = image_format_of_path(target)},
+		.compress = compress};
 
 	return job_convert(&job, watch, error);
 }
@@ -181,7 +184,8 @@ static void rebase_to(struct fixture *f, const char *backing)
 {
 	g_autofree char *top = path_of(f, "b.qcow2");
 
-	g_assert_true(job_rebase(&(struct image_open){.path = top}, backing, NULL, true, NULL, NULL));
+	g_assert_true(
+		job_rebase(&(struct image_open){.path = top}, backing, NULL, true, NULL, NULL));
 	expect_alike(f, "expected.raw", "b.qcow2");
 }
 
@@ -204,7 +208,8 @@ static void test_rebase_refused(struct fixture *f, const void *data)
 
 	make(f, "a.qcow2", NULL, 1);
 	make(f, "b.qcow2", "a.qcow2", 2);
-	g_assert_false(job_rebase(&(struct image_open){.path = base}, "b.qcow2", NULL, true, NULL, &error));
+	g_assert_false(job_rebase(&(struct image_open){.path = base}, "b.qcow2", NULL, true, NULL,
+				  &error));
 	g_assert_true(g_error_matches(error, VIV_ERROR, VIV_ERROR_INPUT));
 	g_assert_nonnull(strstr(error->message, "in use"));
 }
@@ -213,11 +218,13 @@ int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
 	g_test_add("/job/convert", struct fixture, NULL, set_up, test_convert, tear_down);
-	g_test_add("/job/convert-a-chain", struct fixture, NULL, set_up, test_convert_a_chain, tear_down);
+	g_test_add("/job/convert-a-chain", struct fixture, NULL, set_up, test_convert_a_chain,
+		   tear_down);
 	g_test_add("/job/interrupted", struct fixture, NULL, set_up, test_interrupted, tear_down);
 	g_test_add("/job/compare", struct fixture, NULL, set_up, test_compare, tear_down);
 	g_test_add("/job/commit", struct fixture, NULL, set_up, test_commit, tear_down);
 	g_test_add("/job/rebase", struct fixture, NULL, set_up, test_rebase, tear_down);
-	g_test_add("/job/rebase-refused", struct fixture, NULL, set_up, test_rebase_refused, tear_down);
+	g_test_add("/job/rebase-refused", struct fixture, NULL, set_up, test_rebase_refused,
+		   tear_down);
 	return g_test_run();
 }

@@ -28,7 +28,8 @@ struct server {
 };
 
 static const struct server nbdkit = {"nbdkit", {"-f", "-U", "SOCKET", "file", "DISK"}};
-static const struct server nbdkit_read_only = {"nbdkit", {"-f", "-r", "-U", "SOCKET", "file", "DISK"}};
+static const struct server nbdkit_read_only = {"nbdkit",
+					       {"-f", "-r", "-U", "SOCKET", "file", "DISK"}};
 static const struct server qemu_nbd = {"qemu-nbd", {"-t", "-f", "raw", "-k", "SOCKET", "DISK"}};
 
 static bool can_connect(const char *path)
@@ -51,11 +52,14 @@ static void start_server(struct fixture *f, const struct server *server)
 	for (unsigned i = 0; server->arguments[i]; i++) {
 		const char *word = server->arguments[i];
 
-		argv[i + 1] = !strcmp(word, "DISK") ? f->disk : !strcmp(word, "SOCKET") ? f->socket : word;
+		argv[i + 1] = !strcmp(word, "DISK")	? f->disk
+			      : !strcmp(word, "SOCKET") ? f->socket
+							: word;
 	}
 	g_unlink(f->socket);
-	if (!g_spawn_async(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD, NULL,
-			   NULL, &f->server, NULL)) {
+	if (!g_spawn_async(NULL, (char **)argv, NULL,
+			   G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD, NULL, NULL, &f->server,
+			   NULL)) {
 		f->server = 0;
 		return;
 	}
@@ -151,7 +155,9 @@ static gpointer read_much(gpointer data)
 	uint8_t buf[4096];
 
 	for (unsigned i = 0; i < 200; i++) {
-		g_assert_cmpint(file_load(reader->file, (i * 8 + reader->number) * 512 % MIB, buf, 4096), ==, 0);
+		g_assert_cmpint(
+			file_load(reader->file, (i * 8 + reader->number) * 512 % MIB, buf, 4096),
+			==, 0);
 		g_assert_cmpuint(buf[17], ==, 0x11);
 	}
 	return NULL;
@@ -227,9 +233,11 @@ int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
 	g_test_add("/nbd/operations", struct fixture, &nbdkit, set_up, test_operations, tear_down);
-	g_test_add("/nbd/operations-qemu", struct fixture, &qemu_nbd, set_up, test_operations, tear_down);
+	g_test_add("/nbd/operations-qemu", struct fixture, &qemu_nbd, set_up, test_operations,
+		   tear_down);
 	g_test_add("/nbd/together", struct fixture, &nbdkit, set_up, test_together, tear_down);
 	g_test_add("/nbd/lost", struct fixture, &nbdkit, set_up, test_lost_connection, tear_down);
-	g_test_add("/nbd/refusals", struct fixture, &nbdkit_read_only, set_up, test_refusals, tear_down);
+	g_test_add("/nbd/refusals", struct fixture, &nbdkit_read_only, set_up, test_refusals,
+		   tear_down);
 	return g_test_run();
 }
