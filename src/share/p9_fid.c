@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/high_fd.h"
 #include "share/p9_int.h"
 
 #define MAX_FIDS 65536
@@ -40,7 +41,7 @@ int p9_node_new(struct p9 *p9, int fd, struct p9_node **node)
 	*node = g_new0(struct p9_node, 1);
 	g_atomic_ref_count_init(&(*node)->refs);
 	(*node)->p9 = p9;
-	(*node)->fd = fd;
+	(*node)->fd = high_fd(fd);
 	(*node)->type = st.st_mode & S_IFMT;
 	return 0;
 }
@@ -69,7 +70,7 @@ int p9_open_new(struct p9 *p9, int fd, struct p9_open **open)
 	*open = g_new0(struct p9_open, 1);
 	g_atomic_ref_count_init(&(*open)->refs);
 	(*open)->p9 = p9;
-	(*open)->fd = fd;
+	(*open)->fd = high_fd(fd);
 	g_mutex_init(&(*open)->lock);
 	return 0;
 }

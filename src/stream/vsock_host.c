@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/high_fd.h"
 #include "base/local_socket.h"
 
 enum {
@@ -54,7 +55,7 @@ int vsock_host_connect(struct vsock_host *host, uint32_t port)
 {
 	g_autofree char *path = g_strdup_printf("%s_%u", host->path, port);
 
-	return local_socket_connect(path, 0);
+	return high_fd(local_socket_connect(path, 0));
 }
 
 static void drop_caller(struct caller *caller)
@@ -125,7 +126,7 @@ static void serve_caller(struct vsock_host *host, unsigned i)
 		caller->fd = -1;
 		drop_caller(caller);
 		epoll_ctl(host->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
-		host->sink.incoming(host->sink.opaque, fd, port);
+		host->sink.incoming(host->sink.opaque, high_fd(fd), port);
 	}
 }
 

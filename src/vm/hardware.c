@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -42,6 +43,8 @@ static struct block *open_snapshot(struct block_options *options, GError **error
 	g_unlink(overlay);
 	return block;
 }
+
+#define MAX_FDS 65536
 
 struct block *hardware_open_disk(struct hardware *hardware, const struct vm_disk *disk, const char *name,
 				 GError **error)
@@ -221,8 +224,21 @@ static bool open_nics(struct hardware *hardware, const struct vm_config *config,
 	return true;
 }
 
+/* What the guest has open in shared folders is ours, too. Its descriptors keep out of select()'s way. */
+static void raise_fd_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	limit.rlim_cur = MAX(limit.rlim_cur, MIN(limit.rlim_max, MAX_FDS));
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 static bool open_shares(struct hardware *hardware, const struct vm_config *config, GError **error)
 {
+	if (config->n_shares)
+		raise_fd_limit();
 	for (unsigned i = 0; i < config->n_shares; i++) {
 		const struct vm_share *from = &config->shares[i];
 		struct machine_share *share = &hardware->shares[i];

@@ -2,6 +2,7 @@
 #include "mem/mem.h"
 
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/error.h"
 
@@ -206,6 +207,46 @@ static void test_smram_stays_closed(void)
 	mem_free(mem);
 }
 
+/* Whole pages only, and nothing of what a device could not write. */
+static void test_discard(void)
+{
+	struct mem *mem = mem_new(MEM_MIN_SIZE, NULL);
+	g_autoptr(GString) told = g_string_new(NULL);
+	uint64_t dirty[1];
+	struct stat before, after;
+
+	memset(mem_hva(mem, 0x8000), 1, 0x8000);
+	memset(mem_hva(mem, 0xa0000), 1, 0x1000);
+	mem_set_smram(mem, MEM_SMRAM_COMPATIBLE, 0xa0000, 0x20000);
+	mem_fetch_dirty(mem, 0, dirty, 1);
+	mem_add_listener(mem, &(struct mem_listener){on_code_written, on_protect, on_cleaned,
+						     on_remapped, told});
+	mem_add_code_lines(mem, 0xa000, 1);
+	g_string_truncate(told, 0);
+	g_assert_cmpint(fstat(mem->fd, &before), ==, 0);
+	mem_discard(mem, 0x8001, 0x3fff);
+	g_assert_cmpint(fstat(mem->fd, &after), ==, 0);
+	g_assert_cmpint(before.st_blocks - after.st_blocks, ==, 3 * 8);
+	g_assert_cmpuint(*mem_hva(mem, 0x8fff), ==, 1);
+	g_assert_cmpuint(*mem_hva(mem, 0x9000), ==, 0);
+	g_assert_cmpuint(*mem_hva(mem, 0xbfff), ==, 0);
+	g_assert_cmpuint(*mem_hva(mem, 0xc000), ==, 1);
+	g_assert_nonnull(strstr(told->str, "a000"));
+	mem_fetch_dirty(mem, 0, dirty, 1);
+	g_assert_cmphex(dirty[0], ==, 0xe00);
+	mem_discard(mem, 0xc001, 0x1000);
+	mem_discard(mem, 0xc001, 1);
+	mem_discard(mem, 0x9f000, 0x2000);
+	mem_discard(mem, MEM_MIN_SIZE - 0x1000, 0x2000);
+	mem_discard(mem, MEM_HOLE_START, 0x1000);
+	mem_discard(mem, UINT64_MAX - 0xfff, 0x2000);
+	mem_fetch_dirty(mem, 0, dirty, 1);
+	g_assert_cmphex(dirty[0], ==, 0);
+	g_assert_cmpuint(*mem_hva_smm(mem, 0xa0000), ==, 1);
+	mem_remove_listener(mem, told);
+	mem_free(mem);
+}
+
 /* Closed SMRAM is no RAM for devices, and is for system-management mode. */
 static void test_smram(void)
 {
@@ -277,6 +318,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/mem/small", test_small);
 	g_test_add_func("/mem/hole", test_hole);
 	g_test_add_func("/mem/fill", test_fill);
+	g_test_add_func("/mem/discard", test_discard);
 	g_test_add_func("/mem/dirty", test_dirty);
 	g_test_add_func("/mem/code", test_code);
 	g_test_add_func("/mem/pair", test_pair);
