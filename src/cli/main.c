@@ -9,6 +9,9 @@
 
 static const struct verb *const verbs[] = {
 	&verb_run,
+	&verb_create,
+	&verb_start,
+	&verb_ssh,
 	&verb_ls,
 	&verb_stop,
 	&verb_kill,
@@ -25,6 +28,10 @@ static const struct verb *const verbs[] = {
 	&verb_mouse,
 	&verb_console,
 	&verb_monitor,
+	&verb_clone,
+	&verb_inspect,
+	&verb_rm,
+	&verb_image,
 	&verb_disk,
 	&verb_net,
 	&verb_pcap,
