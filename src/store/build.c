@@ -229,6 +229,9 @@ static bool run_mmdebstrap(const struct build *build, const char *tar, GError **
 			      "--customize-hook=mkdir \"$1/viv-build\"",
 			      copy,
 			      "--customize-hook=chroot \"$1\" sh /viv-build/script",
+			      /* Its way to remove apt's lists, run by root after a script that has emptied /tmp,
+			       * where its configuration is, removes the host's. identity.sh has ours. */
+			      "--skip=cleanup/apt",
 			      build->suite,
 			      tar,
 			      sources,
