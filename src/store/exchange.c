@@ -308,7 +308,8 @@ bool exchange_import(const struct store *store, const struct exchange_import *ho
 	manifest_init(&import.manifest);
 	describe(&import);
 	done = store_name_check(import.manifest.name, error) &&
-	       store_begin(&import.work, store->images, error) && find_disk(&import, error) && check_extents(&import, error) &&
+	       store_begin(&import.work, store->images, error) && find_disk(&import, error) &&
+	       check_extents(&import, error) &&
 	       take_disk(&import, error) &&
 	       images_add(store, &import.work, &import.manifest, steps, image, error);
 	if (import.work.path)
