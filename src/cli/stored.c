@@ -356,7 +356,8 @@ GPtrArray *stored_command(const struct store *store, const struct vm_def *vm, co
 
 void stored_tell(const struct vm_def *vm, bool detached)
 {
-	if (vm->password)
+	/* A log is no place for a password. */
+	if (vm->password && isatty(STDERR_FILENO))
 		fprintf(stderr,
 			"viv: log in as '%s', password '%s' (at the console only), or by viv ssh %s\n",
 			vm->user, vm->password, vm->name);
