@@ -24,19 +24,21 @@ static const char partitions[] =
 	"start=69632, size=%" G_GUINT64_FORMAT ", type=4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709, name=root\\n";
 
 /*
- * Extracts $1 in the folder $2, as root or who seems so: owners and capabilities have to get into the file
- * system. The inode table is zeroed now, which costs nothing in a new sparse file, lest the guest do it with
- * real writes. Arguments: tar, folder, disk, offset in bytes, size in KiB, UUID.
+ * Extracts $1 in the folder $2, as root or, in a user namespace, its owner: owners and capabilities have to get
+ * into the file system. (fakeroot loses what kind of a file one with a capability is.) The inode table is zeroed
+ * now, which costs nothing in a new sparse file, lest the guest do it with real writes.
+ * Arguments: tar, folder, disk, offset in bytes, size in KiB, UUID.
  */
 static const char make_root[] =
 	"set -e; mkdir \"$2/root\"\n"
-	"tar --extract --file \"$1\" --directory \"$2/root\" --numeric-owner --xattrs --xattrs-include='*'\n"
+	"trap 'rm -rf \"$2/root\"' EXIT\n" /* files of uids that the user cannot remove outside */
+	"tar --extract --file \"$1\" --directory \"$2/root\" --numeric-owner --xattrs --xattrs-include='*' \\\n"
+	"	--exclude='./dev/*'\n" /* nodes, which only root can make; the kernel mounts its own there */
 	"for file in i386-pc/boot.img i386-pc/core.img x86_64-efi/core.efi; do\n"
 	"	cp \"$2/root/boot/grub/$file\" \"$2/${file##*/}\"\n"
 	"done\n"
 	"mke2fs -q -t ext4 -U \"$6\" -L root -d \"$2/root\" \\\n"
-	"	-E \"offset=$4,lazy_itable_init=0,lazy_journal_init=0,nodiscard\" \"$3\" \"$5k\"\n"
-	"rm -rf \"$2/root\"\n";
+	"	-E \"offset=$4,lazy_itable_init=0,lazy_journal_init=0,nodiscard\" \"$3\" \"$5k\"\n";
 
 /* Arguments: folder, disk, script for sfdisk. */
 static const char make_partitions[] = "set -e; printf \"$3\" | sfdisk -q \"$2\"\n"
@@ -48,7 +50,7 @@ const char *const *boot_disk_tools(void)
 {
 	static const char *const as_root[] = {"sfdisk", "mformat", "mcopy", "tar", "mke2fs", NULL};
 	static const char *const as_user[] = {"sfdisk", "mformat",  "mcopy", "tar",
-					      "mke2fs", "fakeroot", NULL};
+					      "mke2fs", "unshare", "newuidmap", NULL};
 
 	return geteuid() ? as_user : as_root;
 }
@@ -108,10 +110,10 @@ static bool fill_root(const struct boot_disk *disk, uint64_t sectors, GError **e
 {
 	g_autofree char *offset = g_strdup_printf("%llu", (unsigned long long)ROOT_LBA * BOOT_DISK_SECTOR);
 	g_autofree char *size = g_strdup_printf("%" G_GUINT64_FORMAT, sectors / 2);
-	const char *argv[] = {"fakeroot", "--",	      "sh",   "-c", make_root,	"sh", disk->tar,
-			      disk->work, disk->path, offset, size, disk->uuid, NULL};
+	const char *argv[] = {"unshare", "--map-root-user", "--map-auto", "sh", "-c", make_root, "sh",
+			      disk->tar, disk->work, disk->path, offset, size, disk->uuid, NULL};
 
-	return run_script(disk, geteuid() ? argv : argv + 2, error);
+	return run_script(disk, geteuid() ? argv : argv + 3, error);
 }
 
 static bool make_parts(const struct boot_disk *disk, uint64_t sectors, GError **error)

@@ -24,7 +24,7 @@ static const struct {
 	{"sfdisk", "fdisk"},
 	{"mformat", "mtools"},
 	{"mcopy", "mtools"},
-	{"fakeroot", "fakeroot"},
+	{"newuidmap", "uidmap"},
 	{"ssh", "openssh-client"},
 	{"ssh-keygen", "openssh-client"},
 	{"curl", "curl"},
