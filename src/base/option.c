@@ -90,6 +90,26 @@ bool option_parse_words(const struct option_group *groups, size_t n_groups, int 
 	return true;
 }
 
+void option_select(const struct option_group *groups, size_t n_groups, int argc, char **argv, const char *const *except,
+		   GPtrArray *selected)
+{
+	const struct option_row *first = groups[0].rows, *end = first + groups[0].n_rows;
+	struct argument argument;
+
+	for (int i = 1; i < argc; i++) {
+		if (!is_option(argv[i]) || !find(groups, n_groups, argv[i], &argument))
+			continue;
+		bool more = argument.row->metavar && !argument.value && i + 1 < argc;
+		bool wanted = argument.row >= first && argument.row < end && !g_strv_contains(except, argument.row->name);
+
+		if (wanted)
+			g_ptr_array_add(selected, g_strdup(argv[i]));
+		if (wanted && more)
+			g_ptr_array_add(selected, g_strdup(argv[i + 1]));
+		i += more;
+	}
+}
+
 bool option_parse(const struct option_group *groups, size_t n_groups, int argc, char **argv,
 		  const char *help_command, GError **error)
 {

@@ -39,6 +39,10 @@ bool option_parse(const struct option_group *groups, size_t n_groups, int argc, 
  * argv. */
 bool option_parse_words(const struct option_group *groups, size_t n_groups, int argc, char **argv,
 			const char *help_command, GPtrArray *words, GError **error);
+/* Appends copies of the words of argv that set rows of groups[0], but not those that `except` (NULL ends) names; for a
+ * command line that was parsed well. */
+void option_select(const struct option_group *groups, size_t n_groups, int argc, char **argv, const char *const *except,
+		   GPtrArray *selected);
 /* The rows of a group for `--help`, a line or more each. */
 void option_append_help(GString *out, const struct option_group *group);
 

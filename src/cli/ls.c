@@ -2,14 +2,16 @@
 /* viv ls: the user's running VMs. What dead ones left behind is removed on the way. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "cli/remote.h"
 #include "cli/verb.h"
+#include "store/vms.h"
 #include "vm/client.h"
 #include "vm/runtime_dir.h"
 
 struct ls_options {
-	bool json;
+	bool json, all;
 };
 
 static bool set_json(void *target, const char *value, GError **error)
@@ -17,7 +19,13 @@ static bool set_json(void *target, const char *value, GError **error)
 	return ((struct ls_options *)target)->json = true;
 }
 
+static bool set_all(void *target, const char *value, GError **error)
+{
+	return ((struct ls_options *)target)->all = true;
+}
+
 static const struct option_row ls_rows[] = {
+	{"all", 'a', NULL, "VMs of the store that do not run, too", set_all},
 	{"json", 0, NULL, "one JSON array, for programs", set_json},
 };
 
@@ -44,6 +52,43 @@ static JsonObject *ask(const char *name)
 	}
 	client_close(client);
 	return status;
+}
+
+static bool is_listed(const GPtrArray *all, const char *name)
+{
+	for (unsigned i = 0; i < all->len; i++)
+		if (!strcmp(json_object_get_string_member_with_default(all->pdata[i], "name", ""), name))
+			return true;
+	return false;
+}
+
+/* Those of the store that no process is. */
+static bool add_stopped(GPtrArray *all, GError **error)
+{
+	g_autoptr(GPtrArray) damaged = g_ptr_array_new_with_free_func(g_free), vms = NULL;
+	struct store *store = store_open(error);
+
+	if (!store)
+		return false;
+	vms = vms_list(store, damaged);
+	for (unsigned i = 0; i < vms->len; i++) {
+		const struct vm_def *vm = vms->pdata[i];
+		JsonObject *status;
+
+		if (is_listed(all, vm->name))
+			continue;
+		status = json_object_new();
+		json_object_set_string_member(status, "name", vm->name);
+		json_object_set_string_member(status, "state", "stopped");
+		json_object_set_int_member(status, "cpus", vm->cpus);
+		json_object_set_int_member(status, "memory", vm->memory);
+		json_object_set_string_member(status, "image", vm->image);
+		g_ptr_array_add(all, status);
+	}
+	for (unsigned i = 0; i < damaged->len; i++)
+		fprintf(stderr, "viv: %s\n", (char *)damaged->pdata[i]);
+	store_close(store);
+	return true;
 }
 
 static void print_json(GPtrArray *all)
@@ -108,6 +153,8 @@ static int ls_main(int argc, char **argv)
 		if (one)
 			g_ptr_array_add(all, one);
 	}
+	if (options.all && !add_stopped(all, &error))
+		return report_error(error);
 	if (options.json)
 		print_json(all);
 	else

@@ -9,6 +9,9 @@
 
 static const struct verb *const verbs[] = {
 	&verb_run,
+	&verb_create,
+	&verb_start,
+	&verb_ssh,
 	&verb_ls,
 	&verb_stop,
 	&verb_kill,
@@ -28,6 +31,10 @@ static const struct verb *const verbs[] = {
 	&verb_agent,
 	&verb_balloon,
 	&verb_monitor,
+	&verb_clone,
+	&verb_inspect,
+	&verb_rm,
+	&verb_image,
 	&verb_disk,
 	&verb_net,
 	&verb_pcap,

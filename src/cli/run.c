@@ -16,7 +16,10 @@
 #include "base/error.h"
 #include "block/image.h"
 #include "cli/detach.h"
+#include "cli/stored.h"
+#include "cli/sub.h"
 #include "cli/verb.h"
+#include "store/recipe.h"
 #include "stream/terminal.h"
 #include "vm/control/server.h"
 #include "vm/runtime_dir.h"
@@ -27,6 +30,7 @@
 struct run_options {
 	bool help, stats, detach;
 	bool reboot, no_reboot; /* neither: as suits the guest */
+	bool remove;		/* the VM of the store, when it has ended */
 };
 
 struct run {
@@ -66,29 +70,45 @@ static bool set_detach(void *target, const char *value, GError **error)
 	return ((struct run_options *)target)->detach = true;
 }
 
+static bool set_remove(void *target, const char *value, GError **error)
+{
+	return ((struct run_options *)target)->remove = true;
+}
+
 static const struct option_row run_rows[] = {
 	{"detach", 0, NULL, "run in the background, and print the VM's name", set_detach},
 	{"reboot", 0, NULL,
 	 "start again when the guest resets, instead of ending;\nwith firmware that goes without saying",
 	 set_reboot},
 	{"no-reboot", 0, NULL, "end when the guest resets, with firmware, too", set_no_reboot},
+	{"rm", 0, NULL, "with IMAGE: remove the VM and its disk when it ends", set_remove},
 	{"stats", 0, NULL, "at the end, tell what the engine did (standard error)", set_stats},
 	{"help", 'h', NULL, "this page", set_help},
 };
 
+/* Of what is said with an image, those that are not for the `viv run` that it becomes. */
+static const char *const image_only[] = {"rm", "detach", "help", NULL};
+
 static const char help_head[] =
-	"Usage: viv run --kernel FILE [OPTIONS]\n"
+	"Usage: viv run IMAGE [OPTIONS]\n"
+	"       viv run --kernel FILE [OPTIONS]\n"
 	"\n"
-	"Boots a Linux kernel on a PC made of software: its own x86-64 processor, chipset and\n"
-	"virtio devices. No root, no /dev/kvm and no firmware is needed. The first serial port is\n"
-	"the terminal; Ctrl-] leaves, which is like pulling the plug. `viv ls` lists running VMs,\n"
-	"and `viv help` the verbs that ask something of them.\n"
+	"Runs a PC made of software: its own x86-64 processor, chipset and virtio devices. No root\n"
+	"and no /dev/kvm is needed. The first serial port is the terminal; Ctrl-] leaves, which is\n"
+	"like pulling the plug. `viv ls` lists running VMs, and `viv help` the verbs that ask\n"
+	"something of them.\n"
+	"\n"
+	"IMAGE, as in `viv run debian`, becomes a VM of that name, or of --name's, whose disk stays:\n"
+	"the next time it is started as it was left. Options of the first time are kept with it. An\n"
+	"image that is missing is built, if there is a recipe of that name.\n"
 	"\n"
 	"Options:\n";
 
 static const char help_tail[] =
 	"\n"
 	"Examples:\n"
+	"  viv run debian\n"
+	"  viv run debian --name web --type small -p 8080:80\n"
 	"  viv run --kernel vmlinuz --initrd initrd.gz\n"
 	"  viv run --kernel vmlinuz -m 2G --disk root.raw --append 'console=ttyS0 root=/dev/vda1'\n"
 	"  viv run --kernel vmlinuz --initrd test.gz </dev/null >log; echo $?\n"
@@ -374,30 +394,166 @@ static int start(struct vm_config *config, const struct run_options *options)
 	return run_config(config, options, ready_fd);
 }
 
+static int run_main(int argc, char **argv);
+
+struct image_run {
+	const char *image;
+	struct vm_config *config;
+	const struct run_options *options;
+	struct stored_options *stored;
+	const struct option_group *groups; /* run_rows, those of vm_config, stored_rows */
+	int argc;
+	char **argv;
+};
+#define N_GROUPS 3
+
+/* What the user says of a VM that is there, which is for this time. */
+static bool open_stored(const struct image_run *run, const struct store *store, const char *name, struct vm_def *vm,
+			GPtrArray *said, GError **error)
+{
+	static const char *const not_said[] = {"name", "uuid", NULL};
+	const struct option_group groups[N_GROUPS] = {run->groups[1], run->groups[0], run->groups[2]};
+	const char *new_only = stored_options_any(run->stored);
+
+	if (!vms_find(store, name, vm, error))
+		return false;
+	option_select(groups, N_GROUPS, run->argc, run->argv, not_said, said);
+	if (new_only)
+		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
+			    "%s: VM '%s' is there already; give another --name, or remove it: viv rm %s", new_only, name,
+			    name);
+	else if (strcmp(run->image, name) && !g_str_has_prefix(run->image, vm->image))
+		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
+			    "VM '%s' is there already, and made of image '%s'; give another --name", name, vm->image);
+	else
+		return true;
+	vm_def_clear(vm);
+	return false;
+}
+
+static bool make_stored(const struct image_run *run, const struct store *store, const char *name, struct vm_def *vm,
+			GError **error)
+{
+	const struct option_group groups[N_GROUPS] = {run->groups[1], run->groups[0], run->groups[2]};
+
+	run->stored->image = g_strdup(run->image);
+	if (!images_has(store, run->image) && !recipe_exists(store, run->image)) {
+		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
+			    "there is no image, recipe or VM '%s'; viv image ls lists images, and viv run --help says how a "
+			    "kernel or a disk is run",
+			    run->image);
+		return false;
+	}
+	return stored_create(store, name, run->stored, groups, N_GROUPS, run->argc, run->argv, vm, error);
+}
+
+static GPtrArray *image_command(const struct image_run *run, const struct store *store, const char *name, GError **error)
+{
+	g_autoptr(GPtrArray) said = g_ptr_array_new_with_free_func(g_free);
+	GPtrArray *command;
+	struct vm_def vm;
+
+	if (vms_has(store, name) ? !open_stored(run, store, name, &vm, said, error)
+				 : !make_stored(run, store, name, &vm, error))
+		return NULL;
+	command = stored_command(store, &vm, said, run->options->detach, error);
+	if (command) {
+		option_select(run->groups, N_GROUPS, run->argc, run->argv, image_only, command);
+		stored_tell(&vm, run->options->detach);
+	}
+	vm_def_clear(&vm);
+	return command;
+}
+
+static int remove_stored(const struct store *store, const char *name, int status)
+{
+	GError *error = NULL;
+	struct vm_def vm;
+
+	if (vms_find(store, name, &vm, &error)) {
+		vms_remove(store, &vm, &error);
+		vm_def_clear(&vm);
+	}
+	return error ? report_error(error) : status;
+}
+
+static int run_command(GPtrArray *command)
+{
+	unsigned n = command->len;
+
+	g_ptr_array_add(command, NULL);
+	return run_main(n, (char **)command->pdata);
+}
+
+static int run_image(const struct image_run *run)
+{
+	g_autofree char *name = run->config->name ? g_strdup(run->config->name) : g_strdup(run->image);
+	g_autoptr(GPtrArray) command = NULL;
+	GError *error = NULL;
+	struct store *store = NULL;
+	int status = EXIT_STATUS_USAGE;
+
+	if (!run->config->name)
+		name[strcspn(name, ":")] = '\0';
+	if (run->options->remove && run->options->detach)
+		error = g_error_new(VIV_ERROR, VIV_ERROR_INPUT, "--rm: with --detach nobody is there at its end; use viv rm");
+	else if (sub_check_stopped(name, &error))
+		store = store_open(&error);
+	command = store ? image_command(run, store, name, &error) : NULL;
+	if (command)
+		status = run_command(command);
+	if (command && run->options->remove)
+		status = remove_stored(store, name, status);
+	store_close(store);
+	return error ? report_error(error) : status;
+}
+
+static int run_words(const struct image_run *run, const GPtrArray *words)
+{
+	const char *stray = stored_options_any(run->stored);
+
+	if (words->len > 1)
+		return report_error(g_error_new(VIV_ERROR, VIV_ERROR_INPUT,
+						"'%s' is one word too many; write viv run IMAGE", (char *)words->pdata[1]));
+	if (words->len)
+		return run_image(run);
+	if (stray || run->options->remove)
+		return report_error(g_error_new(VIV_ERROR, VIV_ERROR_INPUT,
+						"%s is for a VM of an image; write viv run IMAGE", stray ? stray : "--rm"));
+	return start(run->config, run->options);
+}
+
 static int run_main(int argc, char **argv)
 {
 	struct vm_config config;
 	struct run_options options = {0};
-	const struct option_group groups[] = {
-		{vm_config_options, vm_config_n_options, &config},
+	struct stored_options stored = {0};
+	const struct option_group groups[N_GROUPS] = {
 		{run_rows, G_N_ELEMENTS(run_rows), &options},
+		{vm_config_options, vm_config_n_options, &config},
+		{stored_rows, stored_n_rows, &stored},
 	};
+	struct image_run run = {NULL, &config, &options, &stored, groups, argc, argv};
+	g_autoptr(GPtrArray) words = g_ptr_array_new();
 	GError *error = NULL;
 	int status = EXIT_STATUS_OK;
 
 	vm_config_init(&config);
-	if (!option_parse(groups, G_N_ELEMENTS(groups), argc, argv, "viv run --help", &error))
+	if (!option_parse_words(groups, N_GROUPS, argc, argv, "viv run --help", words, &error)) {
 		status = report_error(error);
-	else if (options.help)
-		print_help(groups, G_N_ELEMENTS(groups));
-	else if (config.cpu_help)
+	} else if (options.help) {
+		print_help(groups, N_GROUPS);
+	} else if (config.cpu_help) {
 		print_models();
-	else if (config.trace_help)
+	} else if (config.trace_help) {
 		print_events();
-	else
-		status = start(&config, &options);
+	} else {
+		run.image = words->len ? words->pdata[0] : NULL;
+		status = run_words(&run, words);
+	}
 	vm_config_fini(&config);
+	stored_options_clear(&stored);
 	return status;
 }
 
-const struct verb verb_run = {"run", "boot a Linux kernel with its console here", run_main};
+const struct verb verb_run = {"run", "run a PC here: an image, a disk, or a Linux kernel", run_main};

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "cli/remote.h"
+#include "cli/types.h"
 #include "cli/verb.h"
 #include "vm/client.h"
 
@@ -150,9 +151,14 @@ static int type_main(int argc, char **argv)
 		.min_words = 2,
 		.max_words = 2,
 		.text = "Presses the keys for TEXT, which a US keyboard must have, in a running VM. A\n"
-			"newline in it is the Enter key, as in viv type web $'root\\n'.\n",
+			"newline in it is the Enter key, as in viv type web $'root\\n'.\n"
+			"\n"
+			"viv type ls is another thing: it lists instance types.\n",
 	};
 
+	/* A VM of that name is typed at with what is to be typed. */
+	if (argc >= 2 && !strcmp(argv[1], "ls") && (argc == 2 || argv[2][0] == '-'))
+		return types_ls_main(argc - 1, argv + 1);
 	return string_main(argc, argv, &usage, "text");
 }
 

@@ -49,6 +49,13 @@ extern const struct verb
 	verb_net,
 	verb_pcap,
 	verb_firewall,
+	verb_image,
+	verb_create,
+	verb_start,
+	verb_rm,
+	verb_clone,
+	verb_inspect,
+	verb_ssh,
 	verb_doctor,
 	verb_help,
 	verb_version;

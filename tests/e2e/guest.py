@@ -13,7 +13,7 @@ import time
 class Guest:
     """Starts viv with its console on pipes, or on a terminal of its own (`tty`)."""
 
-    def __init__(self, argv, tty=False):
+    def __init__(self, argv, tty=False, env=None):
         self.output = b""
         self.seen = 0  # what expect() has gone past
         self.slave = None
@@ -21,11 +21,11 @@ class Guest:
             self.reader, self.slave = pty.openpty()
             self.writer = self.reader
             self.process = subprocess.Popen(argv, stdin=self.slave, stdout=self.slave,
-                                            stderr=subprocess.PIPE, start_new_session=True,
+                                            stderr=subprocess.PIPE, start_new_session=True, env=env,
                                             preexec_fn=take_terminal)
         else:
             self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                            stderr=subprocess.PIPE)
+                                            stderr=subprocess.PIPE, env=env)
             self.reader = self.process.stdout.fileno()
             self.writer = self.process.stdin.fileno()
 

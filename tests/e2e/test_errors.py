@@ -223,8 +223,8 @@ def test_version(viv):
     assert ran.returncode == 0 and ran.stdout.startswith("viv 0.")
 
 
-VERBS = ("run ls stop kill pause resume reset eject insert screen screenshot text type key mouse console vsock agent balloon monitor disk net "
-         "pcap firewall doctor help version").split()
+VERBS = ("run create start ssh ls stop kill pause resume reset eject insert screen screenshot text type key mouse "
+         "console vsock agent balloon monitor clone inspect rm image disk net pcap firewall doctor help version").split()
 
 
 def say(viv, *arguments):
@@ -240,5 +240,5 @@ def test_manual_page_has_every_verb_and_option(viv, verb):
     page = (ROOT / "docs/man/viv.1").read_text().replace("\\-", "-")
     assert re.search(rf"\.B\w* \"?viv (\w+\\fR\|\\fP)*{verb}\b", page)
     options = re.findall(r"^  (?:-\w, |    )(--[\w-]+)", say(viv, verb, "--help"), re.MULTILINE)
-    assert options or verb in ("disk", "help", "version")
+    assert options or verb in ("disk", "image", "help", "version")
     assert [option for option in options if option not in page] == []

@@ -124,6 +124,28 @@ static void test_words(void)
 	g_free(t.color);
 }
 
+/* In all forms, with their values, and nothing of the other group's. */
+static void test_select(void)
+{
+	struct target t = {0};
+	const struct option_group groups[] = {{color_rows, 1, &t}, {loud_rows, 1, &t}};
+	const struct option_group swapped[] = {groups[1], groups[0]};
+	static const char *const none[] = {NULL}, *const no_color[] = {"color", NULL};
+	g_auto(GStrv) argv = g_strsplit("x --loud word -c red --color=blue -cgreen --color --loud", " ", -1);
+	g_autoptr(GPtrArray) colors = g_ptr_array_new_with_free_func(g_free),
+			     louds = g_ptr_array_new_with_free_func(g_free);
+	g_autofree char *text = NULL;
+
+	option_select(groups, 2, g_strv_length(argv), argv, no_color, colors);
+	g_assert_cmpuint(colors->len, ==, 0);
+	option_select(groups, 2, g_strv_length(argv), argv, none, colors);
+	g_ptr_array_add(colors, NULL);
+	text = g_strjoinv(" ", (char **)colors->pdata);
+	g_assert_cmpstr(text, ==, "-c red --color=blue -cgreen --color --loud");
+	option_select(swapped, 2, g_strv_length(argv), argv, none, louds);
+	g_assert_cmpuint(louds->len, ==, 1);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -131,5 +153,6 @@ int main(int argc, char **argv)
 	g_test_add_func("/base/option/errors", test_errors);
 	g_test_add_func("/base/option/help", test_help);
 	g_test_add_func("/option/words", test_words);
+	g_test_add_func("/option/select", test_select);
 	return g_test_run();
 }

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A whole Debian: built from where the host's apt gets its packages, booted, entered."""
+import functools
+import http.server
+import subprocess
+import threading
+
+import pytest
+
+from guest import Guest
+from store import Store
+
+pytestmark = [pytest.mark.slow, pytest.mark.boot]
+BUILD_S = BOOT_S = 1800  # of a busy host
+UNREACHABLE = ("no source of Debian", "Failed to fetch", "Could not resolve", "Could not connect", "Unable to locate")
+
+
+@pytest.fixture(scope="module")
+def store(viv, tmp_path_factory):
+    store = Store(viv, tmp_path_factory.mktemp("debian"), BUILD_S)
+    done = store.try_run("image", "build", "debian")
+    if done.returncode and any(text in done.stderr for text in UNREACHABLE):
+        pytest.skip(f"the mirror of this host's apt is not reached: {done.stderr.splitlines()[-1]}")
+    assert done.returncode == 0, done.stderr
+    return store
+
+
+def ssh(store, name, command):
+    return store.run("ssh", "-t", BOOT_S, name, command)
+
+
+class Running:
+    """A VM in the background; shut down by its power button."""
+
+    def __init__(self, store, name):
+        self.store, self.name = store, name
+
+    def __enter__(self):
+        self.store.run("start", self.name)
+        return functools.partial(ssh, self.store, self.name)
+
+    def __exit__(self, kind, *_):
+        self.store.run(*(["kill"] if kind else ["stop", "--timeout", 300]), self.name)
+
+
+@pytest.fixture
+def mirror(tmp_path):
+    """The port of an archive with no packages, on the host's loopback."""
+    (tmp_path / "Packages").write_text("")
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
+def identity(run):
+    return run("cat /etc/machine-id; cut -d' ' -f2 /etc/ssh/ssh_host_ed25519_key.pub; hostname").split()
+
+
+def test_debian(store, mirror):
+    """As a user has it: a console to log in at, a shell by ssh, a network, a disk that grew and stays."""
+    vm = store.json("create", "web", "--image", "debian", "--disk-size", "10G")
+    with Guest([store.viv, "run", "debian", "--name", "web"], env=store.env) as guest:
+        guest.expect("web login: ", BOOT_S)
+        guest.send(vm["user"] + "\n")
+        guest.expect("Password: ")
+        guest.send(vm["password"] + "\n")
+        guest.expect(r"debian@web:~\$ ", BOOT_S)
+        run = functools.partial(ssh, store, "web")
+        assert run("systemctl is-system-running --wait").strip() == "running"
+        assert run("systemctl --failed --no-legend") == ""
+        assert int(run("df --output=size -BG / | tail -1").strip(" G\n")) >= 9
+        run("sudo sh -c 'echo deb [trusted=yes] http://10.0.2.2:%d ./ >/etc/apt/sources.list'" % mirror)
+        run("sudo apt-get -q update")
+        assert run("sudo grep -c '^debian:[*!]' /etc/shadow || true").strip() == "0"
+        done = store.try_run("ssh", "web", "exit 7")
+        assert done.returncode == 7
+        before = identity(run)
+        run("sudo touch /kept; sync")
+        store.run("stop", "--timeout", 300, "web")
+        guest.finish()
+    clone = store.json("clone", "web", "web2")
+    assert clone["password"] != vm["password"]
+    with Running(store, "web2") as run:
+        assert run("systemctl is-system-running --wait").strip() == "running"
+        after = identity(run)
+        run("test -e /kept")
+    assert [one for one, other in zip(before, after) if one == other] == []
+    store.run("image", "seal", "golden", "--vm", "web")
+    store.run("create", "web3", "--image", "golden")
+    with Running(store, "web3") as run:
+        assert run("systemctl is-system-running --wait").strip() == "running"
+        third = identity(run)
+        run("test -e /kept")
+    assert len({*before, *after, *third}) == 9
+
+
+def test_uefi(store):
+    store.run("create", "uefi", "--image", "debian", "--firmware", "uefi")
+    with Running(store, "uefi") as run:
+        run("test -d /sys/firmware/efi")
+        assert run("systemctl is-system-running --wait").strip() == "running"
+
+
+def test_rootless_build_says_what_is_missing(store):
+    """Where a tool is missing: which package has it."""
+    done = subprocess.run([store.viv, "image", "build", "debian"], env={**store.env, "PATH": "/nonexistent"},
+                          capture_output=True, text=True)
+    assert done.returncode == 1 and "apt-get install mmdebstrap" in done.stderr
