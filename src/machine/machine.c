@@ -94,7 +94,7 @@ static void wire_nic(struct wiring *w, unsigned index)
 	w->device.n_queues = w->config->n_vcpus;
 	w->device.rom = nic->rom;
 	if (!nic->rom)
-		return; /* UEFI has drivers of its own, and would try it before what it does not find in the order */
+		return; /* not to be booted from */
 	path = g_string_new(NULL);
 	disks_append_node(path, "ethernet", &w->device);
 	g_string_append(path, "/ethernet-phy@0");

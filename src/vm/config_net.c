@@ -414,7 +414,6 @@ static void add_user(struct vm_config *config)
 
 bool vm_config_complete(struct vm_config *config, GError **error)
 {
-	/* Without a disk UEFI would wait for PXE in place of coming to its shell. */
 	bool boots_disk = vm_config_has_firmware(config) && config->n_disks;
 
 	if (!config->n_nics && (config->n_forwards || boots_disk))
