@@ -3,6 +3,7 @@
  * Messages of 9P2000.L to a shared folder that holds a file, a folder, a link and a FIFO: a length, a type and what
  * follows, each. Whatever they do, what lies beside the folder stays as it was.
  */
+#include <fcntl.h>
 #include <ftw.h>
 #include <glib.h>
 #include <glib/gstdio.h>
@@ -13,19 +14,30 @@
 #include "fuzz.h"
 #include "share/p9.h"
 
+static void make_file(int dir_fd, const char *name)
+{
+	int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+	g_assert_cmpint(write(fd, "content", 7), ==, 7);
+	close(fd);
+}
+
+/* The working directory is the fuzzer's, which finds its inputs by it. */
 static char *make_folder(char *outer)
 {
 	char *folder;
+	int fd;
 
 	g_assert_nonnull(g_mkdtemp(outer));
 	folder = g_build_filename(outer, "shared", NULL);
 	g_assert_cmpint(g_mkdir(folder, 0700), ==, 0);
-	g_assert_cmpint(g_chdir(folder), ==, 0);
-	g_assert_true(g_file_set_contents("file", "content", -1, NULL));
-	g_assert_true(g_file_set_contents("../beside", "content", -1, NULL));
-	g_assert_cmpint(g_mkdir("folder", 0700), ==, 0);
-	g_assert_cmpint(symlink("../beside", "link"), ==, 0);
-	g_assert_cmpint(mkfifo("fifo", 0600), ==, 0);
+	fd = open(folder, O_PATH | O_CLOEXEC);
+	make_file(fd, "file");
+	make_file(fd, "../beside");
+	g_assert_cmpint(mkdirat(fd, "folder", 0700), ==, 0);
+	g_assert_cmpint(symlinkat("../beside", fd, "link"), ==, 0);
+	g_assert_cmpint(mkfifoat(fd, "fifo", 0600), ==, 0);
+	close(fd);
 	return folder;
 }
 
@@ -66,7 +78,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	g_assert_true(st.st_nlink == 1);
 	g_assert_true(g_file_get_contents(beside, &content, NULL, NULL));
 	g_assert_cmpstr(content, ==, "content");
-	g_assert_cmpint(g_chdir("/"), ==, 0);
 	nftw(outer, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
 	return 0;
 }
