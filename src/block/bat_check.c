@@ -217,7 +217,7 @@ int bat_check(struct bat *bat, const struct bat_range *taken, unsigned n_taken,
 	struct checking c = {bat, repair, report, places, 0};
 	int status = bat_scan(bat, check_entry, &c);
 
-	report->clusters += bat->n_blocks;
+	report->clusters += (bat->size + bat->block_size - 1) / bat->block_size;
 	/* Compressed blocks are of any length: what is lost between them is not known. */
 	if (status || report->compressed)
 		return status;

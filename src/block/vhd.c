@@ -6,7 +6,8 @@
  * dynamic over a parent.
  *
  * A power cut loses what was not flushed and nothing else (bat.h). While blocks are added, the
- * footer at the end is missing until the next flush; its copy stands in.
+ * footer at the end is missing until the next flush; its copy stands in. A fixed image has none:
+ * one whose growing was cut off may have lost its footer, and is a raw disk then.
  *
  * Of the two the one at the end decides, and where they are not of one image, nothing does: the
  * first sector of a fixed disk is its guest's, who could make it the head of another image, over a
@@ -343,15 +344,21 @@ static void vhd_close(struct image *image)
 
 /* ---- resize ---- */
 
+static void set_size(struct vhd *vhd, uint64_t size)
+{
+	memcpy(vhd->footer + CREATOR, "win ", 4); /* not the geometry counts from now on */
+	vhd_set_size(vhd->footer, size);
+}
+
 /* The new footer is safe before the old one goes. */
 static int resize_fixed(struct vhd *vhd, uint64_t size)
 {
 	struct file *file = vhd->base.image.file;
 	uint64_t old = vhd->base.image.size;
-	int status = size > old ? file_zero(file, old + FOOTER_BYTES, size - old, true) : 0;
+	int status;
 
-	if (!status)
-		status = file_store(file, size, vhd->footer, FOOTER_BYTES);
+	set_size(vhd, size);
+	status = file_store(file, size, vhd->footer, FOOTER_BYTES);
 	if (!status)
 		status = file->ops->flush(file);
 	if (!status && size < old)
@@ -401,7 +408,7 @@ static int resize_dynamic(struct vhd *vhd, uint64_t size)
 		status = move_table(vhd, entries);
 	if (!status)
 		status = bat->file->ops->flush(bat->file);
-	vhd_set_size(vhd->footer, size);
+	set_size(vhd, size);
 	if (!status)
 		status = file_store(bat->file, 0, vhd->footer, FOOTER_BYTES);
 	if (!status)
@@ -413,6 +420,7 @@ static int resize_dynamic(struct vhd *vhd, uint64_t size)
 	g_free((void *)vhd->full);
 	vhd->full = g_malloc0(entries / 8 + 1);
 	bat->n_blocks = entries;
+	bat->grown = true; /* the footer is the file's end */
 	return bat_init(bat) ? 0 : -EFBIG;
 }
 
@@ -428,8 +436,6 @@ static bool vhd_resize(struct image *image, uint64_t size, GError **error)
 				    "vhdx or qcow2");
 	if (bat->ops && size < image->size)
 		return image_refuse(image, error, "cannot shrink; convert it to a smaller one");
-	memcpy(vhd->footer + CREATOR, "win ", 4); /* the size counts from now on */
-	vhd_set_size(vhd->footer, size);
 	status = bat->ops ? resize_dynamic(vhd, size) : resize_fixed(vhd, size);
 	if (status)
 		return image_fail(image_path(image), status, "cannot be resized", error);

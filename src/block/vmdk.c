@@ -272,8 +272,8 @@ static int mark_extents(struct vmdk *vmdk, bool unclean)
 	return status;
 }
 
-/* Before the first change of the disk its content id becomes another one: who made an image on this
- * one goes by it. */
+/* Before the first change of the disk its content id becomes another one, by which goes who made an
+ * image on this one; and its extents say that they are being changed. */
 static int touch(struct vmdk *vmdk)
 {
 	int status = 0;
@@ -412,7 +412,7 @@ static bool vmdk_check(struct image *image, enum image_repair repair, struct ima
 		       GError **error)
 {
 	struct vmdk *vmdk = (struct vmdk *)image;
-	int status = 0;
+	int status = repair == IMAGE_REPAIR_NOTHING ? 0 : touch(vmdk);
 
 	for (guint i = 0; i < vmdk->extents->len && !status; i++) {
 		struct extent *extent = g_ptr_array_index(vmdk->extents, i);
