@@ -47,6 +47,7 @@ static int transfer(struct file *file, uint64_t offset, struct span span, transf
 	struct iovec iov[IOV_BATCH];
 
 	while (span.len) {
+		uint64_t size = file->size; /* before the read: others may move the end meanwhile */
 		ssize_t n = fn(file->fd, iov, span_iov(span, iov, IOV_BATCH), offset);
 
 		if (n < 0 && errno == EINTR)
@@ -55,7 +56,7 @@ static int transfer(struct file *file, uint64_t offset, struct span span, transf
 			return -errno;
 		if (n == 0) { /* the end of the file, which is before where we know it only if
 				 somebody cut it */
-			if (fn == pwritev || (uint64_t)offset < file->size)
+			if (fn == pwritev || offset < size)
 				return -EIO;
 			span_zero(span);
 			return 0;

@@ -105,7 +105,8 @@ static bool take_encryption(const struct image_create *create, struct qcow2_head
 	if (strcmp(how, "luks"))
 		return bad_option(error, "encrypt.format: write luks");
 	if (!create->secret || !*create->secret)
-		return bad_option(error, "encrypt.format=luks needs a passphrase; name a file that holds it with --secret");
+		return bad_option(error, "encrypt.format=luks needs a passphrase; name a file that "
+					 "holds it with --secret");
 	if (!g_ascii_string_to_unsigned(ms, 10, 1, 60000, &value, NULL))
 		return bad_option(error, "encrypt.iter-time: write milliseconds, 1 to 60000");
 	*guess_ms = value;

@@ -390,15 +390,22 @@ static int share_active(struct qcow2 *q, struct qcow2_snapshot *s)
 
 	if (!status)
 		status = qcow2_references_add(q, q->l1, q->header.l1_size, 1);
-	if (!status)
-		status = qcow2_flush(&q->image);
+	if (status)
+		return status;
+	status = qcow2_flush(&q->image);
 	if (!status)
 		status = qcow2_mark_copied(q);
 	if (!status && clusters)
 		status = qcow2_alloc_table(q, clusters, &s->l1_offset);
 	if (!status)
 		status = qcow2_l1_store(q, s->l1_offset, q->l1, s->l1_size);
-	return status ? status : qcow2_flush(&q->image);
+	if (!status)
+		status = qcow2_flush(&q->image);
+	if (status && !q->failed) {
+		qcow2_references_add(q, q->l1, q->header.l1_size, -1);
+		qcow2_mark_copied(q);
+	}
+	return status;
 }
 
 static bool create(struct image *image, const char *name, GError **error)
@@ -489,6 +496,37 @@ static int switch_l1(struct qcow2 *q, uint64_t *l1, uint32_t l1_size, uint64_t d
 	return status ? status : qcow2_references_add(q, old, old_size, -1);
 }
 
+/* The disk becomes what `l1` refers to, the snapshot's entries and empty ones up to `l1_size`. */
+static int take_on(struct qcow2 *q, const struct qcow2_snapshot *s, uint64_t *l1, uint32_t l1_size)
+{
+	int status = qcow2_references_add(q, l1, s->l1_size, 1);
+
+	if (status)
+		return status;
+	status = qcow2_flush(&q->image);
+	if (!status)
+		status = clear_copied(q, l1, s->l1_size);
+	if (!status)
+		status = qcow2_flush(&q->image);
+	if (!status)
+		status = switch_l1(q, l1, l1_size, s->disk_size);
+	if (status && q->l1 != l1 && !q->failed)
+		qcow2_references_add(q, l1, s->l1_size, -1);
+	return status;
+}
+
+static bool fits_bitmaps(const struct qcow2 *q, const struct qcow2_snapshot *s, GError **error)
+{
+	if (!q->bitmaps || s->disk_size == q->header.size)
+		return true;
+	g_set_error(
+		error, VIV_ERROR, VIV_ERROR_INPUT,
+		"disk '%s' had another size then, and has dirty bitmaps now, which would not fit; "
+		"remove these first with: qemu-img bitmap --remove",
+		q->image.file->name);
+	return false;
+}
+
 static bool apply(struct image *image, const char *name, GError **error)
 {
 	struct qcow2 *q = qcow2_of(image);
@@ -498,15 +536,8 @@ static bool apply(struct image *image, const char *name, GError **error)
 	uint64_t *l1;
 	int status;
 
-	if (!s)
+	if (!s || !fits_bitmaps(q, s, error))
 		return false;
-	if (q->bitmaps && s->disk_size != q->header.size) {
-		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
-			    "disk '%s' had another size then, and has dirty bitmaps now, which "
-			    "would not fit; remove these first",
-			    image->file->name);
-		return false;
-	}
 	l1_size = MAX(s->l1_size, (s->disk_size + (1ull << bits) - 1) >> bits);
 	status = qcow2_flush(image);
 	l1 = status ? NULL : qcow2_l1_load(q, s->l1_offset, s->l1_size);
@@ -514,15 +545,7 @@ static bool apply(struct image *image, const char *name, GError **error)
 		return qcow2_fail(q, error, status ? status : -EIO, "read the snapshot's tables");
 	l1 = g_renew(uint64_t, l1, MAX(l1_size, 1));
 	memset(l1 + s->l1_size, 0, 8 * (l1_size - s->l1_size));
-	status = qcow2_references_add(q, l1, s->l1_size, 1);
-	if (!status)
-		status = qcow2_flush(image);
-	if (!status)
-		status = clear_copied(q, l1, s->l1_size);
-	if (!status)
-		status = qcow2_flush(image);
-	if (!status)
-		status = switch_l1(q, l1, l1_size, s->disk_size);
+	status = take_on(q, s, l1, l1_size);
 	if (q->l1 != l1)
 		g_free(l1);
 	qcow2_bitmaps_mark(q, 0, q->header.size);

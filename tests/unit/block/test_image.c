@@ -82,6 +82,30 @@ static void test_direct(struct fixture *f, const void *data)
 	file_close(file);
 }
 
+static gpointer extend(gpointer data)
+{
+	struct file *file = data;
+	uint8_t buf[512] = {};
+
+	for (unsigned i = 0; i < 20000; i++)
+		g_assert_cmpint(file_store(file, i * sizeof(buf), buf, sizeof(buf)), ==, 0);
+	return NULL;
+}
+
+/* What is past the end reads as zeroes also where the end is just moving. */
+static void test_moving_end(struct fixture *f, const void *data)
+{
+	g_autofree char *path = g_build_filename(f->folder, "moving", NULL);
+	struct file *file = file_open(path, FILE_CREATE, NULL);
+	GThread *thread = g_thread_new("extend", extend, file);
+	uint8_t buf[512];
+
+	while (file->size < 20000 * sizeof(buf))
+		g_assert_cmpint(file_load(file, file->size, buf, sizeof(buf)), ==, 0);
+	g_thread_join(thread);
+	file_close(file);
+}
+
 static void test_file_zero(struct fixture *f, const void *data)
 {
 	g_autofree char *path = g_build_filename(f->folder, "zero", NULL);
@@ -167,6 +191,7 @@ int main(int argc, char **argv)
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/span", test_span);
 	g_test_add("/file/direct", struct fixture, NULL, set_up, test_direct, tear_down);
+	g_test_add("/file/moving-end", struct fixture, NULL, set_up, test_moving_end, tear_down);
 	g_test_add("/file/zero", struct fixture, NULL, set_up, test_file_zero, tear_down);
 	g_test_add_func("/image/formats-of-paths", test_formats_of_paths);
 	g_test_add("/image/create", struct fixture, NULL, set_up, test_create, tear_down);
