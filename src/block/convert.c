@@ -16,7 +16,7 @@
 
 /* Zeroes of less are written: many small holes cost more than they save. */
 #define GRANULE	  (64u << 10)
-#define MAX_ALIGN (16u << 20)
+#define MAX_ALIGN (4u << 20)
 
 struct conversion {
 	struct image *source, *target;

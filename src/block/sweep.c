@@ -6,7 +6,9 @@
 
 #include "base/error.h"
 
-#define MAX_WORKERS 8
+/* Twice the processors: some wait for the host's disk. */
+#define MIN_WORKERS 4
+#define MAX_WORKERS 16
 #define REPORT_US   100000
 
 struct run {
@@ -88,7 +90,7 @@ static void wait_for_end(struct run *run, const struct job_watch *watch)
 
 bool sweep_run(const struct sweep *sweep, const struct job_watch *watch, GError **error)
 {
-	unsigned n = CLAMP(g_get_num_processors(), 2, MAX_WORKERS);
+	unsigned n = CLAMP(2 * g_get_num_processors(), MIN_WORKERS, MAX_WORKERS);
 	struct run run = {.sweep = sweep, .working = n};
 	GThread *threads[MAX_WORKERS];
 	unsigned align = MAX(sweep->align, 1);

@@ -143,6 +143,9 @@ struct vm_config {
 	char *dump_regions; /* file for a listing of what was translated; NULL: none */
 };
 
+/* "PATH[,WORD...]": sets the path and what the words say. They are taken from the end, as long as they are
+ * known: a path may hold commas, too. */
+bool vm_disk_parse(struct vm_disk *disk, const char *value, GError **error);
 void vm_config_init(struct vm_config *config);
 void vm_config_fini(struct vm_config *config);
 /* What follows from what was said, and whether it goes together; after the last option. */
