@@ -180,10 +180,20 @@ static char *last_lines(const char *text)
 	return g_strdup(at);
 }
 
+/* Where the system's tools are is not in each user's PATH; programs that we run look for others. */
+static char **tool_environment(void)
+{
+	const char *path = g_getenv("PATH");
+	g_autofree char *all = g_strconcat(path ? path : "/usr/bin:/bin", ":/usr/sbin:/sbin", NULL);
+
+	return g_environ_setenv(g_get_environ(), "PATH", all, TRUE);
+}
+
 bool tool_run(const struct tool *tool, char **output, GError **error)
 {
 	g_autofree char *program = find_tool(tool->argv[0]), *tail = NULL;
 	g_autofree char **argv = NULL;
+	g_auto(GStrv) environment = tool_environment();
 	g_autoptr(GError) cause = NULL;
 	struct run run = {tool, -1};
 	int out, err, status;
@@ -193,7 +203,7 @@ bool tool_run(const struct tool *tool, char **output, GError **error)
 		return tool_check((const char *const[]){tool->argv[0], NULL}, error);
 	argv = g_memdup2(tool->argv, (g_strv_length((char **)tool->argv) + 1) * sizeof(*argv));
 	argv[0] = program;
-	if (!g_spawn_async_with_pipes(NULL, argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD, NULL, NULL, &pid, NULL,
+	if (!g_spawn_async_with_pipes(NULL, argv, environment, G_SPAWN_DO_NOT_REAP_CHILD, NULL, NULL, &pid, NULL,
 				      &out, &err, &cause)) {
 		g_set_error(error, VIV_ERROR, VIV_ERROR_HOST, "cannot run %s: %s", tool->argv[0],
 			    cause->message);
