@@ -5,6 +5,8 @@
  */
 #include "block/image.h"
 
+#include "folder.h"
+
 #include <glib/gstdio.h>
 #include <string.h>
 
@@ -63,22 +65,14 @@ static void set_up(struct fixture *f, const void *data)
 	const struct row *row = data;
 	g_autofree char *name = g_strdup_printf("disk.%s", row->format);
 
-	f->folder = g_dir_make_tmp("viv-exchange-XXXXXX", NULL);
+	f->folder = folder_new();
 	f->image = g_build_filename(f->folder, name, NULL);
 	f->raw = g_build_filename(f->folder, "disk.raw", NULL);
 }
 
 static void tear_down(struct fixture *f, const void *data)
 {
-	g_autoptr(GDir) dir = g_dir_open(f->folder, 0, NULL);
-
-	for (const char *name; (name = g_dir_read_name(dir));) {
-		g_autofree char *path = g_build_filename(f->folder, name, NULL);
-
-		g_unlink(path);
-	}
-	g_rmdir(f->folder);
-	g_free(f->folder);
+	folder_free(f->folder);
 	g_free(f->image);
 	g_free(f->raw);
 	g_free(f->model);

@@ -12,6 +12,8 @@
 #include "base/le.h"
 #include "block/format.h"
 
+#include "folder.h"
+
 #define MIB (1ull << 20)
 
 struct fixture {
@@ -20,20 +22,12 @@ struct fixture {
 
 static void set_up(struct fixture *f, const void *data)
 {
-	f->folder = g_dir_make_tmp("viv-formats-XXXXXX", NULL);
+	f->folder = folder_new();
 }
 
 static void tear_down(struct fixture *f, const void *data)
 {
-	g_autoptr(GDir) dir = g_dir_open(f->folder, 0, NULL);
-
-	for (const char *name; (name = g_dir_read_name(dir));) {
-		g_autofree char *path = g_build_filename(f->folder, name, NULL);
-
-		g_unlink(path);
-	}
-	g_rmdir(f->folder);
-	g_free(f->folder);
+	folder_free(f->folder);
 }
 
 static void create(struct fixture *f, const char *name, const char *format, uint64_t size,

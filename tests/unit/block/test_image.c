@@ -10,27 +10,20 @@
 #include "base/error.h"
 #include "block/file.h"
 
+#include "folder.h"
+
 struct fixture {
 	char *folder;
 };
 
 static void set_up(struct fixture *f, const void *data)
 {
-	f->folder = g_dir_make_tmp("viv-image-XXXXXX", NULL);
-	g_assert_nonnull(f->folder);
+	f->folder = folder_new();
 }
 
 static void tear_down(struct fixture *f, const void *data)
 {
-	g_autoptr(GDir) dir = g_dir_open(f->folder, 0, NULL);
-
-	for (const char *name; (name = g_dir_read_name(dir));) {
-		g_autofree char *path = g_build_filename(f->folder, name, NULL);
-
-		g_unlink(path);
-	}
-	g_rmdir(f->folder);
-	g_free(f->folder);
+	folder_free(f->folder);
 }
 
 static void test_span(void)

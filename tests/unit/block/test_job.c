@@ -7,6 +7,8 @@
 
 #include "base/error.h"
 
+#include "folder.h"
+
 #define DISK_SIZE (16u << 20)
 #define PIECE	  65536u
 
@@ -16,20 +18,12 @@ struct fixture {
 
 static void set_up(struct fixture *f, const void *data)
 {
-	f->folder = g_dir_make_tmp("viv-job-XXXXXX", NULL);
+	f->folder = folder_new();
 }
 
 static void tear_down(struct fixture *f, const void *data)
 {
-	g_autoptr(GDir) dir = g_dir_open(f->folder, 0, NULL);
-
-	for (const char *name; (name = g_dir_read_name(dir));) {
-		g_autofree char *path = g_build_filename(f->folder, name, NULL);
-
-		g_unlink(path);
-	}
-	g_rmdir(f->folder);
-	g_free(f->folder);
+	folder_free(f->folder);
 }
 
 static char *path_of(struct fixture *f, const char *name)

@@ -12,6 +12,8 @@
 #include "base/error.h"
 #include "block/format.h"
 
+#include "folder.h"
+
 enum { MIB = 1 << 20 };
 
 struct fixture {
@@ -20,21 +22,12 @@ struct fixture {
 
 static void set_up(struct fixture *f, const void *data)
 {
-	f->folder = g_dir_make_tmp("viv-qcow2-XXXXXX", NULL);
-	g_assert_nonnull(f->folder);
+	f->folder = folder_new();
 }
 
 static void tear_down(struct fixture *f, const void *data)
 {
-	g_autoptr(GDir) dir = g_dir_open(f->folder, 0, NULL);
-
-	for (const char *name; (name = g_dir_read_name(dir));) {
-		g_autofree char *path = g_build_filename(f->folder, name, NULL);
-
-		g_unlink(path);
-	}
-	g_rmdir(f->folder);
-	g_free(f->folder);
+	folder_free(f->folder);
 }
 
 static char *make(struct fixture *f, const char *name, uint64_t size, const char *backing,

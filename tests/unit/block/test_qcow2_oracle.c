@@ -10,6 +10,8 @@
 
 #include "block/format.h"
 
+#include "folder.h"
+
 enum { SECTOR = IMAGE_SECTOR_SIZE, MIB = 1 << 20, DISK = 24 * MIB, MAX_LEN = 512 << 10 };
 
 struct fixture {
@@ -19,22 +21,13 @@ struct fixture {
 
 static void set_up(struct fixture *f, const void *data)
 {
-	f->folder = g_dir_make_tmp("viv-qcow2-XXXXXX", NULL);
+	f->folder = folder_new();
 	f->rand = g_rand_new_with_seed(g_test_rand_int());
-	g_assert_nonnull(f->folder);
 }
 
 static void tear_down(struct fixture *f, const void *data)
 {
-	g_autoptr(GDir) dir = g_dir_open(f->folder, 0, NULL);
-
-	for (const char *name; (name = g_dir_read_name(dir));) {
-		g_autofree char *path = g_build_filename(f->folder, name, NULL);
-
-		g_unlink(path);
-	}
-	g_rmdir(f->folder);
-	g_free(f->folder);
+	folder_free(f->folder);
 	g_rand_free(f->rand);
 }
 
