@@ -47,7 +47,7 @@ static bool parse(struct request *request, int argc, char **argv, GError **error
 	guint64 seconds;
 
 	*request = (struct request){.timeout = TIMEOUT_S};
-	for (; i < argc && argv[i][0] == '-'; i++) {
+	for (; i < argc && argv[i][0] == '-'; i += 2) {
 		if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h"))
 			return request->help = true;
 		if ((strcmp(argv[i], "-t") && strcmp(argv[i], "--timeout")) || i + 1 == argc ||
@@ -58,7 +58,6 @@ static bool parse(struct request *request, int argc, char **argv, GError **error
 			return false;
 		}
 		request->timeout = seconds;
-		i++;
 	}
 	if (i < argc) {
 		request->name = argv[i];

@@ -310,6 +310,9 @@ static bool add_words(GPtrArray *argv, const struct vm_def *vm, const struct ins
 	add(argv, "--uuid=%s", vm->uuid);
 	add(argv, "--memory=%" PRIu64 "K", vm->memory >> 10);
 	add(argv, "--cpus=%" PRIu64, vm->cpus);
+	/* Systems of images have an agent, and give memory back that they do not use. */
+	add(argv, "--agent");
+	add(argv, "--balloon");
 	if (vm->uefi && !config->firmware)
 		add(argv, "--firmware=uefi");
 	if (vm->uefi && !config->vars)

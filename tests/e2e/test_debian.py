@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A whole Debian: built from where the host's apt gets its packages, booted, entered."""
 import functools
+import json
 import http.server
 import subprocess
 import threading
@@ -74,6 +75,7 @@ def test_debian(store, mirror):
         run("sudo sh -c 'echo deb [trusted=yes] http://10.0.2.2:%d ./ >/etc/apt/sources.list'" % mirror)
         run("sudo apt-get -q update")
         assert run("sudo grep -c '^debian:[*!]' /etc/shadow || true").strip() == "0"
+        assert json.loads(store.run("agent", "web", '{"execute":"guest-get-host-name"}'))["return"]["host-name"] == "web"
         done = store.try_run("ssh", "web", "exit 7")
         assert done.returncode == 7
         before = identity(run)
