@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A whole Debian: built from where the host's apt gets its packages, booted, entered."""
 import functools
-import json
 import http.server
+import json
 import subprocess
 import threading
 
