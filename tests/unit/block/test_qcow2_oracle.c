@@ -184,7 +184,6 @@ static void play_files(struct fixture *f, const char *name, unsigned n)
 
 static void check_by_us(struct fixture *f, const char *name)
 {
-	g_autofree char *path = g_build_filename(f->folder, name, NULL);
 	g_autoptr(GPtrArray) messages = g_ptr_array_new_with_free_func(g_free);
 	struct image_check report = {.messages = messages};
 	struct image *image = open_image(f, name, "qcow2");
@@ -391,8 +390,8 @@ static void test_resize(struct fixture *f, const void *options)
 }
 
 static const char *const luks_options[] = {
-	"theirs,encrypt.cipher-alg=aes-128,encrypt.cipher-mode=cbc,encrypt.ivgen-alg=essiv,"
-	"encrypt.ivgen-hash-alg=sha256,encrypt.hash-alg=sha1",
+	("theirs,encrypt.cipher-alg=aes-128,encrypt.cipher-mode=cbc,encrypt.ivgen-alg=essiv,"
+	 "encrypt.ivgen-hash-alg=sha256,encrypt.hash-alg=sha1"),
 	"theirs,encrypt.cipher-alg=aes-192,encrypt.cipher-mode=cbc,encrypt.ivgen-alg=plain64",
 	"theirs,encrypt.cipher-alg=serpent-256,encrypt.ivgen-alg=plain",
 	"theirs,encrypt.cipher-alg=twofish-256,encrypt.hash-alg=sha512",
