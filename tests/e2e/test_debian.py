@@ -56,7 +56,7 @@ def mirror(tmp_path):
 
 
 def identity(run):
-    return run("cat /etc/machine-id; cut -d' ' -f2 /etc/ssh/ssh_host_ed25519_key.pub; hostname").split()
+    return run("cat /etc/machine-id; sudo cut -d' ' -f2 /etc/ssh/ssh_host_ed25519_key.pub; hostname").split()
 
 
 def test_debian(store, mirror):

@@ -11,6 +11,8 @@ import time
 
 import pytest
 
+from conftest import BUILD
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 VERBS = "create info check resize convert map commit rebase snapshot compare stat limit".split()
 MIB = 1 << 20
@@ -58,7 +60,7 @@ def fill(path, size, seed):
 
 
 def formats():
-    listed = subprocess.run([ROOT / "build/src/cli/viv", "disk", "--help"], capture_output=True, text=True).stdout
+    listed = subprocess.run([BUILD / "src/cli/viv", "disk", "--help"], capture_output=True, text=True).stdout
     return re.search(r"^Formats: ([\w, ]+)\.", listed, re.MULTILINE)[1].split(", ")
 
 

@@ -47,7 +47,8 @@ static uint64_t take(struct input *in, unsigned size)
 	uint64_t value = 0;
 	unsigned n = MIN(size, (size_t)(in->end - in->at));
 
-	memcpy(&value, in->at, n);
+	if (n) /* no input at all has no address either */
+		memcpy(&value, in->at, n);
 	in->at += n;
 	return value;
 }

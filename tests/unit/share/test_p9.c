@@ -276,6 +276,7 @@ static void test_setattr(struct fixture *f, gconstpointer data)
 
 static void test_names(struct fixture *f, gconstpointer data)
 {
+	g_autofree char *back = NULL;
 	struct stat st;
 	char target[16];
 
@@ -302,7 +303,8 @@ static void test_names(struct fixture *f, gconstpointer data)
 	assert_file(f, "back", "content");
 	g_assert_cmpint(call(f, TRENAME, "44s", ROOT, 3, "root"), ==, EBUSY);
 	put_file(f, "other", "precious");
-	g_assert_cmpint(rename(in(f, "other"), g_strdup_printf("%s/back", f->folder)), ==, 0);
+	back = g_build_filename(f->folder, "back", NULL);
+	g_assert_cmpint(rename(in(f, "other"), back), ==, 0);
 	g_assert_cmpint(call(f, TREMOVE, "4", 4), ==, ESTALE);
 	assert_file(f, "back", "precious");
 	g_assert_cmpint(call(f, TCLUNK, "4", 4), ==, EBADF);
