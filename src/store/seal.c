@@ -245,6 +245,7 @@ static bool find_source(const struct store *store, const struct seal *how, struc
 		source->disk = g_strdup(image.disk);
 		source->format = g_strdup(image.manifest.format);
 	}
+	manifest_fini(&source->manifest);
 	source->manifest = image.manifest;
 	manifest_init(&image.manifest);
 	image_ref_clear(&image);
