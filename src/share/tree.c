@@ -48,6 +48,11 @@ static void give_fd(struct tree *tree, int fd)
 	g_atomic_int_add(&tree->n_fds, -1);
 }
 
+bool tree_is_crowded(const struct tree *tree)
+{
+	return g_atomic_int_get(&tree->n_fds) > tree->max_fds / 2;
+}
+
 int tree_node_new(struct tree *tree, int fd, struct tree_node **node)
 {
 	struct stat st;

@@ -51,6 +51,9 @@ bool tree_name_is_good(const char *name);
 /* What clients take for the inode: files of file systems that are mounted below the folder have the root's numbers once more. */
 uint64_t tree_inode(const struct tree *tree, dev_t device, uint64_t inode);
 
+/* Whether half of the descriptors are used: who keeps some only to be faster is to keep no more. */
+bool tree_is_crowded(const struct tree *tree);
+
 /* These two own the descriptor, and close it also where they fail. */
 int tree_node_new(struct tree *tree, int fd, struct tree_node **node);
 int tree_open_new(struct tree *tree, int fd, struct tree_open **open);
