@@ -229,6 +229,7 @@ int fuse_do_lseek(struct fuse *fuse, struct fuse_call *c)
 	return 0;
 }
 
+/* Only holes: to allocate much, the guest would need no more than to say so, and the host long, and all of its memory on a tmpfs. */
 int fuse_do_fallocate(struct fuse *fuse, struct fuse_call *c)
 {
 	struct fuse_fallocate_in in;
@@ -236,7 +237,7 @@ int fuse_do_fallocate(struct fuse *fuse, struct fuse_call *c)
 	message_get_bytes(&c->m, &in, sizeof(in));
 	if (c->m.bad)
 		return EINVAL;
-	if (in.mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))
+	if (in.mode != (FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE))
 		return EOPNOTSUPP;
 	return fallocate(c->open->fd, in.mode, in.offset, in.length) ? errno : 0;
 }

@@ -189,14 +189,15 @@ static bool set_virtio_rings(void *target, const char *value, GError **error)
 }
 
 /* It is written in the guest's shell, and in its /etc/fstab. */
-static bool check_tag(const char *tag, size_t max, GError **error)
+static bool check_tag(const char *tag, bool by_9p, GError **error)
 {
-	size_t len = strlen(tag);
+	size_t len = strlen(tag), max = by_9p ? DEVICE_MAX_TAG : DEVICE_MAX_FS_TAG;
 
 	if (!len || len > max ||
 	    strspn(tag, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/") != len)
 		return config_refuse(error, "'%s' cannot be what the guest calls a folder; write 1 to %zu letters, digits, "
-				     "dots, dashes, underscores and slashes", tag, max);
+				     "dots, dashes, underscores and slashes%s", tag, max,
+				     len > max && !by_9p ? ", or add :9p, which takes 64" : "");
 	return true;
 }
 
@@ -225,7 +226,7 @@ static bool set_volume(void *target, const char *value, GError **error)
 	if (colon)
 		*colon = '\0';
 	tag = colon ? g_strdup(colon + 1) : g_path_get_basename(path);
-	if (!check_tag(tag, share.by_9p ? DEVICE_MAX_TAG : DEVICE_MAX_FS_TAG, error))
+	if (!check_tag(tag, share.by_9p, error))
 		return false;
 	for (unsigned i = 0; i < config->n_shares; i++)
 		if (!strcmp(config->shares[i].tag, tag))
