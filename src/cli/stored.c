@@ -254,14 +254,35 @@ static void add_net(GPtrArray *argv, const struct vm_def *vm, const struct insta
 	add(argv, "--net=user,mac=%s,hostname=%s%s", vm->mac, vm->host, rate);
 }
 
-static bool add_seed(GPtrArray *argv, const struct vm_def *vm, GError **error)
+/* Folders whose tags are paths: what others are for is the guest's to say. */
+static unsigned find_mounts(const struct vm_config *config, struct seed_mount mounts[VM_MAX_SHARES])
+{
+	static const char *const options[2][2] = {
+		/* by FUSE, by 9P; read-only is the second */
+		{"rw", "ro"},
+		{"rw,trans=virtio,version=9p2000.L,msize=524288", "ro,trans=virtio,version=9p2000.L,msize=524288"}};
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < config->n_shares; i++) {
+		const struct vm_share *share = &config->shares[i];
+
+		if (share->tag[0] == '/')
+			mounts[n++] = (struct seed_mount){share->tag, share->by_9p ? "9p" : "virtiofs",
+							  options[share->by_9p][share->read_only]};
+	}
+	return n;
+}
+
+static bool add_seed(GPtrArray *argv, const struct vm_def *vm, const struct vm_config *config, GError **error)
 {
 	g_autofree char *path = vm_def_path(vm, "seed.iso");
+	struct seed_mount mounts[VM_MAX_SHARES];
+	unsigned n = find_mounts(config, mounts);
 
 	if (!vm->cloud_init)
 		return true;
 	add(argv, "--disk=%s,format=raw,ro", path);
-	return seed_make(vm, path, error);
+	return seed_make(vm, mounts, n, path, error);
 }
 
 /* What the VM's own options and `more` say, for what is left to us. */
@@ -331,7 +352,7 @@ static bool add_words(GPtrArray *argv, const struct vm_def *vm, const struct ins
 		add_net(argv, vm, type);
 	if (has_user_net(config))
 		add(argv, "--publish=0:22");
-	return add_seed(argv, vm, error);
+	return add_seed(argv, vm, config, error);
 }
 
 GPtrArray *stored_command(const struct store *store, const struct vm_def *vm, const GPtrArray *more,

@@ -42,6 +42,8 @@ struct device_drive {
 #define DEVICE_MAX_DRIVES 8
 /* Characters of the name of a shared folder or a port. */
 #define DEVICE_MAX_TAG 64
+/* Of a folder that comes by virtio-fs. */
+#define DEVICE_MAX_FS_TAG 36
 
 /* A serial port by which a program of the host's and one in the guest talk. */
 struct device_port {

@@ -32,6 +32,7 @@
 	X(ahci)          \
 	X(virtio_blk)    \
 	X(virtio_9p)     \
+	X(virtio_fs)     \
 	X(virtio_vsock)  \
 	X(virtio_balloon) \
 	X(virtio_console) \

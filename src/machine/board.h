@@ -24,7 +24,7 @@ enum board_backing {
 	BOARD_NICS,	    /* one for each network card of the row's model */
 	BOARD_SCREEN,	    /* one where there is a screen, with the BIOS for it where there is firmware */
 	BOARD_MORE_SCREEN,  /* one where it is wanted besides the VGA, for the same screen */
-	BOARD_SHARES,	    /* one for each shared folder */
+	BOARD_SHARES,	    /* one for each shared folder of the row's protocol */
 	BOARD_HVC,	    /* one, a console, where it is wanted */
 	BOARD_PORTS,	    /* one where there are named ports, for all of them */
 	BOARD_BALLOON,	    /* one where it is wanted */
@@ -50,6 +50,7 @@ struct board_row {
 	enum machine_disk_bus bus;
 	enum machine_nic_model nic;
 	enum machine_input input;
+	enum share_protocol share;
 };
 
 /* A register of configuration space as firmware would leave it, for guests that boot without. */

@@ -135,15 +135,31 @@ static void wire_fw_cfg(struct wiring *w, unsigned index)
 	w->device.n_files = w->machine->n_files;
 }
 
+/* The index-th folder of the row's protocol. */
+static const struct machine_share *share_at(const struct machine_config *config, const struct board_row *row,
+					    unsigned index)
+{
+	for (unsigned i = 0; i < config->n_shares; i++)
+		if (config->shares[i].protocol == row->share && !index--)
+			return &config->shares[i];
+	return NULL;
+}
+
 static unsigned count_shares(const struct machine_config *config, const struct board_row *row)
 {
-	return config->n_shares;
+	unsigned n = 0;
+
+	while (share_at(config, row, n))
+		n++;
+	return n;
 }
 
 static void wire_share(struct wiring *w, unsigned index)
 {
-	w->device.share = w->config->shares[index].share;
-	w->device.tag = w->config->shares[index].tag;
+	const struct machine_share *share = share_at(w->config, w->row, index);
+
+	w->device.share = share->share;
+	w->device.tag = share->tag;
 }
 
 static unsigned count_hvc(const struct machine_config *config, const struct board_row *row)

@@ -16,6 +16,7 @@
 #include "cpu/x86/model.h"
 #include "dev/device.h"
 #include "firmware/acpi.h"
+#include "share/share.h"
 
 struct board;
 
@@ -72,7 +73,8 @@ struct machine_nic {
 /* A folder of the host's, and by what tag the guest mounts it. */
 struct machine_share {
 	struct share *share;
-	const char *tag; /* at most DEVICE_MAX_TAG characters */
+	enum share_protocol protocol; /* the share's */
+	const char *tag; /* at most DEVICE_MAX_TAG or DEVICE_MAX_FS_TAG characters */
 };
 
 /* A keyboard and a tablet besides PS/2's. */

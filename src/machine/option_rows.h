@@ -15,7 +15,8 @@
 	{&virtio_keyboard_class, .devfn = BOARD_ANY_SLOT, .backing = BOARD_MORE_INPUT, .input = MACHINE_VIRTIO_INPUT}, \
 	{&virtio_tablet_class, .devfn = BOARD_ANY_SLOT, .backing = BOARD_MORE_INPUT, .input = MACHINE_VIRTIO_INPUT}, \
 	{&virtio_gpu_class, .devfn = BOARD_ANY_SLOT, .backing = BOARD_MORE_SCREEN}, \
-	{&virtio_9p_class, .devfn = BOARD_ANY_SLOT, .backing = BOARD_SHARES}, \
+	{&virtio_fs_class, .devfn = BOARD_ANY_SLOT, .backing = BOARD_SHARES, .share = SHARE_FUSE}, \
+	{&virtio_9p_class, .devfn = BOARD_ANY_SLOT, .backing = BOARD_SHARES, .share = SHARE_9P}, \
 	{&virtio_console_class, .devfn = BOARD_ANY_SLOT, .backing = BOARD_HVC}, \
 	{&virtio_console_class, .devfn = BOARD_ANY_SLOT, .backing = BOARD_PORTS}, \
 	{&virtio_balloon_class, .devfn = BOARD_ANY_SLOT, .backing = BOARD_BALLOON}, \

@@ -2,6 +2,7 @@
 #include "share/share.h"
 
 #include "base/le.h"
+#include "share/fuse.h"
 #include "share/p9.h"
 
 /* More find no work in one folder. */
@@ -11,11 +12,13 @@
 struct flight {
 	struct flight *next, *waiting, *next_waiting;
 	struct share_request *request;
-	uint16_t tag;
+	uint16_t tag; /* 9P's */
 };
 
 struct share {
+	/* One of them. */
 	struct p9 *p9;
+	struct fuse *fuse;
 	GThreadPool *workers;
 	GMutex lock; /* guards what follows */
 	GCond idle;
@@ -81,20 +84,25 @@ static void work(gpointer data, gpointer opaque)
 	struct share *share = opaque;
 	uint16_t tag;
 
-	if (p9_is_flush(request->out, request->n_out, &tag) && wait_for(share, flight, tag))
-		return;
-	finish(share, flight, p9_serve(share->p9, request->out, request->n_out, request->in, request->n_in));
+	if (share->fuse)
+		finish(share, flight,
+		       fuse_serve(share->fuse, request->out, request->n_out, request->in, request->n_in));
+	else if (!p9_is_flush(request->out, request->n_out, &tag) || !wait_for(share, flight, tag))
+		finish(share, flight, p9_serve(share->p9, request->out, request->n_out, request->in, request->n_in));
 }
 
-struct share *share_open(const char *path, bool read_only, GError **error)
+struct share *share_open(const char *path, enum share_protocol protocol, bool read_only, GError **error)
 {
-	struct p9 *p9 = p9_new(path, read_only, error);
-	struct share *share;
+	struct share *share = g_new0(struct share, 1);
 
-	if (!p9)
+	if (protocol == SHARE_FUSE)
+		share->fuse = fuse_new(path, read_only, error);
+	else
+		share->p9 = p9_new(path, read_only, error);
+	if (!share->fuse && !share->p9) {
+		g_free(share);
 		return NULL;
-	share = g_new0(struct share, 1);
-	share->p9 = p9;
+	}
 	g_mutex_init(&share->lock);
 	g_cond_init(&share->idle);
 	share->workers = g_thread_pool_new(work, share, WORKERS, FALSE, NULL);
@@ -107,6 +115,7 @@ void share_close(struct share *share)
 		return;
 	share_drain(share);
 	g_thread_pool_free(share->workers, FALSE, TRUE);
+	fuse_free(share->fuse);
 	p9_free(share->p9);
 	g_cond_clear(&share->idle);
 	g_mutex_clear(&share->lock);
@@ -117,7 +126,9 @@ void share_submit(struct share *share, struct share_request *request)
 {
 	struct flight *flight = g_new(struct flight, 1);
 
-	*flight = (struct flight){.request = request, .tag = p9_tag(request->out, request->n_out)};
+	*flight = (struct flight){.request = request};
+	if (share->p9)
+		flight->tag = p9_tag(request->out, request->n_out);
 	g_mutex_lock(&share->lock);
 	flight->next = share->flights;
 	share->flights = flight;
@@ -136,5 +147,8 @@ void share_drain(struct share *share)
 
 void share_reset(struct share *share)
 {
-	p9_reset(share->p9);
+	if (share->fuse)
+		fuse_reset(share->fuse);
+	else
+		p9_reset(share->p9);
 }

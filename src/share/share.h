@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A folder of the host's that a guest may use: a file server of the protocol 9P2000.L, which Linux speaks
- * (its Documentation/filesystems/9p.rst). Bytes in, bytes out; how they travel is the device's.
+ * A folder of the host's that a guest may use: a file server of one of the two protocols that Linux speaks, FUSE as of virtiofs
+ * (its include/uapi/linux/fuse.h) and 9P2000.L (Documentation/filesystems/9p.rst). Bytes in, bytes out; how they travel
+ * is the device's.
  *
  * The guest never gets outside of the folder. It names files in a folder by single names, and symbolic links are its
  * own to follow. It reads and writes regular files and lists folders; what else lies there it sees, and may rename
@@ -22,8 +23,10 @@
 
 struct share;
 
+enum share_protocol { SHARE_FUSE, SHARE_9P };
+
 /* NULL with the error set: no folder, or not the user's to read. */
-struct share *share_open(const char *path, bool read_only, GError **error);
+struct share *share_open(const char *path, enum share_protocol protocol, bool read_only, GError **error);
 /* After share_drain(). NULL is fine. */
 void share_close(struct share *share);
 
@@ -33,7 +36,8 @@ void share_close(struct share *share);
 struct share_request {
 	const struct iovec *out, *in; /* at most SHARE_MAX_IOV of each are used */
 	unsigned n_out, n_in;
-	/* On a worker, which no longer needs the request: `len` bytes of reply; 0: what came was no message, or there is no room for a reply. */
+	/* On a worker, which no longer needs the request: `len` bytes of reply; 0: what came was no message, or one
+	 * of FUSE that has no reply, or there is no room for a reply. */
 	void (*done)(struct share_request *request, uint32_t len);
 	void *opaque;
 };

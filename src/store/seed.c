@@ -90,34 +90,55 @@ static void set_host_key(JsonObject *data, const char *private, const char *publ
 	json_object_set_object_member(data, "ssh_keys", keys);
 }
 
-/* The disk has another machine's id; images have none. */
-static void renew_machine_id(JsonObject *data)
+/* What cloud-init runs early in each boot. */
+static void add_command(JsonArray *commands, const char *const *words, size_t n)
 {
-	static const char *const command[] = {
+	JsonArray *command = json_array_new();
+
+	for (size_t i = 0; i < n; i++)
+		json_array_add_string_element(command, words[i]);
+	json_array_add_array_element(commands, command);
+}
+
+/* The disk has another machine's id; images have none. */
+static void renew_machine_id(JsonArray *commands)
+{
+	static const char *const words[] = {
 		"cloud-init-per",
 		"instance",
 		"viv-machine-id",
 		"sh",
 		"-c",
 		"rm -f /etc/machine-id /var/lib/dbus/machine-id; systemd-machine-id-setup"};
-	JsonArray *commands = json_array_new(), *words = json_array_new();
 
-	for (size_t i = 0; i < G_N_ELEMENTS(command); i++)
-		json_array_add_string_element(words, command[i]);
-	json_array_add_array_element(commands, words);
-	json_object_set_array_member(data, "bootcmd", commands);
+	add_command(commands, words, G_N_ELEMENTS(words));
 }
 
-char *seed_vendor_data(const struct vm_def *vm, const char *host_key, const char *host_key_public)
+/* Not by `mounts`, which a guest heeds but in its first boot, and leaves in its fstab when the folder is there no more. */
+static void add_mount(JsonArray *commands, const struct seed_mount *mount)
+{
+	const char *const words[] = {
+		"sh",	     "-c",	      "mkdir -p \"$0\" && mount -t \"$1\" -o \"$2\" \"$0\" \"$0\"",
+		mount->path, mount->type, mount->options};
+
+	add_command(commands, words, G_N_ELEMENTS(words));
+}
+
+char *seed_vendor_data(const struct vm_def *vm, const struct seed_mount *mounts, unsigned n_mounts,
+		       const char *host_key, const char *host_key_public)
 {
 	JsonObject *data = json_object_new();
+	JsonArray *commands = json_array_new();
 
 	if (vm->password)
 		set_password(data, vm->password);
 	if (host_key)
 		set_host_key(data, host_key, host_key_public);
 	if (vm->cloned)
-		renew_machine_id(data);
+		renew_machine_id(commands);
+	for (unsigned i = 0; i < n_mounts; i++)
+		add_mount(commands, &mounts[i]);
+	json_object_set_array_member(data, "bootcmd", commands);
 	return to_yaml("#cloud-config\n", data);
 }
 
@@ -134,7 +155,8 @@ static char *read_file(const struct vm_def *vm, const char *name, size_t *len, G
 	return store_read(path, MAX_FILE, len, error);
 }
 
-static bool make_files(const struct vm_def *vm, struct file files[N_FILES], GError **error)
+static bool make_files(const struct vm_def *vm, const struct seed_mount *mounts, unsigned n_mounts,
+		       struct file files[N_FILES], GError **error)
 {
 	g_autofree char *key = NULL, *public = NULL;
 
@@ -144,7 +166,7 @@ static bool make_files(const struct vm_def *vm, struct file files[N_FILES], GErr
 		return false;
 	files[0] = (struct file){"meta-data", seed_meta_data(vm)};
 	files[1] = (struct file){"network-config", seed_network_config(vm)};
-	files[2] = (struct file){"vendor-data", seed_vendor_data(vm, key, public)};
+	files[2] = (struct file){"vendor-data", seed_vendor_data(vm, mounts, n_mounts, key, public)};
 	files[3] = (struct file){"user-data", g_strdup("#cloud-config\n{}\n")};
 	for (unsigned i = 0; i < N_FILES; i++)
 		files[i].len = strlen(files[i].text);
@@ -239,11 +261,12 @@ static bool make_iso(const struct file files[N_FILES], GString *out, GError **er
 	return done;
 }
 
-bool seed_make(const struct vm_def *vm, const char *path, GError **error)
+bool seed_make(const struct vm_def *vm, const struct seed_mount *mounts, unsigned n_mounts, const char *path,
+	       GError **error)
 {
 	g_autoptr(GString) out = g_string_new(NULL);
 	struct file files[N_FILES] = {0};
-	bool done = make_files(vm, files, error) && make_iso(files, out, error) &&
+	bool done = make_files(vm, mounts, n_mounts, files, error) && make_iso(files, out, error) &&
 		    store_write(path, out->str, out->len, 0600, error);
 
 	for (unsigned i = 0; i < N_FILES; i++)

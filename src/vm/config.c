@@ -189,33 +189,44 @@ static bool set_virtio_rings(void *target, const char *value, GError **error)
 }
 
 /* It is written in the guest's shell, and in its /etc/fstab. */
-static bool check_tag(const char *tag, GError **error)
+static bool check_tag(const char *tag, bool by_9p, GError **error)
 {
-	size_t len = strlen(tag);
+	size_t len = strlen(tag), max = by_9p ? DEVICE_MAX_TAG : DEVICE_MAX_FS_TAG;
 
-	if (!len || len > DEVICE_MAX_TAG ||
+	if (!len || len > max ||
 	    strspn(tag, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/") != len)
-		return config_refuse(error, "'%s' cannot be what the guest calls a folder; write 1 to %d letters, digits, "
-				     "dots, dashes, underscores and slashes", tag, DEVICE_MAX_TAG);
+		return config_refuse(error, "'%s' cannot be what the guest calls a folder; write 1 to %zu letters, digits, "
+				     "dots, dashes, underscores and slashes%s", tag, max,
+				     len > max && !by_9p ? ", or add :9p, which takes 64" : "");
 	return true;
 }
 
-/* FOLDER[:TAG][:ro]; a folder's own path may hold colons, if a tag follows. */
+/* Cuts `suffix` off, if it is there. */
+static bool cut_suffix(char *text, const char *suffix)
+{
+	if (!g_str_has_suffix(text, suffix))
+		return false;
+	text[strlen(text) - strlen(suffix)] = '\0';
+	return true;
+}
+
+/* FOLDER[:TAG][:ro][:9p]; a folder's own path may hold colons, if a tag follows. */
 static bool set_volume(void *target, const char *value, GError **error)
 {
 	struct vm_config *config = target;
-	struct vm_share share = {.read_only = g_str_has_suffix(value, ":ro")};
-	g_autofree char *path = g_strndup(value, strlen(value) - (share.read_only ? strlen(":ro") : 0));
-	g_autofree char *tag = NULL;
-	char *colon = strrchr(path, ':');
+	g_autofree char *path = g_strdup(value), *tag = NULL;
+	struct vm_share share = {.by_9p = cut_suffix(path, ":9p")};
+	char *colon;
 
 	if (config->n_shares == VM_MAX_SHARES)
 		return config_refuse(error, "'%s' is one too many; a VM has at most %d shared folders", value,
 			      VM_MAX_SHARES);
+	share.read_only = cut_suffix(path, ":ro");
+	colon = strrchr(path, ':');
 	if (colon)
 		*colon = '\0';
 	tag = colon ? g_strdup(colon + 1) : g_path_get_basename(path);
-	if (!check_tag(tag, error))
+	if (!check_tag(tag, share.by_9p, error))
 		return false;
 	for (unsigned i = 0; i < config->n_shares; i++)
 		if (!strcmp(config->shares[i].tag, tag))
@@ -626,8 +637,8 @@ const struct option_row vm_config_options[] = {
 	{"no-spoof", 0, NULL, "let out only packets that bear the guest's own addresses", config_set_no_spoof},
 	{"virtio-rings", 0, "split|packed",
 	 "what drivers may use to talk to virtio devices: split\nrings alone, or packed ones, too; without it: split", set_virtio_rings},
-	{"volume", 'v', "FOLDER[:TAG][:ro]",
-	 "a folder that the guest can mount: mount -t 9p TAG /mnt;\nwithout TAG: the folder's name; :ro makes it read-only;\nmay be given several times",
+	{"volume", 'v', "FOLDER[:TAG][:ro][:9p]",
+	 "a folder that the guest can mount:\nmount -t virtiofs TAG /mnt; without TAG: the folder's\nname; :ro makes it read-only; :9p is for guests without\nvirtiofs: mount -t 9p; may be given several times",
 	 set_volume},
 	{"vsock", 0, "CID[,PATH]",
 	 "sockets between host and guest, which has the address\nCID; without PATH: a socket that `viv vsock` finds",

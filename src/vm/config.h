@@ -54,6 +54,7 @@ struct vm_nic {
 struct vm_share {
 	char *path, *tag;
 	bool read_only;
+	bool by_9p; /* else by FUSE */
 };
 
 struct vm_disk {

@@ -243,7 +243,8 @@ static bool open_shares(struct hardware *hardware, const struct vm_config *confi
 		const struct vm_share *from = &config->shares[i];
 		struct machine_share *share = &hardware->shares[i];
 
-		share->share = share_open(from->path, from->read_only, error);
+		share->protocol = from->by_9p ? SHARE_9P : SHARE_FUSE;
+		share->share = share_open(from->path, share->protocol, from->read_only, error);
 		if (!share->share) {
 			g_prefix_error(error, "--volume: ");
 			return false;

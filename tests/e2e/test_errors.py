@@ -116,6 +116,7 @@ CASES = [
     ("run --kernel {kernel} -v {dir}/absent", ["--volume", "{dir}/absent", "No such file", "folder"]),
     ("run --kernel {kernel} -v {dir}/text:tag", ["--volume", "{dir}/text'", "Not a directory"]),
     ("run --kernel {kernel} -v {dir}:a,b", ["--volume", "'a,b'", "letters"]),
+    ("run --kernel {kernel} -v {dir}:/a/path/of/more/than/thirty-six/letters", ["--volume", "36 letters", ":9p"]),
     ("run --kernel {kernel} -v {dir}:a -v {dir}:a:ro", ["--volume", "'a'", "TAG"]),
     ("run --kernel {kernel} --hvc com1", ["--hvc", "'com1'", "unix:PATH"]),
     ("run --kernel {kernel} --hvc stdio --serial stdio", ["--hvc", "--serial none"]),

@@ -35,6 +35,7 @@ const struct rig_row rig_rows[] = {
 	{&ahci_class, DISK_AND_CDS(PCI_DEVFN(2, 0)), .on_pci = true, .disk = true},
 	{&virtio_blk_class, {.devfn = PCI_DEVFN(2, 0)}, .on_pci = true, .disk = true},
 	{&virtio_9p_class, {.devfn = PCI_DEVFN(2, 0), .tag = "share"}, .on_pci = true, .share = true},
+	{&virtio_fs_class, {.devfn = PCI_DEVFN(2, 0), .tag = "share"}, .on_pci = true, .share = true},
 	{&virtio_vsock_class, {.devfn = PCI_DEVFN(2, 0), .cid = 3}, .on_pci = true, .vsock = true},
 	{&virtio_console_class, {.devfn = PCI_DEVFN(2, 0), .n_ports = 2}, .on_pci = true},
 	{&virtio_balloon_class, {.devfn = PCI_DEVFN(2, 0)}, .on_pci = true},
@@ -113,10 +114,10 @@ static struct block *open_disk(void)
 	return block;
 }
 
-static struct share *open_share(void)
+static struct share *open_share(const struct device_class *class)
 {
 	g_autofree char *path = g_dir_make_tmp("viv-rig-XXXXXX", NULL);
-	struct share *share = share_open(path, true, NULL);
+	struct share *share = share_open(path, class == &virtio_9p_class ? SHARE_9P : SHARE_FUSE, true, NULL);
 
 	g_assert_nonnull(share);
 	rmdir(path);
@@ -237,7 +238,7 @@ struct rig *rig_new_row(const struct rig_row *row)
 	if (row->input)
 		rig->input = new_input(rig);
 	if (row->share)
-		rig->share = open_share();
+		rig->share = open_share(row->class);
 	if (row->vsock)
 		rig->vsock = rig_vsock_new();
 	if (row->net)

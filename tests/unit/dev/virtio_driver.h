@@ -317,7 +317,7 @@ static inline void driver_init_ports(struct driver *d, const struct device_class
 	d->net = config.net = net_port_new(NULL);
 	d->net_end = net_port_new(NULL);
 	net_join(d->net, d->net_end);
-	d->share = config.share = share_open("/", true, NULL);
+	d->share = config.share = share_open("/", class == &virtio_9p_class ? SHARE_9P : SHARE_FUSE, true, NULL);
 	config.tag = "tag";
 	d->vsock = rig_vsock_new();
 	config.vsock = d->vsock->host;

@@ -39,7 +39,7 @@ static void send(struct share *share, struct message *m, uint8_t type, uint16_t 
 static void test_many(void)
 {
 	g_autofree char *path = g_dir_make_tmp("viv-share-XXXXXX", NULL);
-	struct share *share = share_open(path, false, NULL);
+	struct share *share = share_open(path, SHARE_9P, false, NULL);
 	static struct message m[100];
 
 	g_assert_nonnull(share);
@@ -63,7 +63,7 @@ static void test_many(void)
 static void test_flush(void)
 {
 	g_autofree char *path = g_dir_make_tmp("viv-share-XXXXXX", NULL);
-	struct share *share = share_open(path, false, NULL);
+	struct share *share = share_open(path, SHARE_9P, false, NULL);
 	static struct message m[5];
 
 	n_done = 0;

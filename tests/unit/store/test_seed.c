@@ -47,7 +47,7 @@ static void test_vendor_data(void)
 	struct vm_def vm;
 
 	make_vm(&vm);
-	text = seed_vendor_data(&vm, "PRIVATE\n", "PUBLIC\n");
+	text = seed_vendor_data(&vm, NULL, 0, "PRIVATE\n", "PUBLIC\n");
 	g_assert_true(g_str_has_prefix(text, "#cloud-config\n"));
 	g_assert_null(strstr(text, "secret-word"));
 	data = parse(strchr(text, '\n'));
@@ -57,7 +57,7 @@ static void test_vendor_data(void)
 	g_assert_cmpstr(json_object_get_string_member(json_object_get_object_member(data, "ssh_keys"),
 						      "ed25519_private"),
 			==, "PRIVATE\n");
-	g_assert_false(json_object_has_member(data, "bootcmd"));
+	g_assert_cmpuint(json_array_get_length(json_object_get_array_member(data, "bootcmd")), ==, 0);
 	vm_def_clear(&vm);
 }
 
@@ -69,9 +69,30 @@ static void test_cloned(void)
 
 	make_vm(&vm);
 	vm.cloned = true;
-	text = seed_vendor_data(&vm, NULL, NULL);
+	text = seed_vendor_data(&vm, NULL, 0, NULL, NULL);
 	g_assert_nonnull(strstr(text, "systemd-machine-id-setup"));
 	g_assert_null(strstr(text, "ssh_keys"));
+	vm_def_clear(&vm);
+}
+
+/* A shared folder is mounted in each boot. */
+static void test_mounts(void)
+{
+	const struct seed_mount mounts[] = {{"/data", "virtiofs", "rw"}, {"/old", "9p", "ro,trans=virtio"}};
+	g_autoptr(JsonObject) data = NULL;
+	g_autofree char *text = NULL;
+	JsonArray *commands, *words;
+	struct vm_def vm;
+
+	make_vm(&vm);
+	text = seed_vendor_data(&vm, mounts, G_N_ELEMENTS(mounts), NULL, NULL);
+	data = parse(strchr(text, '\n'));
+	commands = json_object_get_array_member(data, "bootcmd");
+	g_assert_cmpuint(json_array_get_length(commands), ==, 2);
+	words = json_array_get_array_element(commands, 1);
+	g_assert_cmpstr(json_array_get_string_element(words, 3), ==, "/old");
+	g_assert_cmpstr(json_array_get_string_element(words, 4), ==, "9p");
+	g_assert_cmpstr(json_array_get_string_element(words, 5), ==, "ro,trans=virtio");
 	vm_def_clear(&vm);
 }
 
@@ -81,5 +102,6 @@ int main(int argc, char **argv)
 	g_test_add_func("/meta-data", test_meta_data);
 	g_test_add_func("/vendor-data", test_vendor_data);
 	g_test_add_func("/cloned", test_cloned);
+	g_test_add_func("/mounts", test_mounts);
 	return g_test_run();
 }
