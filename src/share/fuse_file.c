@@ -14,7 +14,7 @@ enum {
 	VALID = 1,	     /* seconds for which the client believes what it was told */
 };
 
-/* Below the folder, st_rdev has the kernel's encoding of a device in its lower half. */
+/* The lower half of st_rdev is a device as the kernel encodes it, and the protocol. */
 static void make_attr(const struct fuse *fuse, const struct stat *st, struct fuse_attr *attr)
 {
 	*attr = (struct fuse_attr){

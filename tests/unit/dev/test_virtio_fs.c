@@ -43,13 +43,7 @@ static int call(struct driver *d, uint32_t opcode, uint64_t node, const void *bo
 	return -out->error;
 }
 
-static void start_both(struct driver *d)
-{
-	driver_init(d, &virtio_fs_class, 0, false);
-	start(d, 0);
-}
-
-/* Goes on with the requests' queue. */
+/* Both queues; goes on with that of the requests. */
 static void begin(struct driver *d)
 {
 	driver_init(d, &virtio_fs_class, 0, false);
@@ -70,7 +64,7 @@ static void test_config(void)
 	static const char tag[36] = "tag";
 	struct driver d;
 
-	start_both(&d);
+	driver_init(&d, &virtio_fs_class, 0, false);
 	g_assert_cmphex(config_read(&d, 0, 4), ==, 0x105a1af4);
 	for (unsigned i = 0; i < sizeof(tag); i++)
 		g_assert_cmpint(bus_read(d.env.bus, BUS_MMIO, d.structure[4] + i, 1), ==, tag[i]);
@@ -134,7 +128,6 @@ static void test_reset(void)
 	open = (void *)(ram(&d, REPLY_AT) + sizeof(struct fuse_out_header));
 	read = (struct fuse_read_in){.fh = open->fh, .size = 1024};
 	g_assert_cmpint(call(&d, FUSE_READDIR, FUSE_ROOT_ID, &read, sizeof(read)), ==, 0);
-	common_write(&d, 0x14, 0, 1);
 	g_assert_true(negotiate(&d, F_VERSION_1 | (packed_rings() ? F_PACKED : 0)));
 	set_up_queue(&d, 16);
 	common_write(&d, 0x14, 15, 1);
