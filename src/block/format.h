@@ -95,6 +95,8 @@ extern const struct block_format block_format_raw, block_format_luks, block_form
 /* "vdi disk 'PATH' WHY": an error that open returns, and its false. */
 bool image_refuse(const struct image *image, GError **error, const char *why, ...)
 	G_GNUC_PRINTF(3, 4);
+/* Says in image->damage what is wrong with it; what was found first stays. */
+void image_note_damage(struct image *image, const char *what, ...) G_GNUC_PRINTF(2, 3);
 /* What create was asked for and cannot do; false. */
 bool image_reject(GError **error, const char *why, ...) G_GNUC_PRINTF(2, 3);
 /* What the host did not do: "disk 'PATH': WHAT: No space left on device"; false. */

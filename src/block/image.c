@@ -118,6 +118,17 @@ bool image_refuse(const struct image *image, GError **error, const char *why, ..
 	return false;
 }
 
+void image_note_damage(struct image *image, const char *what, ...)
+{
+	va_list args;
+
+	if (image->damage)
+		return;
+	va_start(args, what);
+	image->damage = g_strdup_vprintf(what, args);
+	va_end(args);
+}
+
 bool image_reject(GError **error, const char *why, ...)
 {
 	g_autofree char *text = NULL;

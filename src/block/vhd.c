@@ -176,8 +176,8 @@ static bool open_parent(struct vhd *vhd, const struct image_open *how, GError **
 	if (!vhd_parent_footer(how->path, image->backing_name, footer, error))
 		return false;
 	if (memcmp(footer + UNIQUE_ID, vhd->header + H_PARENT_ID, 16))
-		image->damage = g_strdup_printf("its parent '%s' is another than it was made on",
-						image->backing_name);
+		image_note_damage(image, "its parent '%s' is another than it was made on",
+				  image->backing_name);
 	return true;
 }
 

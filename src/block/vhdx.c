@@ -382,9 +382,9 @@ static bool load_parent(struct vhdx *vhdx, const struct image_open *how, const u
 	other = locator_value(locator, MAX_LOCATOR, "parent_linkage2");
 	if (found && (!linkage || g_ascii_strcasecmp(found, linkage)) &&
 	    (!other || g_ascii_strcasecmp(found, other)))
-		image->damage = g_strdup_printf(
-			"its parent '%s' was changed since, or is another than it was made on",
-			image->backing_name);
+		image_note_damage(image,
+				  "its parent '%s' was changed since, or is another than it was made on",
+				  image->backing_name);
 	return found != NULL;
 }
 
@@ -431,7 +431,7 @@ static bool vhdx_open(struct image *image, const struct image_open *how, GError 
 	    !load_metadata(vhdx, table, error) || !set_up_table(vhdx, error))
 		return false;
 	if (vhdx->torn)
-		image->damage = g_strdup("it was not closed, and its log is not whole");
+		image_note_damage(image, "it was not closed, and its log is not whole");
 	return !(vhdx->flags & HAS_PARENT) || load_parent(vhdx, how, table, error);
 }
 

@@ -156,9 +156,9 @@ static bool open_parent(struct vmdk *vmdk, const struct image_open *how, GError 
 	if (how->no_backing)
 		return true;
 	cid = vmdk_cid_of(how->path, image->backing_name, error);
-	if (cid && g_ascii_strcasecmp(cid, parent_cid) && !image->damage)
-		image->damage = g_strdup_printf("its parent '%s' was changed since it was made",
-						image->backing_name);
+	if (cid && g_ascii_strcasecmp(cid, parent_cid))
+		image_note_damage(image, "its parent '%s' was changed since it was made",
+				  image->backing_name);
 	return cid != NULL;
 }
 

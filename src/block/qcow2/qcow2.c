@@ -150,7 +150,7 @@ static bool qcow2_open(struct image *image, const struct image_open *how, GError
 	q->virgin = qcow2_clusters(q, image->file->size) << q->cluster_bits;
 	image->size = h->size;
 	if (h->incompatible & QCOW2_CORRUPT)
-		image->damage = g_strdup("it was found corrupt before");
+		image_note_damage(image, "it was found corrupt before");
 	status = qcow2_snapshots_load(q);
 	if (!status)
 		status = qcow2_bitmaps_load(q);

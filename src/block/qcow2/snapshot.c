@@ -107,8 +107,8 @@ int qcow2_snapshots_load(struct qcow2 *q)
 	for (uint32_t i = 0; i < q->header.n_snapshots && !status; i++)
 		status = at - q->header.snapshots_offset > MAX_TABLE ? -EINVAL : load_one(q, &at);
 	q->snapshots_len = at - q->header.snapshots_offset;
-	if (status == -EINVAL && !q->image.damage)
-		q->image.damage = g_strdup("its table of snapshots is broken");
+	if (status == -EINVAL)
+		image_note_damage(&q->image, "its table of snapshots is broken");
 	return status == -EINVAL ? 0 : status;
 }
 
