@@ -80,9 +80,9 @@ static bool open_flat(struct vmdk *vmdk, struct extent *extent, const struct ext
 
 	if (at > INT64_MAX - len)
 		return image_refuse(&vmdk->image, error, "has an extent that no file can hold");
-	if (extent->file && at + len > extent->file->size && !vmdk->image.damage)
-		vmdk->image.damage =
-			g_strdup_printf("its extent '%s' is shorter than it should be", line->name);
+	if (extent->file && at + len > extent->file->size)
+		image_note_damage(&vmdk->image, "its extent '%s' is shorter than it should be",
+				  line->name);
 	extent->bat.file = extent->file;
 	extent->bat.end = at;
 	extent->bat.size = len;
