@@ -162,11 +162,11 @@ static bool open_device(struct tap *tap, const struct tap_config *config, GError
 }
 
 /* An interface that was given is as its owner wants it; one that is made comes up. */
-static bool bring_up(struct tap *tap, const struct tap_config *config, int fd, GError **error)
+static bool bring_up(const char *name, const struct tap_config *config, int fd, GError **error)
 {
 	struct ifreq request = {};
 
-	g_strlcpy(request.ifr_name, tap->name, sizeof(request.ifr_name));
+	g_strlcpy(request.ifr_name, name, sizeof(request.ifr_name));
 	if (ioctl(fd, SIOCGIFFLAGS, &request) < 0)
 		return fail(config, "looking at the interface", error);
 	if (request.ifr_flags & IFF_UP)
@@ -175,27 +175,41 @@ static bool bring_up(struct tap *tap, const struct tap_config *config, int fd, G
 	return ioctl(fd, SIOCSIFFLAGS, &request) == 0 || fail(config, "bringing the interface up", error);
 }
 
+/* A bridge that is not there is made. It stays, as others may have joined it by the time that we leave. */
+static bool find_bridge(const struct tap_config *config, int fd, GError **error)
+{
+	char name[IFNAMSIZ] = ""; /* the kernel reads all of it */
+
+	if (if_nametoindex(config->bridge))
+		return true;
+	g_strlcpy(name, config->bridge, sizeof(name));
+	if (ioctl(fd, SIOCBRADDBR, name) < 0 && errno != EEXIST)
+		return fail(config, "making the bridge", error);
+	return bring_up(config->bridge, config, fd, error);
+}
+
 static bool join_bridge(struct tap *tap, const struct tap_config *config, int fd, GError **error)
 {
 	struct ifreq request = {.ifr_ifindex = if_nametoindex(tap->name)};
 
 	if (!config->bridge)
 		return true;
+	if (!find_bridge(config, fd, error))
+		return false;
 	g_strlcpy(request.ifr_name, config->bridge, sizeof(request.ifr_name));
 	if (ioctl(fd, SIOCBRADDIF, &request) == 0)
 		return true;
-	if (errno != ENODEV && errno != EOPNOTSUPP)
+	if (errno != EOPNOTSUPP)
 		return fail(config, "adding the interface to the bridge", error);
-	g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
-		    "tap: '%s' is no bridge; have root run: ip link add %s type bridge && ip link set %s up",
-		    config->bridge, config->bridge, config->bridge);
+	g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT, "tap: '%s' is an interface, but no bridge; give another bridge=",
+		    config->bridge);
 	return false;
 }
 
 static bool set_up(struct tap *tap, const struct tap_config *config, GError **error)
 {
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	bool good = fd >= 0 ? join_bridge(tap, config, fd, error) && bring_up(tap, config, fd, error)
+	bool good = fd >= 0 ? join_bridge(tap, config, fd, error) && bring_up(tap->name, config, fd, error)
 			    : fail(config, "opening a socket", error);
 
 	if (fd >= 0)

@@ -12,7 +12,7 @@ struct tap;
 
 struct tap_config {
 	const char *name;   /* NULL: the kernel chooses, vivN */
-	const char *bridge; /* that it becomes a port of; NULL: none */
+	const char *bridge; /* that it becomes a port of, made where it is not there; NULL: none */
 };
 
 /* The error says which `ip` commands make what is missing, where the user may not. */
