@@ -156,7 +156,8 @@ static bool open_parent(struct vmdk *vmdk, const struct image_open *how, GError 
 	if (how->no_backing)
 		return true;
 	cid = vmdk_cid_of(how->path, image->backing_name, error);
-	if (cid && g_ascii_strcasecmp(cid, parent_cid))
+	/* Numbers: some write them with leading zeros, some without. */
+	if (cid && g_ascii_strtoull(cid, NULL, 16) != g_ascii_strtoull(parent_cid, NULL, 16))
 		image_note_damage(image, "its parent '%s' was changed since it was made",
 				  image->backing_name);
 	return cid != NULL;
@@ -247,13 +248,15 @@ static int vmdk_read(struct image *image, uint64_t offset, struct span span)
 static int change_cid(struct vmdk *vmdk)
 {
 	const char *at = strstr(vmdk->descriptor, "\nCID=");
+	size_t digits = at ? strspn(at + 5, "0123456789abcdefABCDEF") : 0;
 	char cid[9];
 
-	if (!at || strspn(at + 5, "0123456789abcdefABCDEF") != 8)
+	if (!digits || digits > 8)
 		return 0;
 	snprintf(cid, sizeof(cid), "%08x", g_random_int() & 0xfffffffe);
-	return file_store(vmdk->image.file, vmdk->descriptor_at + (at + 5 - vmdk->descriptor), cid,
-			  8);
+	/* As many as there are: the descriptor stays as long as it is. */
+	return file_store(vmdk->image.file, vmdk->descriptor_at + (at + 5 - vmdk->descriptor),
+			  cid + 8 - digits, digits);
 }
 
 static int mark_extents(struct vmdk *vmdk, bool unclean)
