@@ -8,6 +8,7 @@
 #define VIV_BASE_ERROR_H
 
 #include <glib.h>
+#include <stdbool.h>
 
 enum viv_error {
 	VIV_ERROR_INPUT, /* the user, a file or a stream is wrong: exit status 2 */
@@ -16,5 +17,8 @@ enum viv_error {
 
 #define VIV_ERROR viv_error_quark()
 GQuark viv_error_quark(void);
+
+/* Sets an input error; false. */
+bool viv_refuse(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
 
 #endif

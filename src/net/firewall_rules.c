@@ -11,17 +11,6 @@
 static const char *const protocols[] = {
 	[RULE_ANY] = "any", [RULE_TCP] = "tcp", [RULE_UDP] = "udp", [RULE_ICMP] = "icmp"};
 
-G_GNUC_PRINTF(2, 3)
-static bool refuse(GError **error, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	g_propagate_error(error, g_error_new_valist(VIV_ERROR, VIV_ERROR_INPUT, format, args));
-	va_end(args);
-	return false;
-}
-
 bool firewall_address_parse(struct firewall_address *address, const char *text)
 {
 	*address = (struct firewall_address){.v6 = strchr(text, ':') != NULL};
@@ -65,7 +54,7 @@ static bool parse_direction(struct rule *rule, const char *text, GError **error)
 	rule->directions[NET_IN] = any || !strcmp(text, "in");
 	rule->directions[NET_OUT] = any || !strcmp(text, "out");
 	return rule->directions[NET_IN] || rule->directions[NET_OUT] ||
-	       refuse(error, "'%s' is no direction; write %s", text, RULE_FORM);
+	       viv_refuse(error, "'%s' is no direction; write %s", text, RULE_FORM);
 }
 
 static bool parse_protocol(struct rule *rule, const char *text, GError **error)
@@ -76,7 +65,7 @@ static bool parse_protocol(struct rule *rule, const char *text, GError **error)
 		rule->protocol = i;
 		return true;
 	}
-	return refuse(error, "'%s' is no protocol; write %s", text, RULE_FORM);
+	return viv_refuse(error, "'%s' is no protocol; write %s", text, RULE_FORM);
 }
 
 static bool parse_ports(struct rule *rule, const char *text, GError **error)
@@ -88,9 +77,9 @@ static bool parse_ports(struct rule *rule, const char *text, GError **error)
 		return true;
 	if (!ends[0] || !g_ascii_string_to_unsigned(ends[0], 10, 1, UINT16_MAX, &first, NULL) ||
 	    !g_ascii_string_to_unsigned(ends[1] ? ends[1] : ends[0], 10, first, UINT16_MAX, &last, NULL))
-		return refuse(error, "'%s' is no port; write one from 1 to 65535, FIRST-LAST or any", text);
+		return viv_refuse(error, "'%s' is no port; write one from 1 to 65535, FIRST-LAST or any", text);
 	if (rule->protocol == RULE_ICMP)
-		return refuse(error, "'%s': ICMP has no ports; write any in their place", text);
+		return viv_refuse(error, "'%s': ICMP has no ports; write any in their place", text);
 	rule->has_ports = true;
 	rule->first_port = first;
 	rule->last_port = last;
@@ -114,14 +103,14 @@ static bool parse_net(struct rule *rule, const char *text, GError **error)
 	if (!strcmp(text, "any"))
 		return true;
 	if (!words[0] || !firewall_address_parse(&rule->net, words[0]))
-		return refuse(error, "'%s' is no network; write it like 192.0.2.0/24 or 2001:db8::/32", text);
+		return viv_refuse(error, "'%s' is no network; write it like 192.0.2.0/24 or 2001:db8::/32", text);
 	len = rule->net.v6 ? 16 : 4;
 	prefix = len * 8;
 	if (words[1] && !g_ascii_string_to_unsigned(words[1], 10, 0, len * 8, &prefix, NULL))
-		return refuse(error, "'%s': /%s is no prefix; write one from 0 to %u", text, words[1],
+		return viv_refuse(error, "'%s': /%s is no prefix; write one from 0 to %u", text, words[1],
 			      len * 8);
 	if (!host_bits_are_zero(rule->net.bytes, prefix, len))
-		return refuse(error, "'%s' has bits behind its prefix; clear them, or write a longer prefix",
+		return viv_refuse(error, "'%s' has bits behind its prefix; clear them, or write a longer prefix",
 			      text);
 	rule->has_net = true;
 	rule->prefix = prefix;
@@ -137,13 +126,13 @@ static bool parse_rule(struct rule *rule, const char *text, GError **error)
 	for (unsigned i = 0; i < G_N_ELEMENTS(parsers) && words[i]; i++)
 		if (!parsers[i](rule, words[i], error))
 			return false;
-	return words[0] || refuse(error, "'%s' is no rule; write %s", text, RULE_FORM);
+	return words[0] || viv_refuse(error, "'%s' is no rule; write %s", text, RULE_FORM);
 }
 
 static bool set_policy(struct firewall_rules *rules, bool deny, GError **error)
 {
 	if (rules->has_policy && rules->deny != deny)
-		return refuse(error,
+		return viv_refuse(error,
 			      "'default-deny' and 'default-allow' contradict each other; leave one out");
 	rules->has_policy = true;
 	rules->deny = deny;
@@ -160,12 +149,12 @@ static bool add_rule(struct firewall_rules *rules, const char *verdict, const ch
 	struct rule rule = {.allow = !strcmp(verdict, "allow")};
 
 	if (!rule.allow && strcmp(verdict, "deny"))
-		return refuse(error,
+		return viv_refuse(error,
 			      "'%s' is no line of a firewall; write allow RULE, deny RULE, default-deny, "
 			      "default-allow or no-spoof",
 			      verdict);
 	if (rules->rules->len == FIREWALL_MAX_RULES)
-		return refuse(error, "'%s' is one rule too many; write at most %u", text, FIREWALL_MAX_RULES);
+		return viv_refuse(error, "'%s' is one rule too many; write at most %u", text, FIREWALL_MAX_RULES);
 	if (!parse_rule(&rule, text, error))
 		return false;
 	rule.text = g_strdup_printf("%s %s", verdict, text);
@@ -179,7 +168,7 @@ bool firewall_rules_add(struct firewall_rules *rules, const char *line, GError *
 	char *rule = g_strstrip(text) + strcspn(text, " \t");
 
 	if (strlen(text) > MAX_LINE || !g_str_is_ascii(text))
-		return refuse(error, "a line has at most %u characters, all of ASCII", MAX_LINE);
+		return viv_refuse(error, "a line has at most %u characters, all of ASCII", MAX_LINE);
 	if (!*text)
 		return true;
 	if (!strcmp(text, "no-spoof"))
@@ -210,7 +199,7 @@ bool firewall_rules_check(const struct firewall_rules *rules, GError **error)
 		if (!g_array_index(rules->rules, struct rule, i).allow)
 			return true;
 	return !rules->rules->len || rules->has_policy ||
-	       refuse(error, "what no rule denies passes anyway; add default-deny, or default-allow if that "
+	       viv_refuse(error, "what no rule denies passes anyway; add default-deny, or default-allow if that "
 			     "is meant");
 }
 

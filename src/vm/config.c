@@ -26,20 +26,10 @@ static const struct {
 
 static const struct board *const boards[] = {&board_pc, &board_q35};
 
-bool config_refuse(GError **error, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	g_propagate_error(error, g_error_new_valist(VIV_ERROR, VIV_ERROR_INPUT, format, args));
-	va_end(args);
-	return false;
-}
-
 bool config_set_once(char **member, const char *value, GError **error)
 {
 	if (*member)
-		return config_refuse(error, "given twice ('%s', then '%s'); give it once", *member, value);
+		return viv_refuse(error, "given twice ('%s', then '%s'); give it once", *member, value);
 	*member = g_strdup(value);
 	return true;
 }
@@ -75,10 +65,10 @@ static bool set_append(void *target, const char *value, GError **error)
 static bool check_size(const char *value, uint64_t size, uint64_t min, uint64_t max, GError **error)
 {
 	if (size < min || size > max)
-		return config_refuse(error, "%s is out of range; give between %" PRIu64 "M and %" PRIu64 "G",
+		return viv_refuse(error, "%s is out of range; give between %" PRIu64 "M and %" PRIu64 "G",
 			      value, min >> 20, max >> 30);
 	if (size % MEM_PAGE_SIZE)
-		return config_refuse(error, "%s is not a multiple of 4K; write it like 512M or 2G", value);
+		return viv_refuse(error, "%s is not a multiple of 4K; write it like 512M or 2G", value);
 	return true;
 }
 
@@ -92,7 +82,7 @@ static bool set_board(void *target, const char *value, GError **error)
 		config->board = boards[i];
 		return true;
 	}
-	return config_refuse(error, "'%s' is not a board; use pc or q35", value);
+	return viv_refuse(error, "'%s' is not a board; use pc or q35", value);
 }
 
 static bool set_memory(void *target, const char *value, GError **error)
@@ -101,7 +91,7 @@ static bool set_memory(void *target, const char *value, GError **error)
 	uint64_t size;
 
 	if (!size_parse(value, 20, &size))
-		return config_refuse(error, "'%s' is not a size; write it like 512M or 2G", value);
+		return viv_refuse(error, "'%s' is not a size; write it like 512M or 2G", value);
 	if (!check_size(value, size, MEM_MIN_SIZE, MEM_MAX_SIZE, error))
 		return false;
 	config->ram_size = size;
@@ -114,7 +104,7 @@ static bool set_code_cache(void *target, const char *value, GError **error)
 	uint64_t size;
 
 	if (!size_parse(value, 20, &size))
-		return config_refuse(error, "'%s' is not a size; write it like 16M or 1G", value);
+		return viv_refuse(error, "'%s' is not a size; write it like 16M or 1G", value);
 	if (!check_size(value, size, ENGINE_CODE_CACHE_MIN, ENGINE_CODE_CACHE_MAX, error))
 		return false;
 	config->code_cache = size;
@@ -127,7 +117,7 @@ static bool set_cpus(void *target, const char *value, GError **error)
 	guint64 n;
 
 	if (!g_ascii_string_to_unsigned(value, 10, 1, UINT_MAX, &n, NULL))
-		return config_refuse(error, "'%s' is not a number of processors; write 1 or more", value);
+		return viv_refuse(error, "'%s' is not a number of processors; write 1 or more", value);
 	config->n_vcpus = n;
 	return true;
 }
@@ -147,7 +137,7 @@ static bool add_disk(struct vm_config *config, const char *value, const struct v
 	struct vm_disk *disk = &config->disks[config->n_disks];
 
 	if (config->n_disks == VM_MAX_DISKS)
-		return config_refuse(error, "'%s' is one too many; a VM has at most %d disks", value,
+		return viv_refuse(error, "'%s' is one too many; a VM has at most %d disks", value,
 			      VM_MAX_DISKS);
 	*disk = *like;
 	config->n_disks++; /* whatever it has by then is freed */
@@ -184,7 +174,7 @@ static bool set_virtio_rings(void *target, const char *value, GError **error)
 
 	config->packed_rings = !strcmp(value, "packed");
 	if (!config->packed_rings && strcmp(value, "split"))
-		return config_refuse(error, "'%s' is no kind of rings; use split or packed", value);
+		return viv_refuse(error, "'%s' is no kind of rings; use split or packed", value);
 	return true;
 }
 
@@ -195,7 +185,7 @@ static bool check_tag(const char *tag, bool by_9p, GError **error)
 
 	if (!len || len > max ||
 	    strspn(tag, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/") != len)
-		return config_refuse(error, "'%s' cannot be what the guest calls a folder; write 1 to %zu letters, digits, "
+		return viv_refuse(error, "'%s' cannot be what the guest calls a folder; write 1 to %zu letters, digits, "
 				     "dots, dashes, underscores and slashes%s", tag, max,
 				     len > max && !by_9p ? ", or add :9p, which takes 64" : "");
 	return true;
@@ -219,7 +209,7 @@ static bool set_volume(void *target, const char *value, GError **error)
 	char *colon;
 
 	if (config->n_shares == VM_MAX_SHARES)
-		return config_refuse(error, "'%s' is one too many; a VM has at most %d shared folders", value,
+		return viv_refuse(error, "'%s' is one too many; a VM has at most %d shared folders", value,
 			      VM_MAX_SHARES);
 	share.read_only = cut_suffix(path, ":ro");
 	colon = strrchr(path, ':');
@@ -230,7 +220,7 @@ static bool set_volume(void *target, const char *value, GError **error)
 		return false;
 	for (unsigned i = 0; i < config->n_shares; i++)
 		if (!strcmp(config->shares[i].tag, tag))
-			return config_refuse(error, "'%s' is two folders' name; give one another, like %s:TAG", tag, path);
+			return viv_refuse(error, "'%s' is two folders' name; give one another, like %s:TAG", tag, path);
 	share.path = g_steal_pointer(&path);
 	share.tag = g_steal_pointer(&tag);
 	config->shares[config->n_shares++] = share;
@@ -245,10 +235,10 @@ static bool set_vsock(void *target, const char *value, GError **error)
 	guint64 cid;
 
 	if (!words[0] || !g_ascii_string_to_unsigned(words[0], 10, 3, UINT32_MAX - 1, &cid, NULL))
-		return config_refuse(error, "'%s' is not a guest's vsock address; write a number from 3 on, like 3",
+		return viv_refuse(error, "'%s' is not a guest's vsock address; write a number from 3 on, like 3",
 			      words[0] ? words[0] : "");
 	if (config->cid)
-		return config_refuse(error, "given twice; give it once");
+		return viv_refuse(error, "given twice; give it once");
 	if (words[1] && !local_socket_check(words[1], error))
 		return false;
 	config->cid = cid;
@@ -269,7 +259,7 @@ static bool add_input(struct vm_config *config, const char *word, GError **error
 		if (!strcmp(word, kinds[i]))
 			return config->inputs[i] = true;
 	}
-	return config_refuse(error, "'%s' is no keyboard; write ps2, usb or virtio", word);
+	return viv_refuse(error, "'%s' is no keyboard; write ps2, usb or virtio", word);
 }
 
 /* PS/2's are always there. */
@@ -307,7 +297,7 @@ static bool set_video(void *target, const char *value, GError **error)
 
 	config->virtio_gpu = !strcmp(value, "virtio");
 	if (!config->virtio_gpu && strcmp(value, "vga"))
-		return config_refuse(error, "'%s' is no video card; write vga or virtio", value);
+		return viv_refuse(error, "'%s' is no video card; write vga or virtio", value);
 	return config->has_video = true;
 }
 
@@ -317,7 +307,7 @@ static bool set_uuid(void *target, const char *value, GError **error)
 	unsigned n = 0;
 
 	if (!g_uuid_string_is_valid(value))
-		return config_refuse(error, "'%s' is no UUID; write it like 01234567-89ab-4cde-8f01-23456789abcd", value);
+		return viv_refuse(error, "'%s' is no UUID; write it like 01234567-89ab-4cde-8f01-23456789abcd", value);
 	for (const char *c = value; *c; c++) {
 		if (*c == '-')
 			continue;
@@ -358,11 +348,11 @@ static bool add_boot(struct vm_config *config, const char *word, GError **error)
 			continue;
 		for (unsigned k = 0; k < config->n_boot; k++)
 			if (config->boot[k] == i)
-				return config_refuse(error, "'%s' stands there twice; name it once", word);
+				return viv_refuse(error, "'%s' stands there twice; name it once", word);
 		config->boot[config->n_boot++] = i;
 		return true;
 	}
-	return config_refuse(error, "'%s' cannot be booted from; write disk, cd, floppy, net or menu", word);
+	return viv_refuse(error, "'%s' cannot be booted from; write disk, cd, floppy, net or menu", word);
 }
 
 static bool set_boot(void *target, const char *value, GError **error)
@@ -393,7 +383,7 @@ static bool set_engine(void *target, const char *value, GError **error)
 		config->engine = engines[i].engine;
 		return true;
 	}
-	return config_refuse(error, "'%s' is not an engine; use auto, soft, interp or kvm", value);
+	return viv_refuse(error, "'%s' is not an engine; use auto, soft, interp or kvm", value);
 }
 
 static bool set_name(void *target, const char *value, GError **error)
@@ -424,14 +414,14 @@ static bool parse_place(struct vm_serial *serial, const char *value, GError **er
 		serial->path = has_path ? g_canonicalize_filename(path, NULL) : NULL;
 		return serial->kind != VM_SERIAL_UNIX || local_socket_check(serial->path, error);
 	}
-	return config_refuse(error, "'%s' is no place for it; write stdio, unix:PATH, file:PATH or none",
+	return viv_refuse(error, "'%s' is no place for it; write stdio, unix:PATH, file:PATH or none",
 		      value);
 }
 
 static bool set_place(struct vm_serial *serial, const char *value, GError **error)
 {
 	if (serial->kind != VM_SERIAL_DEFAULT)
-		return config_refuse(error, "given twice; give it once");
+		return viv_refuse(error, "given twice; give it once");
 	return parse_place(serial, value, error);
 }
 
@@ -448,12 +438,12 @@ static bool set_hvc(void *target, const char *value, GError **error)
 static bool check_port(const struct vm_config *config, const char *name, GError **error)
 {
 	if (!*name || strlen(name) > DEVICE_MAX_TAG || name[strspn(name, G_CSET_A_2_Z G_CSET_a_2_z G_CSET_DIGITS "._-")])
-		return config_refuse(error, "'%s' is no port's name; write 1 to %d of A-Z a-z 0-9 . _ -", name, DEVICE_MAX_TAG);
+		return viv_refuse(error, "'%s' is no port's name; write 1 to %d of A-Z a-z 0-9 . _ -", name, DEVICE_MAX_TAG);
 	if (config->n_ports == VM_MAX_PORTS)
-		return config_refuse(error, "'%s' is one too many; a VM has at most %d ports", name, VM_MAX_PORTS);
+		return viv_refuse(error, "'%s' is one too many; a VM has at most %d ports", name, VM_MAX_PORTS);
 	for (unsigned i = 0; i < config->n_ports; i++)
 		if (!strcmp(config->ports[i].name, name))
-			return config_refuse(error, "'%s' is two ports' name; name each once", name);
+			return viv_refuse(error, "'%s' is two ports' name; name each once", name);
 	return true;
 }
 
@@ -476,11 +466,11 @@ static bool set_port(void *target, const char *value, GError **error)
 	g_auto(GStrv) words = g_strsplit(value, "=", 2);
 
 	if (!words[0] || !words[1])
-		return config_refuse(error, "'%s' says not where to; write it like NAME=unix:PATH", value);
+		return viv_refuse(error, "'%s' says not where to; write it like NAME=unix:PATH", value);
 	if (!check_port(config, words[0], error) || !parse_place(&port->place, words[1], error))
 		return false;
 	if (port->place.kind != VM_SERIAL_UNIX && port->place.kind != VM_SERIAL_FILE)
-		return config_refuse(error, "'%s' is no place for a port; write unix:PATH or file:PATH", words[1]);
+		return viv_refuse(error, "'%s' is no place for a port; write unix:PATH or file:PATH", words[1]);
 	port->name = g_strdup(words[0]);
 	config->n_ports++;
 	return true;
@@ -511,7 +501,7 @@ static bool set_display(void *target, const char *value, GError **error)
 
 	config->has_vnc = !strcmp(value, "vnc") || g_str_has_prefix(value, "vnc:");
 	if (!config->has_vnc && strcmp(value, "none"))
-		return config_refuse(error, "'%s' is not a display; write none, vnc, vnc:unix:PATH or "
+		return viv_refuse(error, "'%s' is not a display; write none, vnc, vnc:unix:PATH or "
 				     "vnc:tcp:127.0.0.1:PORT", value);
 	g_clear_pointer(&config->vnc, g_free);
 	if (!config->has_vnc || !value[strlen("vnc")])
@@ -526,7 +516,7 @@ static bool set_vnc_password(void *target, const char *value, GError **error)
 	gsize len;
 
 	if (config->vnc_password)
-		return config_refuse(error, "given twice; give it once");
+		return viv_refuse(error, "given twice; give it once");
 	if (!g_file_get_contents(value, &config->vnc_password, &len, error)) {
 		(*error)->domain = VIV_ERROR;
 		(*error)->code = VIV_ERROR_INPUT;
@@ -535,7 +525,7 @@ static bool set_vnc_password(void *target, const char *value, GError **error)
 	g_strchomp(config->vnc_password);
 	if (*config->vnc_password && strlen(config->vnc_password) <= 8)
 		return true;
-	return config_refuse(error, "a VNC password has 1 to 8 characters; '%s' holds another number", value);
+	return viv_refuse(error, "a VNC password has 1 to 8 characters; '%s' holds another number", value);
 }
 
 static bool set_vnc_tls(void *target, const char *value, GError **error)
@@ -588,7 +578,7 @@ static bool set_lockstep(void *target, const char *value, GError **error)
 	guint64 n;
 
 	if (!g_ascii_string_to_unsigned(value, 10, 1, UINT_MAX, &n, NULL))
-		return config_refuse(error, "'%s' is not a number of runs; write 1 to compare each, 100 for "
+		return viv_refuse(error, "'%s' is not a number of runs; write 1 to compare each, 100 for "
 				     "one in 100", value);
 	config->lockstep = n;
 	return true;

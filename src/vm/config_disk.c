@@ -11,7 +11,7 @@ static bool set_on_off(bool *member, bool on, const char *value, GError **error)
 {
 	*member = on == !strcmp(value, "on");
 	return !strcmp(value, "on") || !strcmp(value, "off") ||
-	       config_refuse(error, "'%s' is neither on nor off", value);
+	       viv_refuse(error, "'%s' is neither on nor off", value);
 }
 
 static bool set_disk_bus(struct vm_disk *disk, const char *value, GError **error)
@@ -22,7 +22,7 @@ static bool set_disk_bus(struct vm_disk *disk, const char *value, GError **error
 		disk->bus = i;
 		return true;
 	}
-	return config_refuse(
+	return viv_refuse(
 		error, "'%s' is no bus of disks; write bus=virtio, ide, sata, scsi or nvme", value);
 }
 
@@ -78,7 +78,7 @@ static bool set_disk_word(struct vm_disk *disk, const char *word, GError **error
 	limit = block_find_limit(&disk->limits, word, equals - word);
 	return limit &&
 	       (size_parse(equals + 1, 0, limit) ||
-		config_refuse(error, "'%s' is not a number; write it like 500 or 20M", word));
+		viv_refuse(error, "'%s' is not a number; write it like 500 or 20M", word));
 }
 
 bool vm_disk_parse(struct vm_disk *disk, const char *value, GError **error)

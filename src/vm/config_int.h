@@ -3,10 +3,9 @@
 #ifndef VIV_VM_CONFIG_INT_H
 #define VIV_VM_CONFIG_INT_H
 
+#include "base/error.h"
 #include "vm/config.h"
 
-G_GNUC_PRINTF(2, 3)
-bool config_refuse(GError **error, const char *format, ...);
 /* A path given twice is a slip of the hand, and which one was meant nobody knows. */
 bool config_set_once(char **member, const char *value, GError **error);
 

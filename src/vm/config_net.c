@@ -62,7 +62,7 @@ static bool set_model(struct vm_config *config, struct vm_nic *nic, const char *
 		nic->model = i;
 		return true;
 	}
-	return config_refuse(error, "'%s' is not a network card; write model=virtio, e1000, rtl8139 or ne2k",
+	return viv_refuse(error, "'%s' is not a network card; write model=virtio, e1000, rtl8139 or ne2k",
 			     value);
 }
 
@@ -83,7 +83,7 @@ static bool parse_mac(const char *text, uint8_t mac[6])
 static bool set_mac(struct vm_config *config, struct vm_nic *nic, const char *value, GError **error)
 {
 	return parse_mac(value, nic->mac) ||
-	       config_refuse(error, "'%s' is not a card's address; write it like mac=52:54:00:12:34:56",
+	       viv_refuse(error, "'%s' is not a card's address; write it like mac=52:54:00:12:34:56",
 			     value);
 }
 
@@ -108,7 +108,7 @@ static bool set_rate(struct vm_config *config, struct vm_nic *nic, const char *v
 		rate *= 1000;
 	if (!g_ascii_isdigit(value[0]) || (*end && (!suffix || end[1])) ||
 	    !(rate >= RATE_MIN && rate <= RATE_MAX))
-		return config_refuse(error,
+		return viv_refuse(error,
 				     "'%s' is no rate; write bits a second from 64K to 1000G, like rate=100M",
 				     value);
 	nic->rate = rate;
@@ -120,10 +120,10 @@ static bool set_ip(struct vm_config *config, struct vm_nic *nic, const char *val
 	struct firewall_address *address = &nic->addresses[nic->n_addresses];
 
 	if (nic->n_addresses == G_N_ELEMENTS(nic->addresses))
-		return config_refuse(error, "'%s' is one address too many; give at most %zu", value,
+		return viv_refuse(error, "'%s' is one address too many; give at most %zu", value,
 				     G_N_ELEMENTS(nic->addresses));
 	if (!firewall_address_parse(address, value))
-		return config_refuse(
+		return viv_refuse(
 			error, "'%s' is no address; write it like ip=192.0.2.7 or ip=2001:db8::7", value);
 	nic->n_addresses++;
 	return true;
@@ -132,7 +132,7 @@ static bool set_ip(struct vm_config *config, struct vm_nic *nic, const char *val
 static bool parse_switch(const char *value, bool *on, GError **error)
 {
 	*on = !strcmp(value, "on");
-	return *on || !strcmp(value, "off") || config_refuse(error, "'%s' is neither on nor off", value);
+	return *on || !strcmp(value, "off") || viv_refuse(error, "'%s' is neither on nor off", value);
 }
 
 static bool set_restrict(struct vm_config *config, struct vm_nic *nic, const char *value, GError **error)
@@ -166,7 +166,7 @@ static bool set_network(struct vm_config *config, struct vm_nic *nic, const char
 	    !g_ascii_string_to_unsigned(words[1], 10, USER_NET_PREFIX_MIN, USER_NET_PREFIX_MAX, &prefix,
 					NULL) ||
 	    ntohl(network.s_addr) & UINT32_MAX >> prefix)
-		return config_refuse(
+		return viv_refuse(
 			error,
 			"'%s' is no network for a guest; write one of /%u to /%u, like net=10.0.2.0/24",
 			value, USER_NET_PREFIX_MIN, USER_NET_PREFIX_MAX);
@@ -180,7 +180,7 @@ static bool set_mtu(struct vm_config *config, struct vm_nic *nic, const char *va
 	guint64 mtu;
 
 	if (!g_ascii_string_to_unsigned(value, 10, USER_NET_MTU_MIN, USER_NET_MTU_MAX, &mtu, NULL))
-		return config_refuse(error, "'%s' is no MTU; write mtu=%u to %u", value, USER_NET_MTU_MIN,
+		return viv_refuse(error, "'%s' is no MTU; write mtu=%u to %u", value, USER_NET_MTU_MIN,
 				     USER_NET_MTU_MAX);
 	nic->user.mtu = mtu;
 	return true;
@@ -192,7 +192,7 @@ static bool check_host_name(const char *value, GError **error)
 	size_t len = strspn(value, G_CSET_A_2_Z G_CSET_a_2_z G_CSET_DIGITS ".-");
 
 	return (len && len <= 63 && !value[len] && value[0] != '.' && value[0] != '-') ||
-	       config_refuse(error, "'%s' is no host's name; write letters, digits, dots and dashes", value);
+	       viv_refuse(error, "'%s' is no host's name; write letters, digits, dots and dashes", value);
 }
 
 static bool set_hostname(struct vm_config *config, struct vm_nic *nic, const char *value, GError **error)
@@ -208,7 +208,7 @@ static bool set_domain(struct vm_config *config, struct vm_nic *nic, const char 
 	while (n < VM_MAX_DOMAINS && nic->domains[n])
 		n++;
 	if (n == VM_MAX_DOMAINS)
-		return config_refuse(error, "'%s' is one domain too many; give at most %d", value,
+		return viv_refuse(error, "'%s' is one domain too many; give at most %d", value,
 				     VM_MAX_DOMAINS);
 	nic->domains[n] = keep(config, value);
 	return check_host_name(value, error);
@@ -218,14 +218,14 @@ static bool set_tftp(struct vm_config *config, struct vm_nic *nic, const char *v
 {
 	nic->user.tftp = keep(config, value);
 	return g_file_test(value, G_FILE_TEST_IS_DIR) ||
-	       config_refuse(error, "'%s' is no folder; name one that is there", value);
+	       viv_refuse(error, "'%s' is no folder; name one that is there", value);
 }
 
 static bool set_bootfile(struct vm_config *config, struct vm_nic *nic, const char *value, GError **error)
 {
 	nic->user.bootfile = keep(config, value);
 	/* BOOTP's field, RFC 951. */
-	return strlen(value) < 128 || config_refuse(error, "a boot file's name has at most 127 characters");
+	return strlen(value) < 128 || viv_refuse(error, "a boot file's name has at most 127 characters");
 }
 
 static bool check_interface(const char *value, GError **error)
@@ -233,7 +233,7 @@ static bool check_interface(const char *value, GError **error)
 	size_t len = strspn(value, G_CSET_A_2_Z G_CSET_a_2_z G_CSET_DIGITS "._-");
 
 	return (len && len < IFNAMSIZ && !value[len]) ||
-	       config_refuse(error, "'%s' is no interface's name; write 1 to %d of A-Z a-z 0-9 . _ -", value,
+	       viv_refuse(error, "'%s' is no interface's name; write 1 to %d of A-Z a-z 0-9 . _ -", value,
 			     IFNAMSIZ - 1);
 }
 
@@ -271,7 +271,7 @@ static bool refuse_key(const struct vm_nic *nic, const char *name, GError **erro
 	for (size_t i = 0; i < G_N_ELEMENTS(keys); i++)
 		if (keys[i].kinds & 1 << nic->net)
 			g_string_append_printf(names, "%s%s", names->len ? ", " : "", keys[i].name);
-	return config_refuse(error, "'%s' is nothing that %s has; it has %s", name, kinds[nic->net],
+	return viv_refuse(error, "'%s' is nothing that %s has; it has %s", name, kinds[nic->net],
 			     names->str);
 }
 
@@ -284,7 +284,7 @@ static bool set_key(struct vm_config *config, struct vm_nic *nic, const char *wo
 		if (strcmp(keys[i].name, name) || !(keys[i].kinds & 1 << nic->net))
 			continue;
 		if (!equals || !equals[1])
-			return config_refuse(error, "'%s' needs a value; write %s=...", name, name);
+			return viv_refuse(error, "'%s' needs a value; write %s=...", name, name);
 		return keys[i].set(config, nic, equals + 1, error);
 	}
 	return refuse_key(nic, name, error);
@@ -302,7 +302,7 @@ static bool set_kind(struct vm_config *config, struct vm_nic *nic, const char *w
 	for (nic->net = 0; nic->net < VM_N_NETS; nic->net++)
 		if (nic->net != VM_NET_PRIVATE && !strcmp(word, kinds[nic->net]))
 			return true;
-	return config_refuse(error, "'%s' is no network; write user, tap, private=NAME or none", word);
+	return viv_refuse(error, "'%s' is no network; write user, tap, private=NAME or none", word);
 }
 
 static void init_nic(struct vm_nic *nic)
@@ -319,7 +319,7 @@ bool config_set_net(void *target, const char *value, GError **error)
 	g_auto(GStrv) words = g_strsplit(value, ",", 0);
 
 	if (config->n_nics == VM_MAX_NICS)
-		return config_refuse(error, "'%s' is one too many; a VM has at most %d network cards", value,
+		return viv_refuse(error, "'%s' is one too many; a VM has at most %d network cards", value,
 				     VM_MAX_NICS);
 	init_nic(nic);
 	if (!set_kind(config, nic, words[0] ? words[0] : "", error))
@@ -336,7 +336,7 @@ bool config_set_forward(void *target, const char *value, GError **error)
 	struct vm_config *config = target;
 
 	if (config->n_forwards == VM_MAX_FORWARDS)
-		return config_refuse(error, "'%s' is one too many; at most %d ports are forwarded", value,
+		return viv_refuse(error, "'%s' is one too many; at most %d ports are forwarded", value,
 				     VM_MAX_FORWARDS);
 	return user_forward_parse(&config->forwards[config->n_forwards], value, error) &&
 	       ++config->n_forwards;
@@ -419,7 +419,7 @@ bool vm_config_complete(struct vm_config *config, GError **error)
 	if (!config->n_nics && (config->n_forwards || boots_disk))
 		add_user(config);
 	if (config->n_forwards && !first_user(config)) {
-		config_refuse(error, "--publish: only a user network forwards ports; add --net user");
+		viv_refuse(error, "--publish: only a user network forwards ports; add --net user");
 		return false;
 	}
 	for (unsigned i = 0; i < config->n_nics; i++) {

@@ -44,17 +44,6 @@ static const struct control_argument *find_argument(const struct control_command
 	return NULL;
 }
 
-G_GNUC_PRINTF(2, 3)
-static bool refuse(GError **error, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	g_propagate_error(error, g_error_new_valist(VIV_ERROR, VIV_ERROR_INPUT, format, args));
-	va_end(args);
-	return false;
-}
-
 static bool check_value(const struct control_argument *argument, JsonNode *value, GError **error)
 {
 	static const GType types[CONTROL_N_TYPES] = {
@@ -67,15 +56,15 @@ static bool check_value(const struct control_argument *argument, JsonNode *value
 
 	if (!JSON_NODE_HOLDS_VALUE(value) ||
 	    json_node_get_value_type(value) != types[argument->type])
-		return refuse(error, "'%s' is of type %s", argument->name,
+		return viv_refuse(error, "'%s' is of type %s", argument->name,
 			      type_names[argument->type]);
 	if (argument->type == CONTROL_PATH && !g_path_is_absolute(json_node_get_string(value)))
-		return refuse(error, "'%s' is an absolute path: it begins with /", argument->name);
+		return viv_refuse(error, "'%s' is an absolute path: it begins with /", argument->name);
 	if (argument->type != CONTROL_INTEGER)
 		return true;
 	number = json_node_get_int(value);
 	if (number < argument->min || number > argument->max)
-		return refuse(error, "'%s' is from %" PRId64 " to %" PRId64, argument->name,
+		return viv_refuse(error, "'%s' is from %" PRId64 " to %" PRId64, argument->name,
 			      argument->min, argument->max);
 	return true;
 }
@@ -92,7 +81,7 @@ static bool check_arguments(const struct control_command *command, JsonObject *a
 		const struct control_argument *argument = find_argument(command, name);
 
 		if (!argument)
-			return refuse(error, "'%s' has no argument '%s'; `help` lists them",
+			return viv_refuse(error, "'%s' has no argument '%s'; `help` lists them",
 				      command->name, name);
 		if (!check_value(argument, value, error))
 			return false;
@@ -101,7 +90,7 @@ static bool check_arguments(const struct control_command *command, JsonObject *a
 		const struct control_argument *argument = &command->arguments[i];
 
 		if (!argument->optional && !json_object_has_member(arguments, argument->name))
-			return refuse(error, "'%s' needs the argument '%s'", command->name,
+			return viv_refuse(error, "'%s' needs the argument '%s'", command->name,
 				      argument->name);
 	}
 	return true;
@@ -114,7 +103,7 @@ JsonObject *control_execute(struct vm *vm, const char *name, JsonObject *argumen
 	g_autoptr(JsonObject) answer = json_object_new();
 
 	if (!command) {
-		refuse(error, "there is no command '%s'; `help` lists them", name);
+		viv_refuse(error, "there is no command '%s'; `help` lists them", name);
 		return NULL;
 	}
 	if (!check_arguments(command, given, error) || !command->run(vm, given, answer, error))
