@@ -16,6 +16,7 @@
 
 #include "base/error.h"
 #include "base/host_clock.h"
+#include "base/library.h"
 
 #define CONNECTIONS   4
 #define CONNECT_S     10
@@ -24,6 +25,22 @@
 #define MIN_BACKOFF_S 1
 #define MAX_BACKOFF_S 30
 
+/* What is used of libnbd, which is loaded with the first such disk. */
+#define LIBNBD(X)                                                                                  \
+	X(nbd_add_meta_context)                                                                    \
+	X(nbd_aio_block_status) X(nbd_aio_command_completed) X(nbd_aio_connect_uri) X(             \
+		nbd_aio_disconnect) X(nbd_aio_flush) X(nbd_aio_is_closed) X(nbd_aio_is_connecting) \
+		X(nbd_aio_is_dead) X(nbd_aio_is_ready) X(nbd_aio_pread) X(nbd_aio_pwrite)          \
+			X(nbd_aio_zero) X(nbd_can_flush) X(nbd_can_meta_context)                   \
+				X(nbd_can_multi_conn) X(nbd_can_zero) X(nbd_close) X(nbd_create)   \
+					X(nbd_get_block_size) X(nbd_get_errno) X(nbd_get_error)    \
+						X(nbd_get_size) X(nbd_is_read_only) X(nbd_poll)    \
+							X(nbd_set_uri_allow_local_file)
+
+struct libnbd {
+	LIBNBD(LIBRARY_MEMBER)
+};
+
 struct connection {
 	struct nbd_handle *nbd; /* NULL: there is none now */
 	bool busy;
@@ -31,6 +48,7 @@ struct connection {
 
 struct nbd_file {
 	struct file file;
+	struct libnbd lib;
 	bool can_flush, can_zero, can_map;
 
 	GMutex lock; /* of the rest; connections that are busy are their user's */
@@ -50,30 +68,30 @@ static int64_t now_ns(void)
 }
 
 /* Lets the connection go on until the deadline; false: it is past, or there was an error. */
-static bool poll_until(struct nbd_handle *nbd, int64_t deadline_ns)
+static bool poll_until(const struct libnbd *lib, struct nbd_handle *nbd, int64_t deadline_ns)
 {
 	int64_t left_ms = (deadline_ns - now_ns()) / 1000000;
 
-	return left_ms > 0 && nbd_poll(nbd, MIN(left_ms, INT32_MAX)) >= 0;
+	return left_ms > 0 && lib->nbd_poll(nbd, MIN(left_ms, INT32_MAX)) >= 0;
 }
 
 /* NULL, with libnbd's error as the calling thread's. */
-static struct nbd_handle *connect_uri(const char *uri)
+static struct nbd_handle *connect_uri(const struct libnbd *lib, const char *uri)
 {
-	struct nbd_handle *nbd = nbd_create();
+	struct nbd_handle *nbd = lib->nbd_create();
 	int64_t deadline = now_ns() + CONNECT_S * 1000000000ll;
 
 	if (!nbd)
 		return NULL;
-	if (nbd_set_uri_allow_local_file(nbd, true) == 0 &&
-	    nbd_add_meta_context(nbd, LIBNBD_CONTEXT_BASE_ALLOCATION) == 0 &&
-	    nbd_aio_connect_uri(nbd, uri) == 0) {
-		while (nbd_aio_is_connecting(nbd) == 1 && poll_until(nbd, deadline))
+	if (lib->nbd_set_uri_allow_local_file(nbd, true) == 0 &&
+	    lib->nbd_add_meta_context(nbd, LIBNBD_CONTEXT_BASE_ALLOCATION) == 0 &&
+	    lib->nbd_aio_connect_uri(nbd, uri) == 0) {
+		while (lib->nbd_aio_is_connecting(nbd) == 1 && poll_until(lib, nbd, deadline))
 			;
-		if (nbd_aio_is_ready(nbd) == 1)
+		if (lib->nbd_aio_is_ready(nbd) == 1)
 			return nbd;
 	}
-	nbd_close(nbd);
+	lib->nbd_close(nbd);
 	return NULL;
 }
 
@@ -84,9 +102,9 @@ static void reconnect(struct nbd_file *file, struct connection *connection)
 
 	connection->busy = file->connecting = true;
 	g_mutex_unlock(&file->lock);
-	nbd = connect_uri(file->file.name);
-	if (nbd && (uint64_t)nbd_get_size(nbd) != file->file.size)
-		g_clear_pointer(&nbd, nbd_close);
+	nbd = connect_uri(&file->lib, file->file.name);
+	if (nbd && (uint64_t)file->lib.nbd_get_size(nbd) != file->file.size)
+		g_clear_pointer(&nbd, file->lib.nbd_close);
 	g_mutex_lock(&file->lock);
 	connection->nbd = nbd;
 	connection->busy = file->connecting = false;
@@ -145,9 +163,9 @@ static struct connection *acquire(struct nbd_file *file)
 }
 
 /* What libnbd says of a command that was not even sent, or has failed. */
-static int last_error(void)
+static int last_error(const struct libnbd *lib)
 {
-	int err = nbd_get_errno();
+	int err = lib->nbd_get_errno();
 
 	return err > 0 && err != ENOTCONN && err != ESHUTDOWN ? -err : -EIO;
 }
@@ -159,14 +177,16 @@ static int finish(struct nbd_file *file, struct connection *connection, int64_t 
 	int done = 0, status;
 
 	while (cookie >= 0 && !done) {
-		done = nbd_aio_command_completed(connection->nbd, cookie);
-		if (!done && !poll_until(connection->nbd, deadline))
+		done = file->lib.nbd_aio_command_completed(connection->nbd, cookie);
+		if (!done && !poll_until(&file->lib, connection->nbd, deadline))
 			break;
 	}
-	status = cookie >= 0 && done == 1 ? 0 : cookie < 0 || done < 0 ? last_error() : -EIO;
+	status = cookie >= 0 && done == 1 ? 0
+		 : cookie < 0 || done < 0 ? last_error(&file->lib)
+					  : -EIO;
 	g_mutex_lock(&file->lock);
-	if (status && (!done || nbd_aio_is_ready(connection->nbd) != 1)) {
-		g_clear_pointer(&connection->nbd, nbd_close);
+	if (status && (!done || file->lib.nbd_aio_is_ready(connection->nbd) != 1)) {
+		g_clear_pointer(&connection->nbd, file->lib.nbd_close);
 		file->lost |= file->dirty;
 		status = -EIO;
 	}
@@ -182,8 +202,10 @@ static int transfer(struct nbd_file *file, uint64_t offset, void *buf, size_t le
 
 	if (!connection)
 		return -EIO;
-	cookie = write ? nbd_aio_pwrite(connection->nbd, buf, len, offset, NBD_NULL_COMPLETION, 0)
-		       : nbd_aio_pread(connection->nbd, buf, len, offset, NBD_NULL_COMPLETION, 0);
+	cookie = write ? file->lib.nbd_aio_pwrite(connection->nbd, buf, len, offset,
+						  NBD_NULL_COMPLETION, 0)
+		       : file->lib.nbd_aio_pread(connection->nbd, buf, len, offset,
+						 NBD_NULL_COMPLETION, 0);
 	return finish(file, connection, cookie);
 }
 
@@ -256,9 +278,10 @@ static int nbd_file_flush(struct file *base)
 	if (!file->can_flush)
 		return lost ? -EIO : 0;
 	connection = acquire(file);
-	status = connection ? finish(file, connection,
-				     nbd_aio_flush(connection->nbd, NBD_NULL_COMPLETION, 0))
-			    : -EIO;
+	status = connection
+			 ? finish(file, connection,
+				  file->lib.nbd_aio_flush(connection->nbd, NBD_NULL_COMPLETION, 0))
+			 : -EIO;
 	if (status)
 		set_dirty(file);
 	return lost ? -EIO : status;
@@ -276,8 +299,8 @@ static int zero_piece(struct nbd_file *file, uint64_t offset, uint64_t len, bool
 	if (!connection)
 		return -EIO;
 	return finish(file, connection,
-		      nbd_aio_zero(connection->nbd, len, offset, NBD_NULL_COMPLETION,
-				   punch ? 0 : LIBNBD_CMD_FLAG_NO_HOLE));
+		      file->lib.nbd_aio_zero(connection->nbd, len, offset, NBD_NULL_COMPLETION,
+					     punch ? 0 : LIBNBD_CMD_FLAG_NO_HOLE));
 }
 
 static int nbd_file_zero(struct file *base, uint64_t offset, uint64_t len, bool punch)
@@ -323,9 +346,9 @@ static int nbd_file_map(struct file *base, uint64_t offset, uint64_t len, uint64
 
 	if (connection)
 		status = finish(file, connection,
-				nbd_aio_block_status(connection->nbd, MIN(len, 1u << 30), offset,
-						     callback, NBD_NULL_COMPLETION,
-						     LIBNBD_CMD_FLAG_REQ_ONE));
+				file->lib.nbd_aio_block_status(
+					connection->nbd, MIN(len, 1u << 30), offset, callback,
+					NBD_NULL_COMPLETION, LIBNBD_CMD_FLAG_REQ_ONE));
 	else if (file->can_map)
 		status = -EIO;
 	*run = found.run ? MIN(found.run, len) : len;
@@ -347,11 +370,12 @@ static void nbd_file_close(struct file *base)
 		int64_t deadline = now_ns() + 1000000000ll;
 
 		/* Says goodbye, and waits a moment for the server to hear it. */
-		if (nbd && nbd_aio_disconnect(nbd, 0) == 0)
-			while (nbd_aio_is_closed(nbd) == 0 && nbd_aio_is_dead(nbd) == 0 &&
-			       poll_until(nbd, deadline))
+		if (nbd && file->lib.nbd_aio_disconnect(nbd, 0) == 0)
+			while (file->lib.nbd_aio_is_closed(nbd) == 0 &&
+			       file->lib.nbd_aio_is_dead(nbd) == 0 &&
+			       poll_until(&file->lib, nbd, deadline))
 				;
-		nbd_close(nbd);
+		file->lib.nbd_close(nbd);
 	}
 	g_cond_clear(&file->freed);
 	g_mutex_clear(&file->lock);
@@ -378,12 +402,13 @@ bool file_is_nbd(const char *name)
 /* What the server offers; false with the error set. */
 static bool look_at_server(struct nbd_file *file, struct nbd_handle *nbd, GError **error)
 {
-	int64_t size = nbd_get_size(nbd), minimum = nbd_get_block_size(nbd, LIBNBD_SIZE_MINIMUM);
+	int64_t size = file->lib.nbd_get_size(nbd),
+		minimum = file->lib.nbd_get_block_size(nbd, LIBNBD_SIZE_MINIMUM);
 
-	file->can_flush = nbd_can_flush(nbd) == 1;
-	file->can_zero = nbd_can_zero(nbd) == 1;
-	file->can_map = nbd_can_meta_context(nbd, LIBNBD_CONTEXT_BASE_ALLOCATION) == 1;
-	file->n_connections = nbd_can_multi_conn(nbd) == 1 ? CONNECTIONS : 1;
+	file->can_flush = file->lib.nbd_can_flush(nbd) == 1;
+	file->can_zero = file->lib.nbd_can_zero(nbd) == 1;
+	file->can_map = file->lib.nbd_can_meta_context(nbd, LIBNBD_CONTEXT_BASE_ALLOCATION) == 1;
+	file->n_connections = file->lib.nbd_can_multi_conn(nbd) == 1 ? CONNECTIONS : 1;
 	file->file.size = MAX(size, 0);
 	if (size < 0)
 		g_set_error(error, VIV_ERROR, VIV_ERROR_HOST,
@@ -393,7 +418,7 @@ static bool look_at_server(struct nbd_file *file, struct nbd_handle *nbd, GError
 			    "disk '%s': the server wants requests of %" G_GINT64_FORMAT
 			    " bytes or more; tell it to take 512",
 			    file->file.name, minimum);
-	else if (!file->file.read_only && nbd_is_read_only(nbd) == 1)
+	else if (!file->file.read_only && file->lib.nbd_is_read_only(nbd) == 1)
 		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
 			    "disk '%s' cannot be written: its server says so; attach it read-only",
 			    file->file.name);
@@ -404,8 +429,10 @@ static bool look_at_server(struct nbd_file *file, struct nbd_handle *nbd, GError
 
 struct file *file_open_nbd(const char *uri, unsigned flags, GError **error)
 {
+	static const char *const names[] = {LIBNBD(LIBRARY_NAME)};
 	struct nbd_handle *nbd;
 	struct nbd_file *file;
+	struct libnbd lib;
 
 	if (flags & FILE_CREATE) {
 		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
@@ -415,17 +442,20 @@ struct file *file_open_nbd(const char *uri, unsigned flags, GError **error)
 			    uri);
 		return NULL;
 	}
-	nbd = connect_uri(uri);
+	if (!library_load("libnbd.so.0", names, G_N_ELEMENTS(names), &lib, error))
+		return NULL;
+	nbd = connect_uri(&lib, uri);
 	if (!nbd) {
 		g_set_error(
 			error, VIV_ERROR, VIV_ERROR_INPUT,
 			"disk '%s' cannot be opened: %s; check the URI, and that its server runs",
-			uri, nbd_get_error() ? nbd_get_error() : "it does not answer");
+			uri, lib.nbd_get_error() ? lib.nbd_get_error() : "it does not answer");
 		return NULL;
 	}
 	file = g_new0(struct nbd_file, 1);
 	g_mutex_init(&file->lock);
 	g_cond_init(&file->freed);
+	file->lib = lib;
 	file->backoff_s = MIN_BACKOFF_S;
 	file->connections[0].nbd = nbd;
 	file->file = (struct file){

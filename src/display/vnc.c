@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/library.h"
 #include "base/local_socket.h"
 #include "display/keysym.h"
 #include "display/vnc_tls.h"
@@ -20,13 +21,25 @@ enum {
 	MAX_CLIENTS = 8,
 	MAX_EVENTS = 256, /* that wait for the loop thread; then clients wait */
 	REFRESH_MS = 33,
-	FRESH_MS = 1000, /* in which the loop brings the picture up to date for a client */
+	FRESH_MS = 1000,      /* in which the loop brings the picture up to date for a client */
 	HANDSHAKE_MS = 10000, /* in which a client has said who it is */
 	LOOK_AGAIN_MS = 1000,
 	CLIENT_PATIENCE_MS = 5000, /* for a client that does not read, which is then dropped */
 	BUTTON_WHEEL_UP = 3,
 	BUTTON_WHEEL_DOWN = 4,
 	N_BUTTONS = 5,
+};
+
+/* What is used of libvncserver, which is loaded with the first server. */
+#define LIBVNCSERVER(X)                                                                      \
+	X(rfbCheckPasswordByList)                                                            \
+	X(rfbClientIteratorNext) X(rfbCloseClient) X(rfbGetClientIterator) X(rfbGetScreen)   \
+		X(rfbInitServer) X(rfbLogEnable) X(rfbMarkRectAsModified) X(rfbNewClient)    \
+			X(rfbNewFramebuffer) X(rfbProcessEvents) X(rfbReleaseClientIterator) \
+				X(rfbScreenCleanup) X(rfbShutdownServer)
+
+struct libvncserver {
+	LIBVNCSERVER(LIBRARY_MEMBER)
 };
 
 struct picture {
@@ -43,6 +56,7 @@ struct event {
 };
 
 struct vnc {
+	struct libvncserver rfb;
 	GMainContext *context;
 	struct display *display;
 	struct input *input;
@@ -61,8 +75,8 @@ struct vnc {
 	unsigned x0, y0, x1, y1; /* changed in it; x1 0: nothing */
 	GArray *events;		 /* struct event */
 	GArray *newcomers;	 /* int: connections of clients, from `tls` */
-	bool stale;		 /* a client comes, and the picture is to be brought up to date first */
-	GSource *drain;		 /* attached while there are events, or clients have come */
+	bool stale;	/* a client comes, and the picture is to be brought up to date first */
+	GSource *drain; /* attached while there are events, or clients have come */
 
 	/* The server's thread only. */
 	rfbScreenInfoPtr screen;
@@ -350,12 +364,12 @@ static void take_picture(struct vnc *vnc)
 	vnc->x0 = vnc->y0 = vnc->x1 = vnc->y1 = 0;
 	g_mutex_unlock(&vnc->lock);
 	if (resized) {
-		rfbNewFramebuffer(vnc->screen, (char *)vnc->shown.pixels, vnc->shown.width,
-				  vnc->shown.height, 8, 3, 4);
+		vnc->rfb.rfbNewFramebuffer(vnc->screen, (char *)vnc->shown.pixels, vnc->shown.width,
+					   vnc->shown.height, 8, 3, 4);
 		set_format(vnc->screen);
 	} else if (rect.width) {
-		rfbMarkRectAsModified(vnc->screen, rect.x, rect.y, rect.x + rect.width,
-				      rect.y + rect.height);
+		vnc->rfb.rfbMarkRectAsModified(vnc->screen, rect.x, rect.y, rect.x + rect.width,
+					       rect.y + rect.height);
 	}
 }
 
@@ -396,28 +410,29 @@ static void accept_clients(struct vnc *vnc)
 
 	for (unsigned n = 0; n < MAX_CLIENTS && (fd = take_connection(vnc)) >= 0; n++) {
 		wait_for_picture(vnc);
-		rfbNewClient(vnc->screen, fd);
+		vnc->rfb.rfbNewClient(vnc->screen, fd);
 	}
 }
 
-/* A peer that does not introduce itself keeps its place from others for so long only. Returns whether there are any. */
+/* A peer that does not introduce itself keeps its place from others for so long only. Returns
+ * whether there are any. */
 static bool drop_strangers(struct vnc *vnc)
 {
 	gint64 too_long_ago = g_get_monotonic_time() - HANDSHAKE_MS * 1000;
-	rfbClientIteratorPtr iterator = rfbGetClientIterator(vnc->screen);
+	rfbClientIteratorPtr iterator = vnc->rfb.rfbGetClientIterator(vnc->screen);
 	bool any = false;
 	rfbClientPtr cl;
 
-	while ((cl = rfbClientIteratorNext(iterator))) {
+	while ((cl = vnc->rfb.rfbClientIteratorNext(iterator))) {
 		const struct client *client = cl->clientData;
 
 		if (cl->state == RFB_NORMAL || !client)
 			continue;
 		any = true;
 		if (client->since_us < too_long_ago)
-			rfbCloseClient(cl);
+			vnc->rfb.rfbCloseClient(cl);
 	}
-	rfbReleaseClientIterator(iterator);
+	vnc->rfb.rfbReleaseClientIterator(iterator);
 	return any;
 }
 
@@ -426,14 +441,14 @@ static void wait_for_work(struct vnc *vnc)
 {
 	int timeout_ms = drop_strangers(vnc) ? LOOK_AGAIN_MS : -1;
 	struct pollfd fds[2 + MAX_CLIENTS] = {{vnc->wake_fd, POLLIN}, {vnc->listen_fd, POLLIN}};
-	rfbClientIteratorPtr iterator = rfbGetClientIterator(vnc->screen);
+	rfbClientIteratorPtr iterator = vnc->rfb.rfbGetClientIterator(vnc->screen);
 	eventfd_t unused;
 	rfbClientPtr cl;
 	nfds_t n = 2;
 
-	while ((cl = rfbClientIteratorNext(iterator)) && n < G_N_ELEMENTS(fds))
+	while ((cl = vnc->rfb.rfbClientIteratorNext(iterator)) && n < G_N_ELEMENTS(fds))
 		fds[n++] = (struct pollfd){cl->sock, POLLIN};
-	rfbReleaseClientIterator(iterator);
+	vnc->rfb.rfbReleaseClientIterator(iterator);
 	poll(fds, n, timeout_ms);
 	if (fds[0].revents)
 		eventfd_read(vnc->wake_fd, &unused);
@@ -452,7 +467,7 @@ static gpointer serve(gpointer opaque)
 	while (!vnc->stopping) {
 		wait_for_work(vnc);
 		take_picture(vnc);
-		rfbProcessEvents(vnc->screen, 0);
+		vnc->rfb.rfbProcessEvents(vnc->screen, 0);
 	}
 	return NULL;
 }
@@ -461,8 +476,8 @@ static void set_up_screen(struct vnc *vnc, const char *password)
 {
 	rfbScreenInfoPtr screen;
 
-	rfbLogEnable(0);
-	screen = rfbGetScreen(NULL, NULL, vnc->shown.width, vnc->shown.height, 8, 3, 4);
+	vnc->rfb.rfbLogEnable(0);
+	screen = vnc->rfb.rfbGetScreen(NULL, NULL, vnc->shown.width, vnc->shown.height, 8, 3, 4);
 	g_assert(screen);
 	set_format(screen);
 	screen->screenData = vnc;
@@ -482,9 +497,9 @@ static void set_up_screen(struct vnc *vnc, const char *password)
 	if (password) {
 		vnc->passwords[0] = g_strdup(password);
 		screen->authPasswdData = vnc->passwords;
-		screen->passwordCheck = rfbCheckPasswordByList;
+		screen->passwordCheck = vnc->rfb.rfbCheckPasswordByList;
 	}
-	rfbInitServer(screen);
+	vnc->rfb.rfbInitServer(screen);
 	vnc->screen = screen;
 }
 
@@ -500,12 +515,21 @@ static void add_newcomer(void *opaque, int fd)
 }
 
 struct vnc *vnc_new(GMainContext *context, struct display *display, struct input *input,
-		    int listen_fd, const char *password, GTlsCertificate *certificate)
+		    int listen_fd, const char *password, GTlsCertificate *certificate,
+		    GError **error)
 {
-	struct vnc *vnc = g_new0(struct vnc, 1);
+	static const char *const names[] = {LIBVNCSERVER(LIBRARY_NAME)};
 	struct display_picture now;
+	struct libvncserver rfb;
+	struct vnc *vnc;
 
+	if (!library_load("libvncserver.so.1", names, G_N_ELEMENTS(names), &rfb, error)) {
+		close(listen_fd);
+		return NULL;
+	}
 	display_get_picture(display, &now);
+	vnc = g_new0(struct vnc, 1);
+	vnc->rfb = rfb;
 	vnc->context = g_main_context_ref(context);
 	vnc->display = display;
 	vnc->input = input;
@@ -521,7 +545,8 @@ struct vnc *vnc_new(GMainContext *context, struct display *display, struct input
 	set_size(&vnc->shown, now.width, now.height);
 	set_up_screen(vnc, password);
 	if (certificate)
-		vnc->tls = vnc_tls_new(context, listen_fd, certificate, password != NULL, add_newcomer, vnc);
+		vnc->tls = vnc_tls_new(context, listen_fd, certificate, password != NULL,
+				       add_newcomer, vnc);
 	vnc->thread = g_thread_new("vnc", serve, vnc);
 	return vnc;
 }
@@ -548,8 +573,8 @@ void vnc_free(struct vnc *vnc)
 	for (unsigned i = 0; i < vnc->newcomers->len; i++)
 		close(g_array_index(vnc->newcomers, int, i));
 	g_array_unref(vnc->newcomers);
-	rfbShutdownServer(vnc->screen, TRUE);
-	rfbScreenCleanup(vnc->screen);
+	vnc->rfb.rfbShutdownServer(vnc->screen, TRUE);
+	vnc->rfb.rfbScreenCleanup(vnc->screen);
 	drop_source(vnc->timer);
 	drop_source(vnc->drain);
 	/* What a client still held down is let go of. */

@@ -23,10 +23,12 @@ struct vnc;
  * Serves connections to `listen_fd`, a listening stream socket that becomes the server's. Who may
  * connect is the socket's business; `password`, of which the protocol takes 8 characters and does
  * not hide them well, is asked for if it is not NULL. With a certificate all connections are TLS
- * sessions (VeNCrypt); without, nothing is encrypted.
+ * sessions (VeNCrypt); without, nothing is encrypted. NULL with the error set where the host
+ * has no libvncserver.
  */
 struct vnc *vnc_new(GMainContext *context, struct display *display, struct input *input,
-		    int listen_fd, const char *password, GTlsCertificate *certificate);
+		    int listen_fd, const char *password, GTlsCertificate *certificate,
+		    GError **error);
 void vnc_free(struct vnc *vnc);
 
 #endif

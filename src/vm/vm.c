@@ -243,8 +243,8 @@ static bool listen_for_viewers(struct vm *vm, GError **error)
 		return false;
 	}
 	vm->vnc = vnc_new(vm->context, vm->hardware.display, vm->hardware.input, fd,
-			  vm->config->vnc_password, certificate);
-	return true;
+			  vm->config->vnc_password, certificate, error);
+	return vm->vnc != NULL;
 }
 
 static void on_ended(void *opaque, enum engine_exit exit, const char *why)

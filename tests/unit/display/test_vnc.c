@@ -63,7 +63,8 @@ static void set_up(struct fixture *f, const char *password)
 	fd = local_socket_listen(f->path, 4, NULL);
 	g_assert_cmpint(fd, >=, 0);
 	display_refresh(f->display, NULL);
-	f->vnc = vnc_new(f->context, f->display, f->input, fd, password, NULL);
+	f->vnc = vnc_new(f->context, f->display, f->input, fd, password, NULL, NULL);
+	g_assert_nonnull(f->vnc);
 }
 
 static void tear_down(struct fixture *f)
