@@ -13,6 +13,7 @@
 #include "cli/relay.h"
 #include "cli/remote.h"
 #include "cli/verb.h"
+#include "store/json_input.h"
 #include "vm/client.h"
 
 #define DEFAULT_S  10
@@ -58,7 +59,7 @@ static int connect_agent(const char *name, GError **error)
 	return fd;
 }
 
-/* The next line that is JSON; NULL where none comes in time. */
+/* The next line that is a JSON object; NULL where none comes in time. */
 static JsonNode *read_answer(struct agent *agent)
 {
 	struct pollfd poll_fd = {.fd = agent->fd, .events = POLLIN};
@@ -69,8 +70,7 @@ static JsonNode *read_answer(struct agent *agent)
 		ssize_t n;
 
 		while ((end = memchr(agent->input->str, '\n', agent->input->len))) {
-			g_autofree char *line = g_strndup(agent->input->str, end - agent->input->str);
-			JsonNode *node = json_from_string(line, NULL);
+			JsonNode *node = json_input(agent->input->str, end - agent->input->str);
 
 			g_string_erase(agent->input, 0, end + 1 - agent->input->str);
 			if (node)
@@ -97,12 +97,12 @@ static bool synchronise(struct agent *agent)
 		return false;
 	do {
 		g_autoptr(JsonNode) answer = read_answer(agent);
+		JsonNode *member;
 
 		if (!answer)
 			return false;
-		answered = JSON_NODE_HOLDS_OBJECT(answer)
-				   ? json_object_get_int_member_with_default(json_node_get_object(answer), "return", 0)
-				   : 0;
+		member = json_object_get_member(json_node_get_object(answer), "return");
+		answered = member && JSON_NODE_HOLDS_VALUE(member) ? json_node_get_int(member) : 0;
 	} while (answered != id);
 	return true;
 }
@@ -124,8 +124,7 @@ static int converse(const char *name, int fd, JsonNode *request, unsigned timeou
 	};
 	g_autoptr(JsonNode) answer = ask(&agent, request);
 	g_autofree char *text = answer ? json_to_string(answer, FALSE) : NULL;
-	bool failed = !answer || (JSON_NODE_HOLDS_OBJECT(answer) &&
-				  json_object_has_member(json_node_get_object(answer), "error"));
+	bool failed = !answer || json_object_has_member(json_node_get_object(answer), "error");
 
 	g_string_free(agent.input, TRUE);
 	if (!answer)
@@ -158,8 +157,8 @@ static int agent_main(int argc, char **argv)
 
 	if (!usage_parse(&usage, argc, argv, &timeout, words, &status))
 		return status;
-	request = json_from_string(words[1], NULL);
-	if (!request || !JSON_NODE_HOLDS_OBJECT(request))
+	request = json_input(words[1], strlen(words[1]));
+	if (!request)
 		return report_error(g_error_new(VIV_ERROR, VIV_ERROR_INPUT,
 						"'%s' is no request; write it like {\"execute\": \"guest-ping\"}", words[1]));
 	signal(SIGPIPE, SIG_IGN);

@@ -5,24 +5,7 @@
 #include <string.h>
 
 #include "base/error.h"
-
-#define MAX_DEPTH 8 /* json-glib recurses */
-
-static bool is_shallow(const char *text, size_t len)
-{
-	bool in_string = false;
-	int depth = 0;
-
-	for (size_t i = 0; i < len && depth <= MAX_DEPTH; i++) {
-		if (in_string && text[i] == '\\')
-			i++;
-		else if (text[i] == '"')
-			in_string = !in_string;
-		else if (!in_string)
-			depth += (text[i] == '{' || text[i] == '[') - (text[i] == '}' || text[i] == ']');
-	}
-	return depth <= MAX_DEPTH;
-}
+#include "store/json_input.h"
 
 static bool refuse(GError **error, const char *file, const char *name, const char *what)
 {
@@ -90,12 +73,9 @@ static bool take_all(const char *file, JsonObject *object, const struct json_mem
 bool json_load(const char *file, const char *text, size_t len, const struct json_member *members,
 	       size_t n_members, void *target, GError **error)
 {
-	g_autoptr(JsonParser) parser = json_parser_new_immutable();
-	JsonNode *root;
+	g_autoptr(JsonNode) root = json_input(text, len);
 
-	if (!is_shallow(text, len) || !g_utf8_validate(text, len, NULL) ||
-	    !json_parser_load_from_data(parser, text, len, NULL) || !(root = json_parser_get_root(parser)) ||
-	    !JSON_NODE_HOLDS_OBJECT(root)) {
+	if (!root) {
 		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT, "'%s' is damaged: it is not JSON", file);
 		return false;
 	}

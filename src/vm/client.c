@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/local_socket.h"
+#include "store/json_input.h"
 #include "vm/runtime_dir.h"
 
 #define ANSWER_S 10 /* a loop thread that has not answered by then is stuck */
@@ -167,9 +168,8 @@ JsonObject *client_call(struct client *client, const char *command, JsonObject *
 {
 	g_autofree char *request = write_request(command, arguments);
 	g_autofree char *answer = client_exchange(client, request, error);
-	g_autoptr(JsonNode) root = answer ? json_from_string(answer, NULL) : NULL;
-	JsonObject *object =
-		root && JSON_NODE_HOLDS_OBJECT(root) ? json_node_get_object(root) : NULL;
+	g_autoptr(JsonNode) root = answer ? json_input(answer, strlen(answer)) : NULL;
+	JsonObject *object = root ? json_node_get_object(root) : NULL;
 	JsonObject *result = object ? get_object(object, "return") : NULL;
 	JsonObject *failure = object ? get_object(object, "error") : NULL;
 

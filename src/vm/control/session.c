@@ -1,16 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * JSON-GLib takes more than JSON (comments, assignments) and parses by recursion without a bound,
- * so a line is looked at before: only characters that JSON has outside of strings, one array or
- * object, no deeper than we need, and in strings no character 0, which would end a C string, nor
- * half a surrogate pair, which is no UTF-8. What passes may still be no JSON; that is the parser's
- * to say.
- */
 #include "vm/control/session.h"
 
 #include <string.h>
 
 #include "base/error.h"
+#include "store/json_input.h"
 #include "vm/control/command.h"
 
 struct control_session {
@@ -58,97 +52,6 @@ static void answer_error(GByteArray *out, const char *message, JsonNode *id)
 	answer(out, "error", object, id);
 }
 
-/* The UTF-16 unit that is escaped at `at`, or -1. */
-static int unit_at(const char *at, const char *end)
-{
-	int unit = 0;
-
-	if (end - at < 6 || at[0] != '\\' || at[1] != 'u')
-		return -1;
-	for (unsigned i = 2; i < 6; i++) {
-		if (!g_ascii_isxdigit(at[i]))
-			return -1;
-		unit = unit << 4 | g_ascii_xdigit_value(at[i]);
-	}
-	return unit;
-}
-
-static bool is_surrogate(int unit, int half)
-{
-	return (unit & 0xfc00) == half;
-}
-
-/* The length of what a backslash begins; 0 where it is no character, or character 0. */
-static size_t escape_len(const char *at, const char *end)
-{
-	int unit = unit_at(at, end);
-
-	if (end - at >= 2 && at[1] != 'u')
-		return 2;
-	if (unit <= 0 || is_surrogate(unit, 0xdc00))
-		return 0;
-	if (!is_surrogate(unit, 0xd800))
-		return 6;
-	return is_surrogate(unit_at(at + 6, end), 0xdc00) ? 12 : 0;
-}
-
-/* The character after the string that begins at `at`, or NULL. */
-static const char *skip_string(const char *at, const char *end)
-{
-	size_t len;
-
-	for (at++; at < end && *at != '"'; at += len) {
-		len = *at == '\\' ? escape_len(at, end) : 1;
-		if ((unsigned char)*at < ' ' || !len)
-			return NULL;
-	}
-	return at < end ? at + 1 : NULL;
-}
-
-static bool may_be_json(const char *at, const char *end)
-{
-	int depth = 0;
-	bool begun = false;
-
-	while (at && at < end) {
-		if (g_ascii_isspace(*at)) {
-			at++;
-			continue;
-		}
-		if (begun && depth <= 0)
-			return false;
-		begun = true;
-		if (*at == '"') {
-			at = skip_string(at, end);
-			continue;
-		}
-		if (!g_ascii_isalnum(*at) && !memchr("{}[]:,+-.", *at, 9))
-			return false;
-		if (*at == '{' || *at == '[')
-			depth++;
-		else if (*at == '}' || *at == ']')
-			depth--;
-		if (depth > CONTROL_MAX_DEPTH)
-			return false;
-		at++;
-	}
-	return at != NULL;
-}
-
-static JsonObject *parse(JsonParser *parser, const char *text, size_t len, GError **error)
-{
-	JsonNode *root;
-
-	if (!g_utf8_validate(text, len, NULL) || !may_be_json(text, text + len) ||
-	    !json_parser_load_from_data(parser, text, len, NULL) ||
-	    !(root = json_parser_get_root(parser)) || !JSON_NODE_HOLDS_OBJECT(root)) {
-		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
-			    "not a request; write a line of JSON like {\"execute\": \"help\"}");
-		return NULL;
-	}
-	return json_node_get_object(root);
-}
-
 static bool check_members(JsonObject *request, GError **error)
 {
 	g_autoptr(GList) names = json_object_get_members(request);
@@ -173,12 +76,15 @@ static bool check_members(JsonObject *request, GError **error)
 static void take_line(struct control_session *session, const char *text, size_t len,
 		      GByteArray *out)
 {
-	g_autoptr(JsonParser) parser = json_parser_new_immutable();
+	g_autoptr(JsonNode) root = json_input(text, len);
 	g_autoptr(GError) error = NULL;
-	JsonObject *request = parse(parser, text, len, &error), *result = NULL;
+	JsonObject *request = root ? json_node_get_object(root) : NULL, *result = NULL;
 	JsonNode *id = request ? json_object_get_member(request, "id") : NULL;
 
-	if (request && check_members(request, &error)) {
+	if (!request) {
+		g_set_error(&error, VIV_ERROR, VIV_ERROR_INPUT,
+			    "not a request; write a line of JSON like {\"execute\": \"help\"}");
+	} else if (check_members(request, &error)) {
 		JsonObject *arguments =
 			json_object_has_member(request, "arguments")
 				? json_object_get_object_member(request, "arguments")

@@ -19,7 +19,6 @@
 #include <stdint.h>
 
 #define CONTROL_MAX_LINE  65536
-#define CONTROL_MAX_DEPTH 16 /* of arrays and objects in each other */
 
 struct vm;
 struct control_session;

@@ -78,25 +78,10 @@ static void test_refused(void)
 	}
 }
 
-/* json-glib would recurse as deep as that. */
-static void test_deep(void)
-{
-	g_autofree char *text = g_malloc(JSON_MAX_FILE + 1);
-	struct manifest manifest;
-	g_autoptr(GError) error = NULL;
-
-	memset(text, '[', JSON_MAX_FILE);
-	text[JSON_MAX_FILE] = '\0';
-	manifest_init(&manifest);
-	g_assert_false(manifest_parse(&manifest, "m", text, JSON_MAX_FILE, &error));
-	manifest_fini(&manifest);
-}
-
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/round-trip", test_round_trip);
 	g_test_add_func("/refused", test_refused);
-	g_test_add_func("/deep", test_deep);
 	return g_test_run();
 }
