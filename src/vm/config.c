@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "vm/config_int.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -31,34 +30,6 @@ bool config_set_once(char **member, const char *value, GError **error)
 	if (*member)
 		return viv_refuse(error, "given twice ('%s', then '%s'); give it once", *member, value);
 	*member = g_strdup(value);
-	return true;
-}
-
-static bool set_kernel(void *target, const char *value, GError **error)
-{
-	return config_set_once(&((struct vm_config *)target)->kernel, value, error);
-}
-
-static bool set_initrd(void *target, const char *value, GError **error)
-{
-	return config_set_once(&((struct vm_config *)target)->initrd, value, error);
-}
-
-static bool set_kernel_cache(void *target, const char *value, GError **error)
-{
-	struct vm_config *config = target;
-
-	g_free(config->kernel_cache);
-	config->kernel_cache = strcmp(value, "off") ? g_strdup(value) : NULL;
-	return true;
-}
-
-static bool set_append(void *target, const char *value, GError **error)
-{
-	struct vm_config *config = target;
-
-	g_free(config->append);
-	config->append = g_strdup(value);
 	return true;
 }
 
@@ -246,61 +217,6 @@ static bool set_vsock(void *target, const char *value, GError **error)
 	return true;
 }
 
-static bool add_input(struct vm_config *config, const char *word, GError **error)
-{
-	static const char *const kinds[MACHINE_N_INPUTS] = {
-		[MACHINE_USB_INPUT] = "usb",
-		[MACHINE_VIRTIO_INPUT] = "virtio",
-	};
-
-	if (!strcmp(word, "ps2"))
-		return true;
-	for (unsigned i = 0; i < MACHINE_N_INPUTS; i++) {
-		if (!strcmp(word, kinds[i]))
-			return config->inputs[i] = true;
-	}
-	return viv_refuse(error, "'%s' is no keyboard; write ps2, usb or virtio", word);
-}
-
-/* PS/2's are always there. */
-static bool set_input(void *target, const char *value, GError **error)
-{
-	struct vm_config *config = target;
-	g_auto(GStrv) words = g_strsplit(value, ",", 0);
-
-	memset(config->inputs, 0, sizeof(config->inputs));
-	if (!words[0])
-		return add_input(config, "", error);
-	for (unsigned i = 0; words[i]; i++)
-		if (!add_input(config, words[i], error))
-			return false;
-	return true;
-}
-
-bool vm_config_has_input(const struct vm_config *config)
-{
-	for (unsigned i = 0; i < MACHINE_N_INPUTS; i++)
-		if (config->inputs[i])
-			return true;
-	return vm_config_has_screen(config);
-}
-
-/* A guest with firmware has what a PC has. */
-bool vm_config_has_screen(const struct vm_config *config)
-{
-	return config->has_vnc || config->has_video || vm_config_has_firmware(config);
-}
-
-static bool set_video(void *target, const char *value, GError **error)
-{
-	struct vm_config *config = target;
-
-	config->virtio_gpu = !strcmp(value, "virtio");
-	if (!config->virtio_gpu && strcmp(value, "vga"))
-		return viv_refuse(error, "'%s' is no video card; write vga or virtio", value);
-	return config->has_video = true;
-}
-
 static bool set_uuid(void *target, const char *value, GError **error)
 {
 	struct vm_config *config = target;
@@ -315,62 +231,6 @@ static bool set_uuid(void *target, const char *value, GError **error)
 		c++;
 	}
 	return true;
-}
-
-static bool set_firmware(void *target, const char *value, GError **error)
-{
-	return config_set_once(&((struct vm_config *)target)->firmware, value, error);
-}
-
-static bool set_vars(void *target, const char *value, GError **error)
-{
-	return config_set_once(&((struct vm_config *)target)->vars, value, error);
-}
-
-static bool set_firmware_log(void *target, const char *value, GError **error)
-{
-	return config_set_once(&((struct vm_config *)target)->firmware_log, value, error);
-}
-
-static const char *const boot_kinds[MACHINE_N_BOOT] = {
-	[MACHINE_BOOT_DISK] = "disk",
-	[MACHINE_BOOT_CD] = "cd",
-	[MACHINE_BOOT_FLOPPY] = "floppy",
-	[MACHINE_BOOT_NET] = "net",
-};
-
-static bool add_boot(struct vm_config *config, const char *word, GError **error)
-{
-	if (!strcmp(word, "menu"))
-		return config->boot_menu = true;
-	for (unsigned i = 0; i < MACHINE_N_BOOT; i++) {
-		if (strcmp(word, boot_kinds[i]))
-			continue;
-		for (unsigned k = 0; k < config->n_boot; k++)
-			if (config->boot[k] == i)
-				return viv_refuse(error, "'%s' stands there twice; name it once", word);
-		config->boot[config->n_boot++] = i;
-		return true;
-	}
-	return viv_refuse(error, "'%s' cannot be booted from; write disk, cd, floppy, net or menu", word);
-}
-
-static bool set_boot(void *target, const char *value, GError **error)
-{
-	struct vm_config *config = target;
-	g_auto(GStrv) words = g_strsplit(value, ",", 0);
-
-	config->n_boot = 0;
-	config->boot_menu = false;
-	for (unsigned i = 0; words[i]; i++)
-		if (!add_boot(config, words[i], error))
-			return false;
-	return true;
-}
-
-bool vm_config_has_firmware(const struct vm_config *config)
-{
-	return config->firmware ? strcmp(config->firmware, "none") != 0 : !config->kernel;
 }
 
 static bool set_engine(void *target, const char *value, GError **error)
@@ -392,90 +252,6 @@ static bool set_name(void *target, const char *value, GError **error)
 	       config_set_once(&((struct vm_config *)target)->name, value, error);
 }
 
-static bool parse_place(struct vm_serial *serial, const char *value, GError **error)
-{
-	static const struct {
-		const char *word;
-		enum vm_serial_kind kind;
-	} kinds[] = {
-		{"stdio", VM_SERIAL_STDIO},
-		{"unix:", VM_SERIAL_UNIX},
-		{"file:", VM_SERIAL_FILE},
-		{"none", VM_SERIAL_NONE},
-	};
-
-	for (size_t i = 0; i < G_N_ELEMENTS(kinds); i++) {
-		bool has_path = g_str_has_suffix(kinds[i].word, ":");
-		const char *path = value + strlen(kinds[i].word);
-
-		if (!g_str_has_prefix(value, kinds[i].word) || has_path == !*path)
-			continue;
-		serial->kind = kinds[i].kind;
-		serial->path = has_path ? g_canonicalize_filename(path, NULL) : NULL;
-		return serial->kind != VM_SERIAL_UNIX || local_socket_check(serial->path, error);
-	}
-	return viv_refuse(error, "'%s' is no place for it; write stdio, unix:PATH, file:PATH or none",
-		      value);
-}
-
-static bool set_place(struct vm_serial *serial, const char *value, GError **error)
-{
-	if (serial->kind != VM_SERIAL_DEFAULT)
-		return viv_refuse(error, "given twice; give it once");
-	return parse_place(serial, value, error);
-}
-
-static bool set_serial(void *target, const char *value, GError **error)
-{
-	return set_place(&((struct vm_config *)target)->serial, value, error);
-}
-
-static bool set_hvc(void *target, const char *value, GError **error)
-{
-	return set_place(&((struct vm_config *)target)->hvc, value, error);
-}
-
-static bool check_port(const struct vm_config *config, const char *name, GError **error)
-{
-	if (!*name || strlen(name) > DEVICE_MAX_TAG || name[strspn(name, G_CSET_A_2_Z G_CSET_a_2_z G_CSET_DIGITS "._-")])
-		return viv_refuse(error, "'%s' is no port's name; write 1 to %d of A-Z a-z 0-9 . _ -", name, DEVICE_MAX_TAG);
-	if (config->n_ports == VM_MAX_PORTS)
-		return viv_refuse(error, "'%s' is one too many; a VM has at most %d ports", name, VM_MAX_PORTS);
-	for (unsigned i = 0; i < config->n_ports; i++)
-		if (!strcmp(config->ports[i].name, name))
-			return viv_refuse(error, "'%s' is two ports' name; name each once", name);
-	return true;
-}
-
-bool vm_config_add_port(struct vm_config *config, const char *name, const char *path, GError **error)
-{
-	struct vm_port *port = &config->ports[config->n_ports];
-
-	if (!check_port(config, name, error) || !local_socket_check(path, error))
-		return false;
-	port->name = g_strdup(name);
-	port->place = (struct vm_serial){VM_SERIAL_UNIX, g_strdup(path)};
-	config->n_ports++;
-	return true;
-}
-
-static bool set_port(void *target, const char *value, GError **error)
-{
-	struct vm_config *config = target;
-	struct vm_port *port = &config->ports[config->n_ports];
-	g_auto(GStrv) words = g_strsplit(value, "=", 2);
-
-	if (!words[0] || !words[1])
-		return viv_refuse(error, "'%s' says not where to; write it like NAME=unix:PATH", value);
-	if (!check_port(config, words[0], error) || !parse_place(&port->place, words[1], error))
-		return false;
-	if (port->place.kind != VM_SERIAL_UNIX && port->place.kind != VM_SERIAL_FILE)
-		return viv_refuse(error, "'%s' is no place for a port; write unix:PATH or file:PATH", words[1]);
-	port->name = g_strdup(words[0]);
-	config->n_ports++;
-	return true;
-}
-
 static bool set_agent(void *target, const char *value, GError **error)
 {
 	return ((struct vm_config *)target)->agent = true;
@@ -484,57 +260,6 @@ static bool set_agent(void *target, const char *value, GError **error)
 static bool set_balloon(void *target, const char *value, GError **error)
 {
 	return ((struct vm_config *)target)->balloon = true;
-}
-
-const char *vm_config_agent(const struct vm_config *config)
-{
-	for (unsigned i = 0; i < config->n_ports; i++)
-		if (!strcmp(config->ports[i].name, VM_AGENT_PORT) && config->ports[i].place.kind == VM_SERIAL_UNIX)
-			return config->ports[i].place.path;
-	return NULL;
-}
-
-/* vnc[:ADDRESS], none. Without an address: where the name says. */
-static bool set_display(void *target, const char *value, GError **error)
-{
-	struct vm_config *config = target;
-
-	config->has_vnc = !strcmp(value, "vnc") || g_str_has_prefix(value, "vnc:");
-	if (!config->has_vnc && strcmp(value, "none"))
-		return viv_refuse(error, "'%s' is not a display; write none, vnc, vnc:unix:PATH or "
-				     "vnc:tcp:127.0.0.1:PORT", value);
-	g_clear_pointer(&config->vnc, g_free);
-	if (!config->has_vnc || !value[strlen("vnc")])
-		return true;
-	config->vnc = g_strdup(value + strlen("vnc:"));
-	return address_check(config->vnc, error);
-}
-
-static bool set_vnc_password(void *target, const char *value, GError **error)
-{
-	struct vm_config *config = target;
-	gsize len;
-
-	if (config->vnc_password)
-		return viv_refuse(error, "given twice; give it once");
-	if (!g_file_get_contents(value, &config->vnc_password, &len, error)) {
-		(*error)->domain = VIV_ERROR;
-		(*error)->code = VIV_ERROR_INPUT;
-		return false;
-	}
-	g_strchomp(config->vnc_password);
-	if (*config->vnc_password && strlen(config->vnc_password) <= 8)
-		return true;
-	return viv_refuse(error, "a VNC password has 1 to 8 characters; '%s' holds another number", value);
-}
-
-static bool set_vnc_tls(void *target, const char *value, GError **error)
-{
-	struct vm_config *config = target;
-
-	g_free(config->vnc_tls);
-	config->vnc_tls = g_strdup(value);
-	return true;
 }
 
 static bool set_gdb(void *target, const char *value, GError **error)
@@ -585,13 +310,13 @@ static bool set_lockstep(void *target, const char *value, GError **error)
 }
 
 const struct option_row vm_config_options[] = {
-	{"kernel", 0, "FILE", "Linux kernel to boot: bzImage or ELF vmlinux", set_kernel},
-	{"initrd", 0, "FILE", "initial RAM disk for the kernel", set_initrd},
+	{"kernel", 0, "FILE", "Linux kernel to boot: bzImage or ELF vmlinux", config_set_kernel},
+	{"initrd", 0, "FILE", "initial RAM disk for the kernel", config_set_initrd},
 	{"append", 0, "STRING",
-	 "the kernel's command line, used as it is;\nwithout it: console=ttyS0", set_append},
+	 "the kernel's command line, used as it is;\nwithout it: console=ttyS0", config_set_append},
 	{"kernel-cache", 0, "DIR|off",
 	 "where unpacked kernels are kept for the next boot;\nwithout it: viv/kernels in the user's cache",
-	 set_kernel_cache},
+	 config_set_kernel_cache},
 	{"board", 0, "BOARD", "pc (440FX) or q35 (PCI Express, SATA); without it: pc", set_board},
 	{"memory", 'm', "SIZE", "RAM, like 512M or 2G; a bare number is MiB; without it: 1G",
 	 set_memory},
@@ -634,35 +359,35 @@ const struct option_row vm_config_options[] = {
 	 "sockets between host and guest, which has the address\nCID; without PATH: a socket that `viv vsock` finds",
 	 set_vsock},
 	{"input", 0, "KIND[,...]",
-	 "a keyboard and a tablet, usb or virtio, besides a PS/2\nkeyboard and mouse; without it: ps2, those alone", set_input},
+	 "a keyboard and a tablet, usb or virtio, besides a PS/2\nkeyboard and mouse; without it: ps2, those alone", config_set_input},
 	{"video", 0, "vga|virtio",
-	 "a screen, by a VGA, or by a virtio GPU besides it; without\nit: vga, where firmware or --display wants a screen", set_video},
+	 "a screen, by a VGA, or by a virtio GPU besides it; without\nit: vga, where firmware or --display wants a screen", config_set_video},
 	{"firmware", 0, "bios|uefi|none|FILE",
 	 "what starts the guest: a BIOS (SeaBIOS), UEFI (OVMF),\nyour own image, or none, the kernel; without it: bios\nwhere no kernel is given",
-	 set_firmware},
+	 config_set_firmware},
 	{"vars", 0, "FILE",
-	 "where UEFI keeps its variables, made if it is not there;\nwithout it they go with the VM", set_vars},
+	 "where UEFI keeps its variables, made if it is not there;\nwithout it they go with the VM", config_set_vars},
 	{"boot", 0, "KIND[,...]",
 	 "what firmware boots from, in this order: disk, cd,\nfloppy, net; with menu, it asks; without it: disk,cd,\nfloppy,net",
-	 set_boot},
-	{"firmware-log", 0, "FILE", "what the firmware tells its makers", set_firmware_log},
+	 config_set_boot},
+	{"firmware-log", 0, "FILE", "what the firmware tells its makers", config_set_firmware_log},
 	{"serial", 0, "PLACE",
 	 "the first serial port: stdio, unix:PATH (a socket),\nfile:PATH (output only) or none; "
 	 "without it: stdio",
-	 set_serial},
+	 config_set_serial},
 	{"balloon", 0, NULL, "a balloon, by which `viv balloon` takes memory from the guest,\nand which gives back what the guest does not use", set_balloon},
-	{"hvc", 0, "PLACE", "a virtio console, Linux's hvc0: a place as of --serial", set_hvc},
+	{"hvc", 0, "PLACE", "a virtio console, Linux's hvc0: a place as of --serial", config_set_hvc},
 	{"port", 0, "NAME=PLACE",
 	 "a virtio port that a program in the guest finds by NAME:\nunix:PATH or file:PATH; may be given several times",
-	 set_port},
+	 config_set_port},
 	{"agent", 0, NULL, "a port for the QEMU guest agent, which `viv agent` asks", set_agent},
 	{"name", 0, "NAME", "what `viv ls` and others call it; without it: vm-PID", set_name},
 	{"uuid", 0, "UUID", "what firmware calls the machine, by SMBIOS; without it: none", set_uuid},
 	{"display", 0, "none|vnc[:ADDRESS]",
 	 "serve the screen to VNC viewers, at unix:PATH or\ntcp:127.0.0.1:PORT; without one: a socket that\n"
-	 "`viv screen` finds", set_display},
-	{"vnc-password", 0, "FILE", "ask VNC viewers for the password in FILE", set_vnc_password},
-	{"vnc-tls", 0, "FILE", "encrypt VNC by TLS, with the certificate and its key in the PEM FILE", set_vnc_tls},
+	 "`viv screen` finds", config_set_display},
+	{"vnc-password", 0, "FILE", "ask VNC viewers for the password in FILE", config_set_vnc_password},
+	{"vnc-tls", 0, "FILE", "encrypt VNC by TLS, with the certificate and its key in the PEM FILE", config_set_vnc_tls},
 	{"engine", 0, "ENGINE", "what runs the guest's code: auto, soft, interp or kvm; auto\nmeasures",
 	 set_engine},
 	{"code-cache", 0, "SIZE", "room for each processor's translated code; without it: 64M",

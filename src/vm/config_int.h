@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the files of the configuration share: config.c has the table of options, config_net.c those of networks. */
+/* What the files of the configuration share: config.c has the table of options, the others what the rows of a subject call. */
 #ifndef VIV_VM_CONFIG_INT_H
 #define VIV_VM_CONFIG_INT_H
 
@@ -8,6 +8,25 @@
 
 /* A path given twice is a slip of the hand, and which one was meant nobody knows. */
 bool config_set_once(char **member, const char *value, GError **error);
+
+bool config_set_kernel(void *target, const char *value, GError **error);
+bool config_set_initrd(void *target, const char *value, GError **error);
+bool config_set_kernel_cache(void *target, const char *value, GError **error);
+bool config_set_append(void *target, const char *value, GError **error);
+bool config_set_firmware(void *target, const char *value, GError **error);
+bool config_set_vars(void *target, const char *value, GError **error);
+bool config_set_firmware_log(void *target, const char *value, GError **error);
+bool config_set_boot(void *target, const char *value, GError **error);
+
+bool config_set_serial(void *target, const char *value, GError **error);
+bool config_set_hvc(void *target, const char *value, GError **error);
+bool config_set_port(void *target, const char *value, GError **error);
+
+bool config_set_input(void *target, const char *value, GError **error);
+bool config_set_video(void *target, const char *value, GError **error);
+bool config_set_display(void *target, const char *value, GError **error);
+bool config_set_vnc_password(void *target, const char *value, GError **error);
+bool config_set_vnc_tls(void *target, const char *value, GError **error);
 
 bool config_set_net(void *target, const char *value, GError **error);
 bool config_set_forward(void *target, const char *value, GError **error);
