@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/uuid.h"
 #include "block/image.h"
 #include "store/disk_copy.h"
 #include "store/json_table.h"
@@ -142,14 +143,14 @@ char *vms_user_of(const struct store *store, const char *image, uint64_t version
 	return NULL;
 }
 
-/* Locally administered, unicast: 52:54:00 is what guests' tools take for a virtual machine's. */
-static char *new_mac(void)
+/* Of its first card, as any card has it that nothing else is said of. */
+static char *first_mac(const char *text)
 {
-	uint8_t bytes[3];
+	uint8_t uuid[16], mac[6];
 
-	gcry_check_version(NULL);
-	gcry_create_nonce(bytes, sizeof(bytes));
-	return g_strdup_printf("52:54:00:%02x:%02x:%02x", bytes[0], bytes[1], bytes[2]);
+	g_assert(uuid_parse(text, uuid));
+	uuid_mac(uuid, 0, mac);
+	return g_strdup_printf("%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
 }
 
 /* 60 bits, without letters that look alike. */
@@ -182,7 +183,7 @@ static void make_identity(struct vm_def *vm)
 
 	set_once(&vm->created, g_date_time_format_iso8601(now));
 	set_once(&vm->uuid, g_uuid_string_random());
-	set_once(&vm->mac, new_mac());
+	set_once(&vm->mac, first_mac(vm->uuid));
 	set_once(&vm->instance, g_strconcat("iid-", vm->uuid, NULL));
 	set_once(&vm->host, host);
 	if (vm->cloud_init && vm->user)

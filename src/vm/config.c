@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/size.h"
 #include "base/local_socket.h"
+#include "base/uuid.h"
 #include "machine/board.h"
 #include "mem/mem.h"
 #include "vm/address.h"
@@ -219,18 +220,8 @@ static bool set_vsock(void *target, const char *value, GError **error)
 
 static bool set_uuid(void *target, const char *value, GError **error)
 {
-	struct vm_config *config = target;
-	unsigned n = 0;
-
-	if (!g_uuid_string_is_valid(value))
-		return viv_refuse(error, "'%s' is no UUID; write it like 01234567-89ab-4cde-8f01-23456789abcd", value);
-	for (const char *c = value; *c; c++) {
-		if (*c == '-')
-			continue;
-		config->uuid[n++] = g_ascii_xdigit_value(c[0]) << 4 | g_ascii_xdigit_value(c[1]);
-		c++;
-	}
-	return true;
+	return uuid_parse(value, ((struct vm_config *)target)->uuid) ||
+	       viv_refuse(error, "'%s' is no UUID; write it like 01234567-89ab-4cde-8f01-23456789abcd", value);
 }
 
 static bool set_engine(void *target, const char *value, GError **error)
@@ -382,7 +373,7 @@ const struct option_row vm_config_options[] = {
 	 config_set_port},
 	{"agent", 0, NULL, "a port for the QEMU guest agent, which `viv agent` asks", set_agent},
 	{"name", 0, "NAME", "what `viv ls` and others call it; without it: vm-PID", set_name},
-	{"uuid", 0, "UUID", "what firmware calls the machine, by SMBIOS; without it: none", set_uuid},
+	{"uuid", 0, "UUID", "what firmware calls the machine, by SMBIOS; without it: none.\nCards' addresses follow from it", set_uuid},
 	{"display", 0, "none|vnc[:ADDRESS]",
 	 "serve the screen to VNC viewers, at unix:PATH or\ntcp:127.0.0.1:PORT; without one: a socket that\n"
 	 "`viv screen` finds", config_set_display},

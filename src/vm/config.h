@@ -37,6 +37,7 @@ const char *vm_nic_model_name(enum machine_nic_model model);
 
 struct vm_nic {
 	enum machine_nic_model model;
+	bool has_mac; /* said; else vm_config_complete() makes one */
 	uint8_t mac[6];
 	enum vm_net_kind net;
 	bool no_rom;		 /* firmware does not boot from it */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/uuid.h"
 #include "net/firewall.h"
 #include "vm/config_int.h"
 #include "vm/runtime_dir.h"
@@ -82,19 +83,21 @@ static bool parse_mac(const char *text, uint8_t mac[6])
 
 static bool set_mac(struct vm_config *config, struct vm_nic *nic, const char *value, GError **error)
 {
-	return parse_mac(value, nic->mac) ||
+	nic->has_mac = parse_mac(value, nic->mac);
+	return nic->has_mac ||
 	       viv_refuse(error, "'%s' is not a card's address; write it like mac=52:54:00:12:34:56",
 			     value);
 }
 
-/* Locally administered, of no vendor. */
-static void make_mac(uint8_t mac[6])
+/* Of a machine that has a UUID, always the same. */
+static void make_mac(const struct vm_config *config, unsigned card, uint8_t mac[6])
 {
-	static const uint8_t prefix[] = {0x52, 0x54, 0x00};
+	static const uint8_t none[16];
+	uint8_t uuid[16];
 
-	memcpy(mac, prefix, sizeof(prefix));
-	for (unsigned i = sizeof(prefix); i < 6; i++)
-		mac[i] = g_random_int();
+	for (unsigned i = 0; i < sizeof(uuid); i++)
+		uuid[i] = g_random_int();
+	uuid_mac(memcmp(config->uuid, none, sizeof(none)) ? config->uuid : uuid, card, mac);
 }
 
 static bool set_rate(struct vm_config *config, struct vm_nic *nic, const char *value, GError **error)
@@ -308,7 +311,6 @@ static bool set_kind(struct vm_config *config, struct vm_nic *nic, const char *w
 static void init_nic(struct vm_nic *nic)
 {
 	*nic = (struct vm_nic){.model = VM_DEFAULT_NIC};
-	make_mac(nic->mac);
 	user_config_init(&nic->user);
 }
 
@@ -425,6 +427,8 @@ bool vm_config_complete(struct vm_config *config, GError **error)
 	for (unsigned i = 0; i < config->n_nics; i++) {
 		struct vm_nic *nic = &config->nics[i];
 
+		if (!nic->has_mac)
+			make_mac(config, i, nic->mac);
 		nic->user.search = nic->domains[0] ? nic->domains : NULL;
 		if (!nic->user.hostname && config->name && check_host_name(config->name, NULL))
 			nic->user.hostname = config->name;

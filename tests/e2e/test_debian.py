@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A whole Debian: built from where the host's apt gets its packages, booted, entered."""
 import functools
+import hashlib
 import http.server
 import json
 import subprocess
@@ -44,15 +45,28 @@ class Running:
         self.store.run(*(["kill"] if kind else ["stop", "--timeout", 300]), self.name)
 
 
-@pytest.fixture
-def mirror(tmp_path):
-    """The port of an archive with no packages, on the host's loopback."""
-    (tmp_path / "Packages").write_text("")
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path)
+def stanza(archive):
+    fields = subprocess.run(["dpkg-deb", "--field", archive], check=True, capture_output=True, text=True).stdout
+    digest = hashlib.sha256(archive.read_bytes()).hexdigest()
+    return f"{fields}Filename: ./{archive.name}\nSize: {archive.stat().st_size}\nSHA256: {digest}\n"
+
+
+@pytest.fixture(scope="module")
+def mirror(tmp_path_factory):
+    """The port of an archive with iperf3, on the host's loopback."""
+    folder = tmp_path_factory.mktemp("mirror")
+    subprocess.run(["apt-get", "-q", "download", "iperf3", "libiperf0", "libsctp1"], cwd=folder, check=True)
+    (folder / "Packages").write_text("\n".join(map(stanza, folder.glob("*.deb"))))
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=folder)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server.server_port
         server.shutdown()
+
+
+def install_iperf3(run, mirror):
+    run("sudo sh -c 'echo deb [trusted=yes] http://10.0.2.2:%d ./ >/etc/apt/sources.list'" % mirror)
+    run("sudo apt-get -q update && sudo DEBIAN_FRONTEND=noninteractive apt-get -q -y install iperf3")
 
 
 def identity(run):
@@ -72,8 +86,7 @@ def test_debian(store, mirror):
         assert run("systemctl is-system-running --wait").strip() == "running"
         assert run("systemctl --failed --no-legend") == ""
         assert int(run("df --output=size -BG / | tail -1").strip(" G\n")) >= 9
-        run("sudo sh -c 'echo deb [trusted=yes] http://10.0.2.2:%d ./ >/etc/apt/sources.list'" % mirror)
-        run("sudo apt-get -q update")
+        install_iperf3(run, mirror)
         assert run("sudo grep -c '^debian:[*!]' /etc/shadow || true").strip() == "0"
         assert json.loads(store.run("agent", "web", '{"execute":"guest-get-host-name"}'))["return"]["host-name"] == "web"
         done = store.try_run("ssh", "web", "exit 7")
@@ -96,6 +109,21 @@ def test_debian(store, mirror):
         third = identity(run)
         run("test -e /kept")
     assert len({*before, *after, *third}) == 9
+
+
+def test_private_network(store, mirror):
+    """Two machines find each other by their names, with nothing configured, and talk fast."""
+    for name in ("one", "two"):
+        store.run("create", name, "--image", "debian", "--net", "user", "--net", "private=lab")
+    with Running(store, "one") as one, Running(store, "two") as two:
+        for run in (one, two):
+            assert run("systemctl is-system-running --wait").strip() == "running"
+            install_iperf3(run, mirror)
+        one("ping -c 3 -W 10 two.local")
+        two("ping -c 3 -W 10 one.local")
+        one("iperf3 --server --daemon")
+        report = json.loads(two("iperf3 --json --time 3 --client one.local"))
+        assert report["end"]["sum_received"]["bytes"] > 1 << 20
 
 
 def test_uefi(store):

@@ -311,3 +311,15 @@ def test_start(store, image):
         store.run("kill", "web")
     assert [vm["state"] for vm in store.json("ls", "--all")] == ["stopped"]
     store.run("rm", "web")
+
+
+def test_addresses_of_cards_stay(store, image):
+    """Also of those that one says oneself, so that what the guest was told of the first one is true."""
+    store.run("create", "web", "--image", image, "-m", "64M", "--net", "user", "--net", "private=lab")
+    found = set()
+    for _ in range(2):
+        store.run("start", "web")
+        found.add(tuple(re.findall("52:54:00:[0-9a-f:]{8}", store.run("net", "web"))))
+        store.run("kill", "web")
+    (first, second), = found
+    assert first == store.json("inspect", "web")["mac"] != second
