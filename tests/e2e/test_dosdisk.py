@@ -14,7 +14,7 @@ import time
 import pytest
 
 from conftest import BUILD, ROOT
-from pc import PATIENCE, Pc, Picture
+from pc import Pc, Picture
 from test_control import FOLDER, Socket
 
 SOURCES = ROOT / "tests/e2e/dosdisk"
@@ -25,6 +25,7 @@ FLOPPY_SECTORS = 80 * 2 * 18
 DISK_SECTORS = 16 << 11
 CD_SECTOR = 2048
 CD_IMAGE_SECTOR = 20
+PATIENCE = 120  # with a test, which itself waits for a minute at most
 MARKED_SECTOR = 40 * 2 * 18  # where floppy disks differ
 FILLED_TRACK = 2
 
@@ -122,6 +123,7 @@ class Machine:
             *lines, text = (text + data).split(b"\n")
             for line in lines:
                 self.obey(line.decode("latin1"))
+                end = time.monotonic() + PATIENCE
 
     def obey(self, line):
         word, _, rest = line.partition(" ")
@@ -141,7 +143,7 @@ class Machine:
 
     def compare(self, name):
         """With the known image; a cursor is seen half of the time, so it may take some tries."""
-        end = time.monotonic() + 5
+        end = time.monotonic() + 20
         while not self.shows(IMAGES / f"{name}.png"):
             if time.monotonic() > end:
                 self.wrong[name] = shutil.copy(self.shot, BUILD / f"dosdisk-{name}{self.shot.suffix}")

@@ -186,8 +186,8 @@ floppy_change:
 	mov	$0x3f7, %dx
 1:	mov	BDA_TICKS, %bx
 	sub	%cx, %bx
-	cmp	$18 * 10, %bx
-	CHECK	b, "no disk change to be seen in ten seconds"
+	cmp	$PATIENCE, %bx
+	CHECK	b, "no disk change to be seen in a minute"
 	in	%dx, %al
 	test	$0x80, %al
 	jz	1b

@@ -58,9 +58,9 @@ keyboard_keys:
 	mov	BDA_TICKS, %cx
 2:	mov	BDA_TICKS, %bx
 	sub	%cx, %bx
-	cmp	$18 * 10, %bx
+	cmp	$PATIENCE, %bx
 	mov	%bp, %ax
-	CHECK	b, "a key did not come in ten seconds"
+	CHECK	b, "a key did not come in a minute"
 	mov	%dh, %ah
 	inc	%ah			/* is there one? */
 	int	$0x16
@@ -122,18 +122,14 @@ send_data:
 	out	%al, $DATA
 	ret
 
-/* Waits a limited time; AL. */
-receive:
-	mov	$0x8000, %cx
-1:	in	$COMMAND, %al
+output_full:
+	in	$COMMAND, %al
 	test	$OUTPUT_FULL, %al
-	jnz	2f
-	push	%cx
-	mov	$20, %cx
-	loop	.
-	pop	%cx
-	loop	1b
-2:	CHECK	nz, "no answer"
+	ret
+
+/* AL. By the clock, as a device's byte takes its time on the wire. */
+receive:
+	AWAIT	nz, call output_full
 	in	$DATA, %al
 	ret
 
