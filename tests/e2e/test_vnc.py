@@ -12,15 +12,16 @@ import pytest
 
 import media
 from conftest import RUNTIME
-from pc import Pc
+from pc import PATIENCE, Pc
 
 
 @pytest.fixture
 def desktop():
-    """An X server for viewers; the environment to reach it."""
+    """An X server for viewers; the environment to reach it. Without -noreset it starts over when its last client has
+    gone, which an xdotool often is, and then loses a viewer that is about to connect."""
     reader, writer = os.pipe()
-    server = subprocess.Popen(["Xvfb", "-displayfd", str(writer), "-screen", "0", "800x600x24", "-nolisten", "tcp"],
-                              pass_fds=[writer], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    server = subprocess.Popen(["Xvfb", "-displayfd", str(writer), "-screen", "0", "800x600x24", "-nolisten", "tcp",
+                               "-noreset"], pass_fds=[writer], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     os.close(writer)
     with os.fdopen(reader) as answer:
         number = answer.readline().strip()
@@ -34,12 +35,13 @@ def socket_of(name):
 
 
 def xdotool(desktop, *words):
-    return subprocess.run(["xdotool", *words], env=desktop, capture_output=True, text=True, timeout=30).stdout
+    return subprocess.run(["xdotool", *words], env=desktop, capture_output=True, text=True, timeout=PATIENCE).stdout
 
 
-def find_window(desktop):
-    deadline = time.monotonic() + 30
+def find_window(desktop, viewer):
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
+        assert viewer.poll() is None, "the viewer has ended"
         found = xdotool(desktop, "search", "--onlyvisible", "--name", "TigerVNC").split()
         if found:
             return found[-1]
@@ -51,16 +53,15 @@ def test_viewer(viv, tmp_path, desktop):
     """TigerVNC's viewer connects, and types into GRUB."""
     with Pc(viv, "vnc", "-m", "64M", "--cdrom", media.RESCUE_CD, "--display", "vnc") as pc:
         pc.wait("GNU GRUB")
-        viewer = subprocess.Popen(["xtigervncviewer", "-ReconnectOnError=0", socket_of("vnc")], env=desktop,
-                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        viewer = subprocess.Popen(["xtigervncviewer", "-ReconnectOnError=0", socket_of("vnc")], env=desktop)
         try:
-            window = find_window(desktop)
+            window = find_window(desktop, viewer)
             xdotool(desktop, "windowfocus", "--sync", window)
             xdotool(desktop, "key", "--window", window, "c")
-            pc.wait("grub>", 20)
+            pc.wait("grub>")
             xdotool(desktop, "type", "--window", window, "echo Hello_from_VNC!")
             xdotool(desktop, "key", "--window", window, "Return")
-            pc.wait("\nHello_from_VNC!", 20)
+            pc.wait("\nHello_from_VNC!")
         finally:
             viewer.terminate()
             viewer.wait()
@@ -70,7 +71,7 @@ def test_viewer(viv, tmp_path, desktop):
 
 def connect(name):
     peer = socket.socket(socket.AF_UNIX)
-    peer.settimeout(20)
+    peer.settimeout(PATIENCE)
     peer.connect(str(socket_of(name)))
     return peer
 
@@ -164,12 +165,12 @@ def test_tls_viewer(viv, pem, desktop, tmp_path):
         pc.wait("GNU GRUB")
         viewer = subprocess.Popen(["xtigervncviewer", "-ReconnectOnError=0", "-SecurityTypes=X509None",
                                    f"-X509CA={pem / 'cert'}", f"localhost::{port}"],
-                                  env={**desktop, "HOME": str(tmp_path)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                                  env={**desktop, "HOME": str(tmp_path)})
         try:
-            window = find_window(desktop)
+            window = find_window(desktop, viewer)
             xdotool(desktop, "windowfocus", "--sync", window)
             xdotool(desktop, "key", "--window", window, "c")
-            pc.wait("grub>", 20)
+            pc.wait("grub>")
         finally:
             viewer.terminate()
             viewer.wait()
@@ -204,7 +205,7 @@ def test_silent_peers(viv):
             for _ in range(8):
                 silent.append(connect("silent"))
                 read(silent[-1], 12)
-            deadline = time.monotonic() + 40
+            deadline = time.monotonic() + PATIENCE
             while True:
                 try:
                     handshake("silent")[0].close()
