@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Drivers that break their rings, on a disk; and the entropy device. */
+/* Drivers that break their rings, on a disk. */
 #include "virtio_driver.h"
 
 #define DISK_SIZE (1u << 20)
@@ -292,32 +292,6 @@ static void test_hostile_state(void)
 	driver_fini(&d);
 }
 
-static void test_rng(void)
-{
-	static const uint8_t zeroes[64];
-	struct driver d;
-	uint32_t len;
-
-	driver_init(&d, &virtio_rng_class, 0, false);
-	g_assert_cmphex(config_read(&d, 0, 4), ==, 0x10441af4);
-	start(&d, 0);
-	set_desc(ram(&d, DESC_AT), 0, DATA_AT, 64, DESC_WRITE, 0);
-	set_desc(ram(&d, DESC_AT), 1, DATA_AT + 4096, 1 << 20, DESC_WRITE, 0);
-	set_desc(ram(&d, DESC_AT), 2, DATA_AT, 64, 0, 0);
-	for (unsigned i = 0; i < 3; i++)
-		offer(&d, i);
-	kick(&d);
-	g_assert_cmpuint(wait_used(&d, &len), ==, 0);
-	g_assert_cmpuint(len, ==, 64);
-	g_assert_cmpint(memcmp(ram(&d, DATA_AT), zeroes, 64), !=, 0);
-	g_assert_cmpint(memcmp(ram(&d, DATA_AT + 64), zeroes, 64), ==, 0);
-	g_assert_cmpuint(wait_used(&d, &len), ==, 1);
-	g_assert_cmpuint(len, ==, 256);
-	g_assert_cmpuint(wait_used(&d, &len), ==, 2);
-	g_assert_cmpuint(len, ==, 0);
-	driver_fini(&d);
-}
-
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -331,6 +305,5 @@ int main(int argc, char **argv)
 	g_test_add_func("/virtio/narrow-reads", test_narrow_reads);
 	g_test_add_func("/virtio/no-master", test_no_master);
 	g_test_add_func("/virtio/hostile-state", test_hostile_state);
-	g_test_add_func("/virtio/rng", test_rng);
 	return g_test_run();
 }
