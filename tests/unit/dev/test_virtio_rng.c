@@ -16,7 +16,7 @@ static void mark(struct driver *d)
 	memset(ram(d, DATA_AT), MARK, 0x10000);
 }
 
-/* How many bytes from `at` on, up to the last that is not as it was marked. Random bytes end in five marks once in 2^40. */
+/* How many bytes from `at` on, up to the last that is not as it was marked. */
 static unsigned written(struct driver *d, uint64_t at, unsigned room)
 {
 	const uint8_t *bytes = ram(d, at);
@@ -26,6 +26,7 @@ static unsigned written(struct driver *d, uint64_t at, unsigned room)
 	return room;
 }
 
+/* Random bytes may end in marks, but five only once in 2^40. */
 static void assert_written(struct driver *d, uint64_t at, unsigned n, unsigned room)
 {
 	g_assert_cmpuint(written(d, at, room), <=, n);
