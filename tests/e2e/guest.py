@@ -9,6 +9,8 @@ import subprocess
 import termios
 import time
 
+from pc import PATIENCE
+
 
 class Guest:
     """Starts viv with its console on pipes, or on a terminal of its own (`tty`)."""
@@ -58,7 +60,7 @@ class Guest:
         self.output += data
         return bool(data)
 
-    def expect(self, pattern, timeout=60):
+    def expect(self, pattern, timeout=PATIENCE):
         """Waits for the pattern in output not yet gone past; returns the match."""
         end = time.monotonic() + timeout
         while True:
@@ -72,7 +74,7 @@ class Guest:
                 raise AssertionError(f"no {pattern!r} within {timeout} s, or before the end; "
                                      f"last output:\n{tail}")
 
-    def run(self, command, timeout=60):
+    def run(self, command, timeout=PATIENCE):
         """Types a command at the guest's shell; returns what it printed."""
         self.send(f"{command}; echo END''OF $?\n")
         start = self.seen
@@ -85,7 +87,7 @@ class Guest:
         os.close(self.reader)
         self.reader = None
 
-    def finish(self, timeout=60):
+    def finish(self, timeout=PATIENCE):
         """Waits for viv's end; returns (exit status, output, standard error)."""
         end = time.monotonic() + timeout
         if self.slave is None:

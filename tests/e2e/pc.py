@@ -8,7 +8,7 @@ import subprocess
 import time
 import zlib
 
-PATIENCE = 60
+PATIENCE = 180  # for what comes in seconds, unless the host is busy with others'
 PR_SET_PDEATHSIG = 1
 
 

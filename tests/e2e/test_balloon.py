@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from pc import PATIENCE
 from test_boot import start
 
 pytestmark = pytest.mark.boot
@@ -26,7 +27,7 @@ def resident(guest):
 
 
 def wait_for(condition, what):
-    end = time.monotonic() + 60
+    end = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < end, what
         time.sleep(0.1)

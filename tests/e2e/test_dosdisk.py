@@ -14,7 +14,7 @@ import time
 import pytest
 
 from conftest import BUILD, ROOT
-from pc import Pc, Picture
+from pc import PATIENCE, Pc, Picture
 from test_control import FOLDER, Socket
 
 SOURCES = ROOT / "tests/e2e/dosdisk"
@@ -25,7 +25,6 @@ FLOPPY_SECTORS = 80 * 2 * 18
 DISK_SECTORS = 16 << 11
 CD_SECTOR = 2048
 CD_IMAGE_SECTOR = 20
-PATIENCE = 120  # with a test, which itself waits for a minute at most
 MARKED_SECTOR = 40 * 2 * 18  # where floppy disks differ
 FILLED_TRACK = 2
 

@@ -8,6 +8,8 @@ import termios
 
 import pytest
 
+from pc import PATIENCE
+
 CTRL_BRACKET = "\x1d"
 STOPPING = [signal.SIGTERM, signal.SIGHUP, signal.SIGINT]
 CRASHING = [signal.SIGSEGV, signal.SIGABRT, signal.SIGQUIT]
@@ -44,7 +46,7 @@ def test_no_input(viv, monitor):
     assert process.stdout.readline() == b"ready\r\n"
     assert process.poll() is None
     process.terminate()
-    assert process.wait(60) == 128 + signal.SIGTERM
+    assert process.wait(PATIENCE) == 128 + signal.SIGTERM
     process.stdout.close()
 
 

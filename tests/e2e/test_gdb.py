@@ -34,7 +34,7 @@ class Debugged:
 
     def gdb(self, *commands):
         """Runs gdb with these commands; returns what it said on both outputs."""
-        ran = run_gdb(self.remote, self.kernel, commands, timeout=60)
+        ran = run_gdb(self.remote, self.kernel, commands, timeout=300)
         assert "Traceback" not in ran.stderr, ran.stderr
         return ran.stdout + ran.stderr
 

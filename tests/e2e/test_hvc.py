@@ -13,6 +13,7 @@ from urllib.parse import quote
 import pytest
 
 from guest import Guest
+from pc import PATIENCE
 from test_boot import GUEST, start
 
 pytestmark = pytest.mark.boot
@@ -44,7 +45,7 @@ def test_console(viv):
         guest.process.send_signal(signal.SIGWINCH)
         assert "44 122" in guest.run("sleep 1; stty size")
         guest.send("poweroff -f\n")
-        assert guest.process.wait(60) == 0
+        assert guest.process.wait(PATIENCE) == 0
 
 
 def set_size(guest, rows, columns):

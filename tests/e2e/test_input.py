@@ -9,11 +9,11 @@ import pytest
 
 from conftest import ROOT
 from guest import Guest
+from pc import PATIENCE
 
 pytestmark = pytest.mark.boot
 GUEST = ROOT / "build/guest/generic"
 EVENT = struct.Struct("<qqHHi")  # struct input_event of a 64-bit Linux: time, type, code, value
-PATIENCE = 30
 EV_KEY, EV_REL, EV_ABS = 1, 2, 3
 KEY_A, KEY_LEFTSHIFT, BTN_LEFT, REL_WHEEL, REL_WHEEL_HI_RES = 30, 42, 0x110, 8, 11
 

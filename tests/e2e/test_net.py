@@ -190,7 +190,7 @@ def test_tap(viv, www, tmp_path, model):
             GUEST / "vmlinuz", "--initrd", GUEST / "initrd.gz", "--net", f"tap,ifname=tap7,model={model}"]
     with Guest(argv) as guest:
         ready(guest)
-        guest.run("ip addr add 192.0.2.2/24 dev eth0; ip link set eth0 up; ping -c 1 -W 10 192.0.2.1")
+        guest.run("ip addr add 192.0.2.2/24 dev eth0; ip link set eth0 up; ping -c 1 -W 60 192.0.2.1")
         guest.run("wget -q -O /tmp/file http://192.0.2.1:8000/file", timeout=120)
         assert hashlib.md5(data).hexdigest() in guest.run("md5sum /tmp/file")
         finish(guest)
@@ -205,7 +205,7 @@ def test_no_spoof(viv, start):
         ready(guest)
         guest.run(f"ip addr add 192.0.2.{i + 1}/24 dev eth0; ip link set eth0 up")
     first, second = guests
-    first.run("ping -c 1 -W 10 192.0.2.2")
+    first.run("ping -c 1 -W 60 192.0.2.2")
     first.run("ip addr add 192.0.2.77/24 dev eth0")
     assert "failed" in first.run("ping -c 1 -W 2 -I 192.0.2.77 192.0.2.2 || echo failed")
     first.run("ip link set eth0 down; ip link set eth0 address 52:54:00:00:00:77; ip link set eth0 up")
@@ -224,7 +224,7 @@ def test_rate(start, www):
     begin = time.monotonic()
     guest.run(f"wget -q -O /dev/null http://10.0.2.2:{port}/file", timeout=120)
     # Two megabytes at one a second.
-    assert 1.7 < time.monotonic() - begin < 20
+    assert time.monotonic() - begin > 1.7
     finish(guest)
 
 
