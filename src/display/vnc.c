@@ -151,18 +151,9 @@ static void refresh(struct vnc *vnc)
 	wake(vnc);
 }
 
-static gboolean on_timer(gpointer opaque)
-{
-	struct vnc *vnc = opaque;
+static gboolean on_timer(gpointer opaque);
 
-	if (vnc->n_clients) {
-		refresh(vnc);
-		return G_SOURCE_CONTINUE;
-	}
-	g_clear_pointer(&vnc->timer, g_source_unref);
-	return G_SOURCE_REMOVE;
-}
-
+/* While there are clients. From the end of one refresh to the next, so that long ones leave the guest its screen. */
 static void start_timer(struct vnc *vnc)
 {
 	if (vnc->timer || !vnc->n_clients)
@@ -170,6 +161,17 @@ static void start_timer(struct vnc *vnc)
 	vnc->timer = g_timeout_source_new(REFRESH_MS);
 	g_source_set_callback(vnc->timer, on_timer, vnc, NULL);
 	g_source_attach(vnc->timer, vnc->context);
+}
+
+static gboolean on_timer(gpointer opaque)
+{
+	struct vnc *vnc = opaque;
+
+	if (vnc->n_clients)
+		refresh(vnc);
+	g_clear_pointer(&vnc->timer, g_source_unref);
+	start_timer(vnc);
+	return G_SOURCE_REMOVE;
 }
 
 static void deliver(struct vnc *vnc, const struct event *event)
