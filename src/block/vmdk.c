@@ -55,8 +55,6 @@ static bool open_file(struct vmdk *vmdk, struct extent *extent, const struct ext
 		      const struct image_open *how, GError **error)
 {
 	g_autofree char *path = image_resolve_backing(how->path, line->name);
-	unsigned flags = (how->read_only ? FILE_READ_ONLY : 0) | (how->direct ? FILE_DIRECT : 0) |
-			 (how->no_lock ? FILE_NO_LOCK : 0);
 
 	for (guint i = 0; i < vmdk->extents->len && !line->sparse; i++) {
 		struct extent *other = g_ptr_array_index(vmdk->extents, i);
@@ -66,7 +64,7 @@ static bool open_file(struct vmdk *vmdk, struct extent *extent, const struct ext
 	}
 	if (extent->file)
 		return true;
-	extent->file = file_open(path, flags, error);
+	extent->file = file_open(path, image_file_flags(how), error);
 	extent->own = extent->file != NULL;
 	if (!extent->file)
 		g_prefix_error(error, "vmdk disk '%s' needs its extent: ", how->path);
