@@ -8,7 +8,8 @@
 
 struct qemu_option {
 	const char *format, *name;
-	const char *values; /* each of which a row has, parted by blanks; NULL: a test without rows has it */
+	const char *values; /* each of which a row has, parted by blanks; NULL: a test without rows
+			       has it */
 };
 
 /* "name=value" stands in a row of options that commas part. */
@@ -38,8 +39,8 @@ static inline void qemu_expect_rows(const struct qemu_option *option, const GPtr
 	}
 }
 
-static inline const struct qemu_option *qemu_find_option(const struct qemu_option *options, size_t n,
-							 const char *format, const char *name)
+static inline const struct qemu_option *
+qemu_find_option(const struct qemu_option *options, size_t n, const char *format, const char *name)
 {
 	for (size_t i = 0; i < n; i++)
 		if (!strcmp(options[i].format, format) && !strcmp(options[i].name, name))
@@ -48,16 +49,16 @@ static inline const struct qemu_option *qemu_find_option(const struct qemu_optio
 }
 
 /* Lines of its help are "  NAME=<KIND> - TEXT". */
-static inline void qemu_expect_tested(const char *format, const struct qemu_option *options, size_t n,
-				      const GPtrArray *rows)
+static inline void qemu_expect_tested(const char *format, const struct qemu_option *options,
+				      size_t n, const GPtrArray *rows)
 {
 	const char *argv[] = {"qemu-img", "create", "-f", format, "-o", "help", NULL};
 	g_autofree char *help = NULL;
 	g_auto(GStrv) lines = NULL;
 	unsigned known = 0;
 
-	g_assert_true(g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &help, NULL,
-				   NULL, NULL));
+	g_assert_true(g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL,
+				   &help, NULL, NULL, NULL));
 	lines = g_strsplit(help, "\n", 0);
 	for (unsigned i = 0; lines[i]; i++) {
 		const struct qemu_option *option;
@@ -68,8 +69,8 @@ static inline void qemu_expect_tested(const char *format, const struct qemu_opti
 		*end = '\0';
 		option = qemu_find_option(options, n, format, lines[i] + 2);
 		if (!option)
-			g_error("qemu-img has option %s of format %s, for which there is no row", lines[i] + 2,
-				format);
+			g_error("qemu-img has option %s of format %s, for which there is no row",
+				lines[i] + 2, format);
 		qemu_expect_rows(option, rows);
 		known++;
 	}
