@@ -219,6 +219,9 @@ static bool make_data_file(const struct image_create *create, const char *path, 
 	if (!status)
 		status = file->ops->flush(file);
 	file_close(file);
+	/* A file that was there before is not ours to remove. */
+	if (status && !create->replace)
+		g_unlink(path);
 	return !status || image_fail(path, status, "cannot be given its size", error);
 }
 
@@ -257,7 +260,6 @@ bool qcow2_create(struct file *file, const struct image_create *create, GError *
 	if (data_path && !make_data_file(create, data_path, error))
 		return false;
 	made = write_image(file, create, &h, guess_ms, error);
-	/* A file that was there before is not ours to remove. */
 	if (!made && data_path && !create->replace)
 		g_unlink(data_path);
 	return made;

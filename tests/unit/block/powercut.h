@@ -17,6 +17,9 @@
 struct powercut;
 
 struct powercut *powercut_new(uint32_t seed);
+/* Another, whose power goes with that one's: steps of both are counted there. Each is flushed, saved
+ * and restored by itself; freed first. */
+struct powercut *powercut_beside(struct powercut *disk, uint32_t seed);
 void powercut_free(struct powercut *disk);
 /* Its bytes; may be opened again once it is closed. */
 struct file *powercut_open(struct powercut *disk, bool read_only);

@@ -40,6 +40,11 @@ static const struct variant {
 	{"qcow2", "cluster_size=16K,extended_l2=on", 1 << 20, true, 60, .resize = true},
 	{"qcow2", "cluster_size=4K,compression_type=zstd,refcount_bits=8", 1 << 20, true, 60,
 	 .resize = true},
+	{"qcow2", "data_file=data", 4 << 20, false, 300, .resize = true},
+	{"qcow2", "data_file=data,cluster_size=4K", 1 << 20, true, 60, .resize = true},
+	{"qcow2", "data_file=data,cluster_size=16K,extended_l2=on", 1 << 20, true, 60, .resize = true},
+	{"qcow2", "data_file=data,data_file_raw=on,cluster_size=4K", 1 << 20, false, 60,
+	 .resize = true},
 	{"vdi", "", 4 << 20, false, 400, .rounds = 3},
 	{"vdi", "static=on", 3 << 20, false, 400, .rounds = 3},
 	{"vhd", "", 6 << 20, false, 400, .rounds = 3},
@@ -69,6 +74,7 @@ struct model {
 	const struct variant *variant;
 	GRand *rand;
 	struct powercut *disk, *base; /* base: of the backing image; NULL: none */
+	struct powercut *data;	      /* the data file; NULL: none */
 	struct image *image;
 	uint64_t n;	     /* sectors, at most */
 	uint64_t now, maybe; /* of the disk; after a cut while that changed: one or the other */
@@ -133,6 +139,23 @@ static void has_size(struct model *m, uint64_t sectors)
 	m->now = m->maybe = sectors;
 	for (uint64_t i = sectors; i < m->n; i++)
 		is(m, i, 0);
+}
+
+/* What formats open by themselves is the data file of the model that is tested. */
+static struct powercut *data_file;
+
+struct file *__wrap_file_open(const char *name, unsigned flags, GError **error);
+
+struct file *__wrap_file_open(const char *name, unsigned flags, GError **error)
+{
+	return powercut_open(data_file, flags & FILE_READ_ONLY);
+}
+
+static void restore(struct model *m)
+{
+	if (m->data)
+		powercut_restore(m->data);
+	powercut_restore(m->disk);
 }
 
 static void open_image(struct model *m)
@@ -201,6 +224,8 @@ static struct model *model_new(const struct variant *variant, uint32_t seed)
 	}
 	if (variant->backing)
 		make_base(m);
+	if (strstr(variant->options, "data_file"))
+		m->data = data_file = powercut_beside(m->disk, seed + 1);
 	create_image(m);
 	return m;
 }
@@ -219,6 +244,8 @@ static void model_free(struct model *m)
 	for (uint64_t i = 0; i < m->n; i++)
 		g_array_unref(m->sectors[i].values);
 	g_free(m->sectors);
+	if (m->data)
+		powercut_free(m->data);
 	powercut_free(m->disk);
 	if (m->base)
 		powercut_free(m->base);
@@ -387,7 +414,7 @@ static void op_snapshot(struct model *m)
 {
 	struct snapshot *s = &m->snapshots[g_rand_int(m->rand) % MAX_SNAPSHOTS];
 
-	if (!image_snapshots(m->image) || strstr(m->variant->options, "refcount_bits=1,") ||
+	if (!image_snapshots(m->image) || m->data || strstr(m->variant->options, "refcount_bits=1,") ||
 	    g_str_has_suffix(m->variant->options, "refcount_bits=1"))
 		return;
 	if (!s->name)
@@ -488,7 +515,7 @@ static void mend_until_cut(struct model *m)
 	powercut_at(m->disk, 1 + g_rand_int(m->rand) % 8);
 	image_check(m->image, IMAGE_REPAIR_ALL, &report, NULL);
 	image_close(m->image);
-	powercut_restore(m->disk);
+	restore(m);
 	verify(m);
 }
 
@@ -507,7 +534,7 @@ static bool run_round(struct model *m, uint64_t cut)
 	image_close(m->image);
 	if (!early && orderly)
 		all_safe(m);
-	powercut_restore(m->disk);
+	restore(m);
 	if (g_rand_int(m->rand) % 4 == 0)
 		mend_until_cut(m);
 	verify(m);
@@ -552,6 +579,7 @@ static uint64_t run_every_step(const struct variant *variant)
 
 	for (unsigned i = 0; goes_on(m, i); i++) {
 		g_autoptr(GBytes) bytes = powercut_save(m->disk);
+		g_autoptr(GBytes) data = m->data ? powercut_save(m->data) : NULL;
 		g_autofree uint32_t *values = g_new(uint32_t, m->n);
 		GRand *rand = g_rand_copy(m->rand);
 		uint64_t now = m->now;
@@ -562,6 +590,8 @@ static uint64_t run_every_step(const struct variant *variant)
 			values[j] = last_value(m, j);
 		for (uint64_t cut = 1; run_round(m, cut); cut++) {
 			powercut_load(m->disk, bytes);
+			if (m->data)
+				powercut_load(m->data, data);
 			copy_snapshots(snapshots, m->snapshots, m->n);
 			for (uint64_t j = 0; j < m->n; j++)
 				is(m, j, values[j]);
