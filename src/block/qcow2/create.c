@@ -22,7 +22,7 @@ const struct image_option qcow2_options[] = {
 	 "allocate 32nds of clusters; for large clusters with small writes", "off"},
 	{"compression_type", "zlib|zstd", "of clusters that are written compressed", "zlib"},
 	{"data_file", "FILE",
-	 "a new file for the data, each where it is on the disk; its name is relative to the\n"
+	 "a new file for the data, each where it is on the disk; its name is relative to the "
 	 "image's folder",
 	 NULL},
 	{"data_file_raw", "on|off",

@@ -84,8 +84,10 @@ static bool check_features(struct file *file, const struct qcow2_header *h, GErr
 
 	if (h->incompatible & QCOW2_DATA_FILE && (!h->data_file || !*h->data_file))
 		return bad(file, error,
-			   "its data are in another file, which it does not name; say which with: "
-			   "qemu-img amend -o data_file=");
+			   "its data are in another file, which it does not name; name it with: qemu-img "
+			   "amend --image-opts -o data_file=FILE "
+			   "driver=qcow2,file.filename=%s,data-file.filename=FILE",
+			   file->name);
 	if (h->incompatible & QCOW2_DATA_FILE && h->n_snapshots)
 		return bad(file, error,
 			   "it has snapshots, and its data are in another file, where there are "
