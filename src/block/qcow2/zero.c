@@ -127,8 +127,9 @@ int qcow2_discard(struct image *image, uint64_t offset, uint64_t len)
 	if (n)
 		qcow2_bitmaps_mark(q, offset, len);
 	if (n && qcow2_data_is_raw(q)) {
-		punch_data(q, first, n);
-		return 0;
+		if (!q->failed)
+			punch_data(q, first, n);
+		return q->failed ? -EIO : 0;
 	}
 	return n && can_clear(q, DISCARD) ? clear(q, first, n, DISCARD) : 0;
 }
@@ -168,7 +169,7 @@ int qcow2_write_zeroes(struct image *image, uint64_t offset, uint64_t len, bool 
 
 	qcow2_bitmaps_mark(q, offset, len);
 	if (qcow2_data_is_raw(q))
-		return file_zero(q->image.data, offset, len, unmap);
+		return q->failed ? -EIO : file_zero(q->image.data, offset, len, unmap);
 	if (!n || !can_clear(q, how))
 		return write_zero_bytes(q, offset, len);
 	from = first << q->cluster_bits;

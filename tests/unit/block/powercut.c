@@ -158,6 +158,13 @@ static int powercut_set_size(struct file *file, uint64_t size)
 	return take_step(file, (struct step){.len = size});
 }
 
+static void make_safe(struct powercut *disk)
+{
+	for (guint i = 0; i < disk->steps->len; i++)
+		apply(disk->safe, &disk->safe_size, &g_array_index(disk->steps, struct step, i));
+	g_array_set_size(disk->steps, 0);
+}
+
 static int powercut_flush(struct file *file)
 {
 	struct powercut *disk = ((struct powercut_file *)file)->disk;
@@ -165,10 +172,7 @@ static int powercut_flush(struct file *file)
 
 	g_mutex_lock(&disk->power->lock);
 	if (begin_step(disk) && !disk->power->dead) {
-		for (guint i = 0; i < disk->steps->len; i++)
-			apply(disk->safe, &disk->safe_size,
-			      &g_array_index(disk->steps, struct step, i));
-		g_array_set_size(disk->steps, 0);
+		make_safe(disk);
 		status = 0;
 	}
 	g_mutex_unlock(&disk->power->lock);
@@ -274,7 +278,7 @@ void powercut_restore(struct powercut *disk)
 
 GBytes *powercut_save(struct powercut *disk)
 {
-	g_assert_cmpuint(disk->steps->len, ==, 0);
+	make_safe(disk);
 	return g_bytes_new(disk->now, disk->size);
 }
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "block/format.h"
+#include "block/vmdk_int.h"
 #include "powercut.h"
 
 enum {
@@ -25,6 +26,7 @@ static const struct variant {
 	bool backing;
 	unsigned write_max; /* sectors */
 	bool resize;	    /* its size changes, too; that of no other is safe under power cuts */
+	bool grows;	    /* from a quarter of the size; a VMDK with the smallest tables */
 	bool unnamed;	    /* the backing image is opened with it, but it does not name it */
 	unsigned rounds; /* after which the image is made anew: most of it has its place by then; 0:
 			    never */
@@ -55,6 +57,7 @@ static const struct variant {
 	{"vhdx", "block_size=1M,subformat=fixed", 3 << 20, false, 400, .rounds = 3},
 	{"vmdk", "", 2 << 20, false, 300},
 	{"vmdk", "", 2 << 20, true, 300, .unnamed = true},
+	{"vmdk", "", 2 << 20, false, 60, .grows = true, .rounds = 3},
 	{"vmdk", "zeroed_grain=on", 2 << 20, true, 300, .unnamed = true},
 };
 
@@ -174,6 +177,15 @@ static void open_image(struct model *m)
 	has_size(m, image_size(m->image) / SECTOR);
 }
 
+/* Grains of 4 KiB, 128 to a table: the directory has no more tables than the first. */
+static void make_tables_small(struct file *file)
+{
+	static const uint8_t grain[] = {8, 0}, entries[] = {128, 0};
+
+	g_assert_cmpint(file_store(file, S_GRAIN_SIZE, grain, sizeof(grain)), ==, 0);
+	g_assert_cmpint(file_store(file, S_ENTRIES, entries, sizeof(entries)), ==, 0);
+}
+
 static void create_image(struct model *m)
 {
 	const struct block_format *format = image_find_format(m->variant->format, NULL);
@@ -181,7 +193,7 @@ static void create_image(struct model *m)
 	bool named = m->base && !m->variant->unnamed;
 	struct image_create create = {.path = "memory",
 				      .format = m->variant->format,
-				      .size = m->variant->size,
+				      .size = m->now * SECTOR,
 				      .options = (const char *const *)options,
 				      .backing = named ? "base" : NULL,
 				      .backing_format = named ? "raw" : NULL};
@@ -190,6 +202,8 @@ static void create_image(struct model *m)
 
 	format->create(file, &create, &error);
 	g_assert_no_error(error);
+	if (m->variant->grows)
+		make_tables_small(file);
 	g_assert_cmpint(file->ops->flush(file), ==, 0);
 	file_close(file);
 }
@@ -216,7 +230,8 @@ static struct model *model_new(const struct variant *variant, uint32_t seed)
 	m->variant = variant;
 	m->rand = g_rand_new_with_seed(seed);
 	m->disk = powercut_new(seed);
-	m->n = m->now = m->maybe = variant->size / SECTOR;
+	m->n = variant->size / SECTOR;
+	m->now = m->maybe = variant->grows ? m->n / 4 : m->n;
 	m->sectors = g_new0(struct sector, m->n);
 	for (uint64_t i = 0; i < m->n; i++) {
 		m->sectors[i].values = g_array_new(FALSE, FALSE, sizeof(uint32_t));
@@ -374,9 +389,13 @@ static void changed_size(struct model *m, bool done)
 
 static void op_resize(struct model *m)
 {
-	if (!m->variant->resize || g_rand_int(m->rand) % 4)
+	if (!(m->variant->resize || m->variant->grows) || g_rand_int(m->rand) % 4)
 		return;
 	m->maybe = 1 + g_rand_int(m->rand) % m->n;
+	if (m->variant->grows && m->maybe <= m->now) {
+		m->maybe = m->now;
+		return;
+	}
 	changed_size(m, image_resize(m->image, m->maybe * SECTOR, NULL));
 }
 
@@ -623,7 +642,8 @@ int main(int argc, char **argv)
 	for (unsigned i = 0; i < G_N_ELEMENTS(variants); i++) {
 		g_autofree char *path = g_strdup_printf(
 			"/power-cut/%s/%s%s%s", variants[i].format, variants[i].options,
-			*variants[i].options ? "" : "plain", variants[i].backing ? "/backed" : "");
+			*variants[i].options ? "" : "plain",
+			variants[i].backing ? "/backed" : variants[i].grows ? "/growing" : "");
 
 		g_test_add_data_func(path, &variants[i], every ? test_every_step : test_variant);
 	}
