@@ -366,7 +366,7 @@ static void test_grow(struct fixture *f, const void *data)
 		g_assert_no_error(error);
 		g_clear_pointer(&f->model, g_free);
 		start(f, row);
-		for (uint64_t size = 9 * MIB + 512; size < 100 * MIB; size = size * 2 + 512) {
+		for (uint64_t size = 9 * MIB + 512; size < 100 * MIB; size = size * 4 + 512) {
 			write_ours(f, row, i + size);
 			grow(f, row, size);
 			compare_theirs(f, row);

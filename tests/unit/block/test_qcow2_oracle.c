@@ -252,25 +252,28 @@ static const char *const their_options[] = {
 	"cluster_size=512",
 	"cluster_size=2M",
 	"refcount_bits=1",
-	"refcount_bits=2",
-	"refcount_bits=4",
-	"refcount_bits=8",
-	"refcount_bits=16",
-	"refcount_bits=32",
 	"refcount_bits=64",
 	"lazy_refcounts=on",
 	"extended_l2=on",
 	"extended_l2=on,cluster_size=32K",
 	"compression_type=zstd",
-	"compression_type=zlib",
 	"preallocation=metadata",
-	"preallocation=falloc",
-	"preallocation=full",
 	"preallocation=metadata,extended_l2=on",
-	"compat=v2,preallocation=off",
-	"compat=v3,lazy_refcounts=off,extended_l2=off",
 	"data_file=data.raw,data_file_raw=off",
 	"data_file=data.raw,data_file_raw=on",
+};
+
+static const char *const slow_options[] = {
+	"refcount_bits=2",
+	"refcount_bits=4",
+	"refcount_bits=8",
+	"refcount_bits=16",
+	"refcount_bits=32",
+	"compression_type=zlib",
+	"preallocation=falloc",
+	"preallocation=full",
+	"compat=v2,preallocation=off",
+	"compat=v3,lazy_refcounts=off,extended_l2=off",
 	"data_file=data.raw,extended_l2=on",
 	"data_file=data.raw,data_file_raw=on,preallocation=full,cluster_size=512",
 };
@@ -628,6 +631,8 @@ static void test_options(const void *data)
 		return;
 	for (unsigned i = 0; i < G_N_ELEMENTS(their_options); i++)
 		g_ptr_array_add(rows, (char *)their_options[i]);
+	for (unsigned i = 0; i < G_N_ELEMENTS(slow_options); i++)
+		g_ptr_array_add(rows, (char *)slow_options[i]);
 	for (unsigned i = 0; i < G_N_ELEMENTS(luks_options); i++)
 		g_ptr_array_add(rows, (char *)luks_options[i]);
 	for (unsigned i = 0; i < G_N_ELEMENTS(aes_options); i++)
@@ -651,6 +656,8 @@ int main(int argc, char **argv)
 		add("ours", our_options[i], test_ours);
 	for (unsigned i = 0; i < G_N_ELEMENTS(their_options); i++)
 		add("theirs", their_options[i], test_theirs);
+	for (unsigned i = 0; i < G_N_ELEMENTS(slow_options) && g_test_slow(); i++)
+		add("theirs", slow_options[i], test_theirs);
 	g_test_add_data_func("/qcow2-oracle/options", NULL, test_options);
 	add("chain", "", test_chain);
 	add("chain", "data_file", test_data_chain);
@@ -664,7 +671,8 @@ int main(int argc, char **argv)
 	add("bitmaps", "", test_bitmaps);
 	add("luks", "ours", test_luks);
 	add("luks", "ours,data_file", test_luks);
-	add("luks", "theirs", test_luks);
+	if (g_test_slow())
+		add("luks", "theirs", test_luks);
 	for (unsigned i = 0; i < G_N_ELEMENTS(luks_options) && g_test_slow(); i++)
 		add("luks", luks_options[i], test_luks);
 	for (unsigned i = 0; i < G_N_ELEMENTS(aes_options); i++)
