@@ -177,10 +177,10 @@ static int check_entry(struct bat *bat, uint64_t block, enum bat_kind kind, uint
 	return kind == BAT_BAD ? mend_lost(c, block) : 0;
 }
 
-/* Space before the first block is the format's. */
+/* Space before the first block and after the last one, up to other things, is the format's. */
 static int check_places(struct checking *c)
 {
-	uint64_t last = NO_BLOCK, lost = 0, used = 0;
+	uint64_t last = NO_BLOCK, lost = 0, gap = 0, used = 0;
 	uint64_t size = c->bat->file->size; /* before what is mended goes behind it */
 	int status = 0;
 
@@ -192,8 +192,10 @@ static int check_places(struct checking *c)
 		if (is_block && at < used)
 			status = mend_double(c, place);
 		else if (last != NO_BLOCK)
-			lost += (at - MIN(used, at)) / stride(c->bat);
+			gap += (at - MIN(used, at)) / stride(c->bat);
 		if (is_block) {
+			lost += gap;
+			gap = 0;
 			c->report->fragmented += last != NO_BLOCK && place->block < last;
 			last = place->block;
 		}

@@ -57,12 +57,12 @@ static bool clone_range(struct conversion *c, const struct image_extent *extent,
 	if (!c->clones)
 		return false;
 	if (extent->kind != IMAGE_DATA || extent->file_offset == IMAGE_NO_OFFSET || c->compress ||
-	    !target->format->locate || extent->image->file->fd < 0 || target->file->fd < 0 ||
+	    !target->format->locate || image_data(extent->image)->fd < 0 || image_data(target)->fd < 0 ||
 	    !target->format->locate(target, offset, extent->len, true, &at))
 		return false;
 	range.dest_offset = at;
-	range.src_fd = extent->image->file->fd;
-	if (ioctl(target->file->fd, FICLONERANGE, &range) == 0)
+	range.src_fd = image_data(extent->image)->fd;
+	if (ioctl(image_data(target)->fd, FICLONERANGE, &range) == 0)
 		return true;
 	/* EINVAL: only that this range is not of whole blocks. */
 	if (errno != EINVAL)
@@ -169,6 +169,11 @@ static bool check_target(struct conversion *c, GError **error)
 		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
 			    "format %s compresses nothing; leave out --compress, or choose qcow2",
 			    c->target->format->name);
+	else if (c->compress && c->target->data)
+		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
+			    "disk '%s' has its data in a file of their own, which has none that are "
+			    "compressed; leave out --compress, or data_file",
+			    image_path(c->target));
 	else if (image_size(c->target) < image_size(c->source))
 		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
 			    "disk '%s' is smaller than '%s'; enlarge it with: viv disk resize",

@@ -19,6 +19,7 @@
 struct image {
 	const struct block_format *format;
 	struct file *file; /* owned by image.c; NULL in tests of none */
+	struct file *data; /* where the disk's bytes stand, if not in `file`; owned by the format */
 	uint64_t size;	   /* of the disk in bytes, a multiple of the sector size; open sets it */
 	bool read_only;
 	/* What open found, for image.c, which opens it; NULL: none. */
@@ -59,7 +60,7 @@ struct block_format {
 	/* What stands at `offset`, of at most `len` bytes; never of the backing image's. */
 	int (*map)(struct image *image, uint64_t offset, uint64_t len, struct image_extent *extent);
 	/*
-	 * Where in image->file all of a range that is to be read or written stands as it is, in one
+	 * Where in image_data() all of a range that is to be read or written stands as it is, in one
 	 * piece, so that the bytes may be transferred without the format: false unless that is
 	 * known now, without I/O, without waiting. It stays true until a discard, write_zeroes or
 	 * another exclusive call. NULL: never.
@@ -92,6 +93,13 @@ extern const size_t block_n_formats;
 extern const struct block_format block_format_raw, block_format_luks, block_format_qcow2,
 	block_format_vdi, block_format_vhd, block_format_vhdx, block_format_vmdk;
 
+static inline struct file *image_data(const struct image *image)
+{
+	return image->data ? image->data : image->file;
+}
+
+/* For file_open(), of another file of the image. */
+unsigned image_file_flags(const struct image_open *how);
 /* "vdi disk 'PATH' WHY": an error that open returns, and its false. */
 bool image_refuse(const struct image *image, GError **error, const char *why, ...)
 	G_GNUC_PRINTF(3, 4);

@@ -165,6 +165,12 @@ char *image_read_secret(const char *path, GError **error)
 	return NULL;
 }
 
+unsigned image_file_flags(const struct image_open *how)
+{
+	return (how->read_only ? FILE_READ_ONLY : 0) | (how->direct ? FILE_DIRECT : 0) |
+	       (how->no_lock ? FILE_NO_LOCK : 0);
+}
+
 static struct image *open_chain(const struct image_open *how, unsigned depth, GError **error);
 
 static bool open_backing(struct image *image, const struct image_open *how, unsigned depth,
@@ -221,10 +227,8 @@ static struct image *open_chain(const struct image_open *how, unsigned depth, GE
 {
 	const struct block_format *format = image_find_format(
 		how->format ? how->format : image_format_of_path(how->path), error);
-	unsigned flags = (how->read_only ? FILE_READ_ONLY : 0) | (how->direct ? FILE_DIRECT : 0) |
-			 (how->no_lock ? FILE_NO_LOCK : 0);
 	struct image *image;
-	struct file *file = format ? file_open(how->path, flags, error) : NULL;
+	struct file *file = format ? file_open(how->path, image_file_flags(how), error) : NULL;
 
 	if (!file)
 		return NULL;
@@ -290,6 +294,11 @@ const char *image_format_name_of(const struct image *image)
 const char *image_path(const struct image *image)
 {
 	return image->file->name;
+}
+
+const char *image_data_path(const struct image *image)
+{
+	return image_data(image)->name;
 }
 
 static int check_range(const struct image *image, uint64_t offset, uint64_t len, bool changes)
@@ -396,7 +405,7 @@ int image_map(struct image *image, uint64_t offset, uint64_t len, struct image_e
 bool image_locate(struct image *image, uint64_t offset, struct span span, bool write, int *fd,
 		  uint64_t *file_offset)
 {
-	struct file *file = image->file;
+	struct file *file = image_data(image);
 
 	if (file->fd < 0 || !image->format->locate || !span.len ||
 	    check_range(image, offset, span.len, write) ||

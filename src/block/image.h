@@ -62,7 +62,8 @@ enum image_extent_kind {
 struct image_extent {
 	enum image_extent_kind kind;
 	uint64_t len;
-	uint64_t file_offset; /* of the bytes as they are; IMAGE_NO_OFFSET: they do not stand so */
+	uint64_t file_offset; /* of the bytes as they are, in image_data_path(); IMAGE_NO_OFFSET: they
+			       * do not stand so */
 	unsigned depth;	      /* 0: of this image; 1: of its backing image; and so on */
 	const struct image *image; /* whose file that is */
 };
@@ -83,6 +84,7 @@ struct image_info {
 	uint64_t size, allocated; /* bytes: of the disk; on the host */
 	uint64_t cluster_size;	  /* 0: none */
 	const char *backing_name, *backing_format, *damage;
+	const char *data_name; /* of the file with the disk's bytes; NULL: the image's own */
 	bool encrypted, compressed;
 	GPtrArray *names, *values; /* of char *: what else the format tells; owned by the info */
 };
@@ -112,6 +114,7 @@ struct image *image_backing(const struct image *image); /* NULL: none is open */
 const struct block_format *image_format(const struct image *image);
 const char *image_format_name_of(const struct image *image);
 const char *image_path(const struct image *image);
+const char *image_data_path(const struct image *image); /* of the file with the disk's bytes */
 
 int image_read(struct image *image, uint64_t offset, struct span span);
 int image_write(struct image *image, uint64_t offset, struct span span);

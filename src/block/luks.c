@@ -50,8 +50,9 @@ static const uint8_t magic[8] = {'L', 'U', 'K', 'S', 0xba, 0xbe, 0, 1};
 struct cipher {
 	int algorithm, mode; /* libgcrypt's */
 	int essiv;	     /* the cipher of its tweak; 0: the sector's number is it */
+	int essiv_hash;	     /* of the key, which is that cipher's */
 	bool is_32_bits;     /* of the number: plain, not plain64 */
-	size_t key_len;
+	size_t key_len, block_len;
 	uint8_t key[MAX_KEY];
 	uint8_t essiv_key[MAX_KEY];
 };
@@ -70,6 +71,17 @@ static const struct {
 	{"aes", 256, GCRY_CIPHER_AES256},	  {"serpent", 128, GCRY_CIPHER_SERPENT128},
 	{"serpent", 192, GCRY_CIPHER_SERPENT192}, {"serpent", 256, GCRY_CIPHER_SERPENT256},
 	{"twofish", 128, GCRY_CIPHER_TWOFISH128}, {"twofish", 256, GCRY_CIPHER_TWOFISH},
+	{"cast5", 128, GCRY_CIPHER_CAST5},
+};
+
+static const struct {
+	const char *name;
+	int mode;
+} modes[] = {
+	{"xts-", GCRY_CIPHER_MODE_XTS},
+	{"cbc-", GCRY_CIPHER_MODE_CBC},
+	{"ctr-", GCRY_CIPHER_MODE_CTR},
+	{"ecb-", GCRY_CIPHER_MODE_ECB},
 };
 
 static void init_library(void)
@@ -99,27 +111,34 @@ static int find_algorithm(const char *name, unsigned key_bits)
 /* As "xts-plain64" and "cbc-essiv:sha256". */
 static bool set_cipher(struct cipher *c, const char *name, const char *mode, size_t key_len)
 {
-	bool xts = g_str_has_prefix(mode, "xts-");
-	const char *tweak = mode + 4;
+	const char *tweak;
+	unsigned i = 0;
 
-	if (!xts && !g_str_has_prefix(mode, "cbc-"))
+	while (i < G_N_ELEMENTS(modes) && !g_str_has_prefix(mode, modes[i].name))
+		i++;
+	if (i == G_N_ELEMENTS(modes))
 		return false;
-	c->mode = xts ? GCRY_CIPHER_MODE_XTS : GCRY_CIPHER_MODE_CBC;
+	tweak = mode + strlen(modes[i].name);
+	c->mode = modes[i].mode;
 	c->key_len = key_len;
-	c->algorithm = find_algorithm(name, key_len * 8 / (xts ? 2 : 1));
+	c->algorithm = find_algorithm(name, key_len * 8 / (c->mode == GCRY_CIPHER_MODE_XTS ? 2 : 1));
+	if (!c->algorithm)
+		return false;
+	c->block_len = gcry_cipher_get_algo_blklen(c->algorithm);
 	c->is_32_bits = !strcmp(tweak, "plain");
-	if (!strcmp(tweak, "essiv:sha256")) {
-		c->essiv = find_algorithm(name, 256);
-		return c->algorithm && c->essiv;
-	}
-	return c->algorithm && (c->is_32_bits || !strcmp(tweak, "plain64"));
+	if (!g_str_has_prefix(tweak, "essiv:"))
+		return c->is_32_bits || !strcmp(tweak, "plain64");
+	c->essiv_hash = gcry_md_map_name(tweak + strlen("essiv:"));
+	if (c->essiv_hash)
+		c->essiv = find_algorithm(name, 8 * gcry_md_get_algo_dlen(c->essiv_hash));
+	return c->essiv;
 }
 
 static void set_key(struct cipher *c, const uint8_t *key)
 {
 	memcpy(c->key, key, c->key_len);
 	if (c->essiv)
-		gcry_md_hash_buffer(GCRY_MD_SHA256, c->essiv_key, key, c->key_len);
+		gcry_md_hash_buffer(c->essiv_hash, c->essiv_key, key, c->key_len);
 }
 
 static bool make_tweak(const struct cipher *c, gcry_cipher_hd_t essiv, uint64_t sector,
@@ -129,7 +148,15 @@ static bool make_tweak(const struct cipher *c, gcry_cipher_hd_t essiv, uint64_t 
 
 	memset(tweak, 0, 16);
 	memcpy(tweak, &number, sizeof(number));
-	return !c->essiv || !gcry_cipher_encrypt(essiv, tweak, 16, NULL, 0);
+	return !c->essiv || !gcry_cipher_encrypt(essiv, tweak, c->block_len, NULL, 0);
+}
+
+static bool set_tweak(const struct cipher *c, gcry_cipher_hd_t handle, const uint8_t *tweak)
+{
+	if (c->mode == GCRY_CIPHER_MODE_ECB)
+		return true;
+	return c->mode == GCRY_CIPHER_MODE_CTR ? !gcry_cipher_setctr(handle, tweak, c->block_len)
+					       : !gcry_cipher_setiv(handle, tweak, c->block_len);
 }
 
 static bool crypt_sectors(const struct cipher *c, gcry_cipher_hd_t handle, gcry_cipher_hd_t essiv,
@@ -139,7 +166,7 @@ static bool crypt_sectors(const struct cipher *c, gcry_cipher_hd_t handle, gcry_
 		uint8_t tweak[16];
 
 		if (!make_tweak(c, essiv, sector, tweak) ||
-		    gcry_cipher_setiv(handle, tweak, sizeof(tweak)) ||
+		    !set_tweak(c, handle, tweak) ||
 		    (encrypt ? gcry_cipher_encrypt(handle, bytes + at, SECTOR, NULL, 0)
 			     : gcry_cipher_decrypt(handle, bytes + at, SECTOR, NULL, 0)))
 			return false;
@@ -159,7 +186,8 @@ static bool run_cipher(const struct cipher *c, uint64_t sector, uint8_t *bytes, 
 	ok = !gcry_cipher_setkey(handle, c->key, c->key_len);
 	if (ok && c->essiv)
 		ok = !gcry_cipher_open(&essiv, c->essiv, GCRY_CIPHER_MODE_ECB, 0) &&
-		     !gcry_cipher_setkey(essiv, c->essiv_key, 32);
+		     !gcry_cipher_setkey(essiv, c->essiv_key,
+					 gcry_cipher_get_algo_keylen(c->essiv));
 	ok = ok && crypt_sectors(c, handle, essiv, sector, bytes, len, encrypt);
 	gcry_cipher_close(handle);
 	gcry_cipher_close(essiv);

@@ -55,8 +55,6 @@ static bool open_file(struct vmdk *vmdk, struct extent *extent, const struct ext
 		      const struct image_open *how, GError **error)
 {
 	g_autofree char *path = image_resolve_backing(how->path, line->name);
-	unsigned flags = (how->read_only ? FILE_READ_ONLY : 0) | (how->direct ? FILE_DIRECT : 0) |
-			 (how->no_lock ? FILE_NO_LOCK : 0);
 
 	for (guint i = 0; i < vmdk->extents->len && !line->sparse; i++) {
 		struct extent *other = g_ptr_array_index(vmdk->extents, i);
@@ -66,7 +64,7 @@ static bool open_file(struct vmdk *vmdk, struct extent *extent, const struct ext
 	}
 	if (extent->file)
 		return true;
-	extent->file = file_open(path, flags, error);
+	extent->file = file_open(path, image_file_flags(how), error);
 	extent->own = extent->file != NULL;
 	if (!extent->file)
 		g_prefix_error(error, "vmdk disk '%s' needs its extent: ", how->path);
@@ -275,9 +273,7 @@ static int mark_extents(struct vmdk *vmdk, bool unclean)
 	return status;
 }
 
-/* Before the first change of the disk its content id becomes another one, by which goes who made an
- * image on this one; and its extents say that they are being changed. */
-static int touch(struct vmdk *vmdk)
+int vmdk_touch(struct vmdk *vmdk)
 {
 	int status = 0;
 
@@ -298,7 +294,7 @@ static int touch(struct vmdk *vmdk)
 
 static int vmdk_write(struct image *image, uint64_t offset, struct span span)
 {
-	int status = touch((struct vmdk *)image);
+	int status = vmdk_touch((struct vmdk *)image);
 
 	return status ? status : transfer(image, offset, span, write_extent);
 }
@@ -348,7 +344,7 @@ static int zero_extent(struct extent *extent, uint64_t at, uint64_t len, bool un
 
 static int vmdk_write_zeroes(struct image *image, uint64_t offset, uint64_t len, bool unmap)
 {
-	int status = touch((struct vmdk *)image);
+	int status = vmdk_touch((struct vmdk *)image);
 
 	while (len && !status) {
 		uint64_t at = offset, n = len;
@@ -363,7 +359,7 @@ static int vmdk_write_zeroes(struct image *image, uint64_t offset, uint64_t len,
 
 static int vmdk_discard(struct image *image, uint64_t offset, uint64_t len)
 {
-	int status = touch((struct vmdk *)image);
+	int status = vmdk_touch((struct vmdk *)image);
 
 	while (len && !status) {
 		uint64_t at = offset, n = len;
@@ -415,7 +411,7 @@ static bool vmdk_check(struct image *image, enum image_repair repair, struct ima
 		       GError **error)
 {
 	struct vmdk *vmdk = (struct vmdk *)image;
-	int status = repair == IMAGE_REPAIR_NOTHING ? 0 : touch(vmdk);
+	int status = repair == IMAGE_REPAIR_NOTHING ? 0 : vmdk_touch(vmdk);
 
 	for (guint i = 0; i < vmdk->extents->len && !status; i++) {
 		struct extent *extent = g_ptr_array_index(vmdk->extents, i);
@@ -500,6 +496,7 @@ const struct block_format block_format_vmdk = {
 	.map = vmdk_map,
 	.locate = vmdk_locate,
 	.create = vmdk_create,
+	.resize = vmdk_resize,
 	.check = vmdk_check,
 	.info = vmdk_info,
 	.list_files = vmdk_list_files,

@@ -19,8 +19,7 @@ static const struct kind kinds[] = {
 	{"streamOptimized", .stream = true},
 };
 
-#define SPLIT	   ((2ull << 30) / IMAGE_SECTOR_SIZE)
-#define MAX_EXTENT ((2ull << 40) / IMAGE_SECTOR_SIZE - (1 << 20))
+#define SPLIT ((2ull << 30) / IMAGE_SECTOR_SIZE)
 
 static bool check_word(const char *option, const char *value, GError **error)
 {
@@ -130,7 +129,7 @@ static bool check_create(const struct image_create *create, const struct kind *k
 		return image_reject(error, "a VMDK image's name has no quotes and line ends");
 	if (create->backing && strlen(create->backing) > 4096)
 		return image_reject(error, "the backing image's name is too long");
-	if (kind->split ? sectors > SPLIT * VMDK_MAX_EXTENTS : !kind->flat && sectors > MAX_EXTENT)
+	if (kind->split ? sectors > SPLIT * VMDK_MAX_EXTENTS : !kind->flat && sectors > VMDK_MAX_SPARSE)
 		return image_reject(error, "subformat %s ends at %s; choose another, or qcow2",
 				    kind->name, kind->split ? "1 TiB" : "2 TiB");
 	return true;

@@ -155,6 +155,42 @@ GPtrArray *vmdk_extent_lines(const char *descriptor, const char *path, GError **
 	return NULL;
 }
 
+/* A number in place of the digits at `at`, which is in the text. */
+static void put_number(GString *text, const char *at, uint64_t value)
+{
+	g_autofree char *digits = g_strdup_printf("%" G_GUINT64_FORMAT, value);
+	gsize where = at - text->str;
+
+	g_string_erase(text, where, strspn(at, "0123456789"));
+	g_string_insert(text, where, digits);
+}
+
+static uint64_t number_of(const char *descriptor, const char *key)
+{
+	g_autofree char *value = vmdk_value(descriptor, key);
+
+	return value ? g_ascii_strtoull(value, NULL, 10) : 0;
+}
+
+char *vmdk_descriptor_of_size(const char *descriptor, uint64_t sectors)
+{
+	GString *text = g_string_new(descriptor);
+	uint64_t heads = number_of(descriptor, "ddb.geometry.heads");
+	uint64_t per_track = number_of(descriptor, "ddb.geometry.sectors");
+	const char *at = find_value(text->str, "ddb.geometry.cylinders");
+
+	if (at && heads && heads <= 255 && per_track && per_track <= 255)
+		put_number(text, at + (*at == '"'), sectors / heads / per_track);
+	for (at = text->str; at; at = strchr(at, '\n')) {
+		at += strspn(at, " \t\r\n");
+		if (strncmp(at, "RW ", 3))
+			continue;
+		put_number(text, at + 3 + strspn(at + 3, " \t"), sectors);
+		break;
+	}
+	return g_string_free(text, FALSE);
+}
+
 /* ---- parents ---- */
 
 char *vmdk_cid_of(const char *path, const char *name, GError **error)

@@ -33,6 +33,7 @@ enum {
 	COMPRESSION_DEFLATE = 1,
 };
 #define DIRECTORY_AT_END UINT64_MAX /* a footer tells */
+#define VMDK_MAX_SPARSE	 ((2ull << 40) / IMAGE_SECTOR_SIZE - (1 << 20)) /* sectors */
 
 enum {
 	VMDK_GRAIN = 128, /* of new images */
@@ -81,6 +82,9 @@ char *vmdk_load_descriptor(struct file *file, bool *sparse, uint64_t *at, GError
 char *vmdk_value(const char *descriptor, const char *key);
 /* Of struct extent_line; NULL with the error set. */
 GPtrArray *vmdk_extent_lines(const char *descriptor, const char *path, GError **error);
+/* It with another size of its first extent, in sectors, and the geometry that goes with it; freed by
+ * the caller. */
+char *vmdk_descriptor_of_size(const char *descriptor, uint64_t sectors);
 /* The CID of the image at `name`, as the image at `path` calls it. */
 char *vmdk_cid_of(const char *path, const char *name, GError **error);
 /* Freed by the caller. `extents`: the lines of them. */
@@ -100,6 +104,10 @@ int vmdk_finish_stream(struct extent *extent);
 /* What of the file are no grains: of struct bat_range. */
 GArray *vmdk_sparse_taken(const struct extent *extent);
 
+/* Before the first change of the disk: its content id becomes another one, by which goes who made an
+ * image on this one; and its extents say that they are being changed. */
+int vmdk_touch(struct vmdk *vmdk);
+bool vmdk_resize(struct image *image, uint64_t size, GError **error);
 bool vmdk_create(struct file *file, const struct image_create *create, GError **error);
 
 #endif

@@ -56,6 +56,8 @@ static void print_info(struct image *image, const struct image_info *info)
 		print_row("backing image:", info->backing_name);
 	if (info->backing_format)
 		print_row("its format:", info->backing_format);
+	if (info->data_name)
+		print_row("data file:", info->data_name);
 	if (info->damage)
 		print_row("damaged:", info->damage);
 	for (unsigned i = 0; i < info->names->len; i++) {
@@ -82,6 +84,8 @@ static JsonObject *describe(struct image *image, const struct image_info *info)
 	if (info->backing_format)
 		json_object_set_string_member(object, "backing-filename-format",
 					      info->backing_format);
+	if (info->data_name)
+		json_object_set_string_member(more, "data-file", info->data_name);
 	if (info->damage)
 		json_object_set_string_member(object, "damage", info->damage);
 	for (unsigned i = 0; i < info->names->len; i++)
@@ -283,7 +287,7 @@ static void print_extent(uint64_t start, const struct image_extent *extent)
 
 	if (extent->kind == IMAGE_DATA || extent->kind == IMAGE_COMPRESSED)
 		printf("0x%-14" PRIx64 " 0x%-14" PRIx64 " %-16s %s\n", start, extent->len, at,
-		       image_path(extent->image));
+		       image_data_path(extent->image));
 }
 
 /* Neighbours that only a table's end parted. */

@@ -31,8 +31,13 @@ static bool check_alone(const struct disk_copy *copy, GError **error)
 	if (!image)
 		return false;
 	image_info(image, &info);
-	alone = !info.backing_name;
-	if (!alone)
+	alone = !info.backing_name && !info.data_name;
+	if (info.data_name)
+		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
+			    "'%s' has its data in another file, '%s', which it names; make it one first: "
+			    "viv disk convert",
+			    copy->from, info.data_name);
+	else if (!alone)
 		g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
 			    "'%s' holds only what differs from another image, '%s', which it names; make it "
 			    "one first: "

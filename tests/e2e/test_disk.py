@@ -95,6 +95,12 @@ def test_help_lists_the_verbs(viv):
     (["create", "-o", "preallocation=some", "a.qcow2", "1M"], ["preallocation", "falloc"]),
     (["create", "-o", "preallocation=full", "-b", "named.img", "-F", "qcow2", "a.qcow2"], ["preallocation", "backing"]),
     (["create", "-o", "cluster_size=512", "a.qcow2", "200T"], ["too large", "cluster_size"]),
+    (["create", "-o", "data_file_raw=on", "a.qcow2", "1M"], ["data_file_raw", "data_file"]),
+    (["create", "-o", "data_file=a.data,compat=0.10", "a.qcow2", "1M"], ["data_file", "compat=1.1"]),
+    (["create", "-o", "data_file=there.raw", "a.qcow2", "1M"], ["there.raw", "remove it first"]),
+    (["create", "-o", "data_file=a.data,data_file_raw=on", "-b", "named.img", "-F", "qcow2", "a.qcow2"],
+     ["data_file_raw", "backing"]),
+    (["convert", "-c", "-o", "data_file=a.data", "there.raw", "a.qcow2"], ["--compress", "data_file"]),
     (["create", "-o", "encrypt.format=luks", "a.qcow2", "1M"], ["encrypt.format", "passphrase"]),
     (["create", "a.luks", "1M"], ["luks", "passphrase"]),
     (["create", "-b", "absent.qcow2", "a.qcow2"], ["absent.qcow2", "No such file"]),
@@ -203,7 +209,8 @@ def test_interrupted_convert_leaves_nothing(viv, tmp_path):
     assert os.listdir(tmp_path) == ["a.raw"]
 
 
-@pytest.mark.parametrize("target", ["b.qcow2", "-o subformat=monolithicFlat b.vmdk"])
+@pytest.mark.parametrize("target", ["b.qcow2", "-o data_file=b.data b.qcow2",
+                                    "-o subformat=monolithicFlat b.vmdk"])
 def test_convert_to_a_full_disk_leaves_nothing(disk, viv, tmp_path, target):
     fill(tmp_path / "a.raw", 8 * MIB, 5)
     ran = subprocess.run(["sh", "-c", f'ulimit -f 4096; trap "" XFSZ; exec "$0" disk convert a.raw {target}', viv],

@@ -68,6 +68,12 @@ def test_export_and_back(store, disk, image, format):
                    capture_output=True)
 
 
+def test_import_of_a_disk_with_a_data_file_is_refused(store, tmp_path):
+    image = tmp_path / "parted.qcow2"
+    subprocess.run([store.viv, "disk", "create", "-o", "data_file=parted.data", image, "1M"], check=True)
+    assert "parted.data" in store.refused("image", "import", image)
+
+
 def test_import_of_an_overlay_is_refused(store, disk):
     overlay = store.folder / "overlay.qcow2"
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", disk, "-F", "raw", overlay], check=True)

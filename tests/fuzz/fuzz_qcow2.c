@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Any bytes as a qcow2 image, in memory: opened, used and mended.
+ * Any bytes as a qcow2 image, in memory: opened, used and mended. So is its data file, whatever it
+ * is called: no file of the host is opened.
  *
  * Input: n, then n operations of three bytes (what, where, how much), then the image.
  * make_images.py qcow2 makes the corpus.
@@ -19,6 +20,8 @@ struct memory {
 	struct file file;
 	GByteArray *bytes;
 };
+
+static GByteArray *data_bytes; /* of the data file */
 
 static GByteArray *bytes_of(struct file *file)
 {
@@ -99,12 +102,9 @@ static const struct file_ops memory_ops = {
 	.close = memory_close,
 };
 
-static struct image *open_image(GByteArray *bytes)
+static struct file *memory_open(GByteArray *bytes)
 {
 	struct memory *memory = g_new0(struct memory, 1);
-	struct image_open how = {.path = "memory", .secret = "sesame", .damaged = true};
-	const struct block_format *format = image_find_format("qcow2", NULL);
-	struct image *image = g_malloc0(format->object_size);
 
 	memory->file = (struct file){.ops = &memory_ops,
 				     .name = g_strdup("memory"),
@@ -112,8 +112,24 @@ static struct image *open_image(GByteArray *bytes)
 				     .fd = -1,
 				     .align = 1};
 	memory->bytes = bytes;
+	return &memory->file;
+}
+
+struct file *__wrap_file_open(const char *name, unsigned flags, GError **error);
+
+struct file *__wrap_file_open(const char *name, unsigned flags, GError **error)
+{
+	return memory_open(data_bytes);
+}
+
+static struct image *open_image(GByteArray *bytes)
+{
+	struct image_open how = {.path = "memory", .secret = "sesame", .damaged = true};
+	const struct block_format *format = image_find_format("qcow2", NULL);
+	struct image *image = g_malloc0(format->object_size);
+
 	image->format = format;
-	image->file = &memory->file;
+	image->file = memory_open(bytes);
 	if (format->open(image, &how, NULL) && image->size && image->size <= INT64_MAX &&
 	    image->size % SECTOR == 0)
 		return image;
@@ -229,12 +245,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	const struct step *steps = (const struct step *)(data + 1);
 	size_t n = len ? MIN(data[0], (len - 1) / sizeof(*steps)) : 0;
+	static const uint8_t text[] = "what stood in the data file before";
 	GByteArray *bytes = g_byte_array_new();
 	struct image *image;
 
 	if (len > 1 + n * sizeof(*steps))
 		g_byte_array_append(bytes, data + 1 + n * sizeof(*steps),
 				    MIN(len - 1 - n * sizeof(*steps), MAX_FILE));
+	data_bytes = g_byte_array_append(g_byte_array_new(), text, sizeof(text));
 	image = open_image(bytes);
 	for (size_t i = 0; i < n && image; i++)
 		run_step(image, &steps[i]);
@@ -243,6 +261,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	if (image)
 		mend(image);
 	image_close(image);
+	g_byte_array_unref(data_bytes);
 	g_byte_array_unref(bytes);
 	return 0;
 }

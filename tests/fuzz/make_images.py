@@ -22,12 +22,15 @@ QCOW2 = [
     ("cluster_size=1K", ["bitmap --add -g 512 x", "bitmap --add --disable y"], "64K"),
     ("cluster_size=512,preallocation=metadata", [], "32K"),
     ("cluster_size=16K,extended_l2=on", [], "256K"),
+    ("cluster_size=512,data_file=data", [], "64K"),
+    ("cluster_size=512,data_file=data,data_file_raw=on", [], "32K"),
+    ("cluster_size=16K,extended_l2=on,data_file=data", [], "256K"),
 ]
 FORMATS = {"qcow2": QCOW2}
 
 
-def qemu_img(*args):
-    subprocess.run(["qemu-img", *args], check=True, stdout=subprocess.DEVNULL)
+def qemu_img(*args, **how):
+    subprocess.run(["qemu-img", *args], check=True, stdout=subprocess.DEVNULL, **how)
 
 
 def main():
@@ -43,8 +46,10 @@ def main():
                 disk.write(bytes(range(256)) * 8)
                 disk.seek(20 * 512)
                 disk.write(b"plain text, again and again; " * 60)
-            compress = ["-c"] if number % 2 and "prealloc" not in options else []
-            qemu_img("convert", "-q", *compress, "-f", "raw", "-O", name, "-o", options, raw, image)
+            plain = "prealloc" in options or "data_file" in options
+            compress = ["-c"] if number % 2 and not plain else []
+            qemu_img("convert", "-q", *compress, "-f", "raw", "-O", name, "-o", options, raw, image,
+                     cwd=work)
             for step in then:
                 verb, *args = step.split()
                 tail = [args.pop()] if verb == "bitmap" else []

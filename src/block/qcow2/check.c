@@ -112,10 +112,10 @@ static void check_flags(struct checker *c)
 			qcow2_range_add(&q->l1_dirty, i, 1);
 		}
 		c->status = table_get(q->l2, offset, &table);
-		for (unsigned j = 0; !c->status && j < 1u << q->l2_bits; j++) {
+		for (unsigned j = 0; !c->status && !q->image.data && j < 1u << q->l2_bits; j++) {
 			struct qcow2_mapping m = qcow2_decode(q, table, j);
 
-			if (!m.host || m.compressed || check_fault_of(c, m) ||
+			if (!m.has_host || m.compressed || check_fault_of(c, 0, m) ||
 			    !check_flag(c, m.copied, m.host))
 				continue;
 			m.copied = !m.copied;

@@ -28,8 +28,8 @@ uint32_t *check_counts_of(struct checker *c, uint64_t block, bool make);
 void check_count(struct checker *c, uint64_t cluster, int by);
 uint32_t check_counted(struct checker *c, uint64_t cluster);
 enum role check_role_of(struct checker *c, uint64_t cluster);
-/* Why an entry cannot be right; NULL: it can. */
-const char *check_fault_of(struct checker *c, struct qcow2_mapping m);
+/* Why the entry of a byte of the disk cannot be right; NULL: it can. */
+const char *check_fault_of(struct checker *c, uint64_t offset, struct qcow2_mapping m);
 /* Goes through all tables, and mends those that are not refcounts if that is wanted. */
 void check_tables(struct checker *c);
 

@@ -272,19 +272,21 @@ static bool find_l2_tables(struct checker *c, uint64_t *l1, uint32_t n, const ch
 	return changed | clear_reserved(c, l1, n, whose);
 }
 
-const char *check_fault_of(struct checker *c, struct qcow2_mapping m)
+const char *check_fault_of(struct checker *c, uint64_t offset, struct qcow2_mapping m)
 {
-	uint64_t offset = m.host, len;
+	uint64_t at = m.host, len;
 
+	if (c->q->image.data)
+		return qcow2_mapping_is_sane(c->q, offset, m) ? NULL : "is not its place in the data file";
 	if (m.compressed)
-		qcow2_packed(c->q, m.host, &offset, &len);
+		qcow2_packed(c->q, m.host, &at, &len);
 	if (!m.compressed && m.host % c->q->cluster_size)
 		return "is not that of a cluster";
-	if (m.host && !in_file(c, offset))
+	if (m.host && !in_file(c, at))
 		return "is past the end of the file";
-	if (m.host && check_role_of(c, offset >> c->q->cluster_bits))
+	if (m.host && check_role_of(c, at >> c->q->cluster_bits))
 		return "is that of a table";
-	return qcow2_mapping_is_sane(c->q, m) ? NULL : "has bits that exclude each other";
+	return qcow2_mapping_is_sane(c->q, offset, m) ? NULL : "has bits that exclude each other";
 }
 
 /* It was found as often as its refcount can say: one more would make it look like less. */
@@ -295,7 +297,7 @@ static bool is_counted_out(struct checker *c, struct qcow2_mapping m)
 	if (m.compressed)
 		qcow2_packed(c->q, m.host, &offset, &len);
 	for (uint64_t at = offset >> c->q->cluster_bits;
-	     m.host && at <= (offset + len - 1) >> c->q->cluster_bits; at++)
+	     m.host && !c->q->image.data && at <= (offset + len - 1) >> c->q->cluster_bits; at++)
 		if (check_counted(c, at) >= c->q->refcount_max)
 			return true;
 	return false;
@@ -305,7 +307,7 @@ static void count_mapping(struct checker *c, struct qcow2_mapping m)
 {
 	uint64_t offset = m.host, len = 1;
 
-	if (!m.host)
+	if (!m.host || c->q->image.data)
 		return;
 	if (m.compressed)
 		qcow2_packed(c->q, m.host, &offset, &len);
@@ -316,7 +318,7 @@ static void count_mapping(struct checker *c, struct qcow2_mapping m)
 
 static void take_stock(struct checker *c, struct qcow2_mapping m, uint64_t *last)
 {
-	if (!m.host)
+	if (!m.has_host)
 		return;
 	c->report->allocated++;
 	c->report->compressed += m.compressed;
@@ -343,7 +345,8 @@ static void go_through_l2(struct checker *c, struct table *table, uint64_t l1_in
 	check_count(c, table->offset >> q->cluster_bits, 1);
 	for (unsigned i = 0; i < 1u << q->l2_bits && !c->status; i++) {
 		struct qcow2_mapping m = qcow2_decode(q, table, i);
-		const char *fault = check_fault_of(c, m);
+		uint64_t offset = ((l1_index << q->l2_bits) + i) << q->cluster_bits;
+		const char *fault = check_fault_of(c, offset, m);
 
 		if (!fault && is_counted_out(c, m))
 			fault = "is used more often than can be counted";
@@ -358,7 +361,7 @@ static void go_through_l2(struct checker *c, struct table *table, uint64_t l1_in
 		check_error(c,
 			    "the cluster of byte 0x%" G_GINT64_MODIFIER
 			    "x: offset 0x%" G_GINT64_MODIFIER "x %s",
-			    ((l1_index << q->l2_bits) + i) << q->cluster_bits, m.host, fault);
+			    offset, m.host, fault);
 		if (c->mend_errors)
 			qcow2_encode(q, table, i, (struct qcow2_mapping){});
 	}

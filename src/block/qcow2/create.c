@@ -3,6 +3,7 @@
 #include "block/qcow2/qcow2_int.h"
 
 #include <errno.h>
+#include <glib/gstdio.h>
 #include <string.h>
 
 #include "base/be.h"
@@ -20,6 +21,12 @@ const struct image_option qcow2_options[] = {
 	{"extended_l2", "on|off",
 	 "allocate 32nds of clusters; for large clusters with small writes", "off"},
 	{"compression_type", "zlib|zstd", "of clusters that are written compressed", "zlib"},
+	{"data_file", "FILE",
+	 "a new file for the data, each where it is on the disk; its name is relative to the "
+	 "image's folder",
+	 NULL},
+	{"data_file_raw", "on|off",
+	 "the data file is to be a raw image at any time; takes preallocation=metadata", "off"},
 	{"encrypt.format", "luks", "encrypt it with a passphrase", NULL},
 	{"encrypt.iter-time", "MS", "time that one guess at the passphrase takes", "2000"},
 	{},
@@ -48,16 +55,31 @@ static bool take_sizes(const struct image_create *create, struct qcow2_header *h
 	return true;
 }
 
+static bool check_data_file(const struct image_create *create, const char *name, bool raw,
+			    GError **error)
+{
+	if (name && (!*name || strlen(name) > QCOW2_MAX_NAME))
+		return bad_option(error, "data_file: write the name of a file, of up to 1023 bytes");
+	if (raw && !name)
+		return bad_option(error, "data_file_raw needs data_file, the file that is to be raw");
+	if (raw && (create->backing || image_option(create, &block_format_qcow2, "encrypt.format")))
+		return bad_option(error, "data_file_raw excludes backing images and encryption: in a "
+					 "raw image nothing shows through; leave it out");
+	return true;
+}
+
 static bool take_options(const struct image_create *create, struct qcow2_header *h, GError **error)
 {
 	const struct block_format *format = &block_format_qcow2;
 	const char *compat = image_option(create, format, "compat");
 	const char *compression = image_option(create, format, "compression_type");
-	bool lazy, extended;
+	const char *data_file = image_option(create, format, "data_file");
+	bool lazy, extended, raw;
 
 	if (!image_option_bool(create, format, "lazy_refcounts", &lazy, error) ||
 	    !image_option_bool(create, format, "extended_l2", &extended, error) ||
-	    !take_sizes(create, h, error))
+	    !image_option_bool(create, format, "data_file_raw", &raw, error) ||
+	    !check_data_file(create, data_file, raw, error) || !take_sizes(create, h, error))
 		return false;
 	h->version = !strcmp(compat, "0.10") || !strcmp(compat, "v2") ? 2 : 3;
 	if (h->version == 3 && strcmp(compat, "1.1") && strcmp(compat, "v3"))
@@ -70,9 +92,12 @@ static bool take_options(const struct image_create *create, struct qcow2_header 
 	}
 	h->compatible = lazy ? QCOW2_LAZY_REFCOUNTS : 0;
 	h->incompatible |= extended ? QCOW2_EXTENDED_L2 : 0;
+	h->incompatible |= data_file ? QCOW2_DATA_FILE : 0;
+	h->autoclear = raw ? QCOW2_RAW_DATA_FILE : 0;
+	h->data_file = (char *)data_file;
 	if (h->version == 2 && (h->refcount_order != 4 || h->incompatible || h->compatible))
-		return bad_option(error, "refcount_bits, lazy_refcounts, extended_l2 and "
-					 "compression_type need compat=1.1");
+		return bad_option(error, "refcount_bits, lazy_refcounts, extended_l2, "
+					 "compression_type and data_file need compat=1.1");
 	if (extended && h->cluster_bits < 14)
 		return bad_option(error, "extended_l2 needs a cluster_size of 16K or more");
 	return true;
@@ -182,27 +207,60 @@ static int store_tables(struct file *file, struct qcow2_header *h, uint64_t l1_c
 	return status;
 }
 
+static bool make_data_file(const struct image_create *create, const char *path, GError **error)
+{
+	struct file *file =
+		file_open(path, FILE_CREATE | (create->replace ? FILE_REPLACE : 0), error);
+	int status;
+
+	if (!file)
+		return false;
+	status = file->ops->set_size(file, create->size);
+	if (!status)
+		status = file->ops->flush(file);
+	file_close(file);
+	/* A file that was there before is not ours to remove. */
+	if (status && !create->replace)
+		g_unlink(path);
+	return !status || image_fail(path, status, "cannot be given its size", error);
+}
+
+static bool write_image(struct file *file, const struct image_create *create, struct qcow2_header *h,
+			unsigned guess_ms, GError **error)
+{
+	const char *preallocation = image_option(create, &block_format_qcow2, "preallocation");
+	int status = store_tables(file, h, MAX(1, clusters_of(h, 8ull * h->l1_size)),
+				  clusters_of(h, h->luks_len));
+
+	/* What a raw data file is given by others is to show. */
+	if (h->autoclear & QCOW2_RAW_DATA_FILE && !strcmp(preallocation, "off"))
+		preallocation = "metadata";
+	if (status)
+		return image_fail(file->name, status, "cannot write its tables", error);
+	return qcow2_header_rewrite(file, h, error) &&
+	       (!h->crypt || luks_format(file, h->luks_offset, create->secret, guess_ms, error)) &&
+	       (!strcmp(preallocation, "off") || qcow2_preallocate(file, preallocation, error));
+}
+
 bool qcow2_create(struct file *file, const struct image_create *create, GError **error)
 {
 	struct qcow2_header h = {.backing_name = (char *)create->backing,
 				 .backing_format = (char *)create->backing_format};
 	const char *preallocation = image_option(create, &block_format_qcow2, "preallocation");
+	g_autofree char *data_path = NULL;
 	unsigned guess_ms = 0;
-	int status;
+	bool made;
 
 	if (!take_options(create, &h, error) || !size_l1(create, &h, error) ||
 	    !check_preallocation(create, preallocation, error) ||
 	    !take_encryption(create, &h, &guess_ms, error))
 		return false;
-	status = store_tables(file, &h, MAX(1, clusters_of(&h, 8ull * h.l1_size)),
-			      clusters_of(&h, h.luks_len));
-	if (status) {
-		g_set_error(error, VIV_ERROR, VIV_ERROR_HOST,
-			    "disk '%s': cannot write its tables: %s", file->name,
-			    g_strerror(-status));
+	if (h.data_file)
+		data_path = image_resolve_backing(file->name, h.data_file);
+	if (data_path && !make_data_file(create, data_path, error))
 		return false;
-	}
-	return qcow2_header_rewrite(file, &h, error) &&
-	       (!h.crypt || luks_format(file, h.luks_offset, create->secret, guess_ms, error)) &&
-	       (!strcmp(preallocation, "off") || qcow2_preallocate(file, preallocation, error));
+	made = write_image(file, create, &h, guess_ms, error);
+	if (!made && data_path && !create->replace)
+		g_unlink(data_path);
+	return made;
 }

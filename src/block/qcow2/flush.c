@@ -5,7 +5,8 @@
  * Data are written at once; changes of tables stay in memory until a flush, which writes
  *
  *   1. refcounts, then a barrier if the refcount table has new blocks, and its entries;
- *   2. a barrier: now data, counts and new L2 tables (empty, or copies) are safe;
+ *   2. a barrier: now data, counts and new L2 tables (empty, or copies) are safe; data in a file of
+ *      their own have been made so before all else;
  *   3. entries of L2 and L1 tables, in any order, then a barrier;
  *   4. in memory, counts of what these no longer refer to go down, and the host gets holes.
  *
@@ -86,20 +87,27 @@ static int write_range(struct file *file, uint64_t table, const uint64_t *entrie
 }
 
 /* What the host could not make safe it may have forgotten: to write it again would not help. */
-static int barrier(struct qcow2 *q)
+static int make_safe(struct qcow2 *q, struct file *file)
 {
-	int status = q->image.file->ops->flush(q->image.file);
+	int status = file->ops->flush(file);
 
 	if (status)
 		q->failed = true;
 	return status;
 }
 
+static int barrier(struct qcow2 *q)
+{
+	return make_safe(q, q->image.file);
+}
+
 static int write_batch(struct qcow2 *q, const struct batch *batch)
 {
 	struct file *file = q->image.file;
-	int status = table_write(file, batch->refcounts);
+	int status = q->image.data ? make_safe(q, q->image.data) : 0;
 
+	if (!status)
+		status = table_write(file, batch->refcounts);
 	if (!status && batch->reftable) {
 		status = barrier(q);
 		if (!status)

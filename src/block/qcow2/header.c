@@ -82,12 +82,16 @@ static bool check_features(struct file *file, const struct qcow2_header *h, GErr
 	uint64_t unknown = h->incompatible & ~(uint64_t)QCOW2_INCOMPATIBLE_KNOWN;
 	g_autoptr(GString) names = g_string_new(NULL);
 
-	if (h->incompatible & QCOW2_DATA_FILE)
+	if (h->incompatible & QCOW2_DATA_FILE && (!h->data_file || !*h->data_file))
 		return bad(file, error,
-			   "its data are in another file%s%s%s, which is not supported; make one "
-			   "file of both with: qemu-img convert -O qcow2",
-			   h->data_file ? " ('" : "", h->data_file ? h->data_file : "",
-			   h->data_file ? "')" : "");
+			   "its data are in another file, which it does not name; name it with: qemu-img "
+			   "amend --image-opts -o data_file=FILE "
+			   "driver=qcow2,file.filename=%s,data-file.filename=FILE",
+			   file->name);
+	if (h->incompatible & QCOW2_DATA_FILE && h->n_snapshots)
+		return bad(file, error,
+			   "it has snapshots, and its data are in another file, where there are "
+			   "none; restore it from a copy");
 	if (!unknown)
 		return true;
 	name_unknown(h, names);
@@ -321,6 +325,8 @@ static void put_extensions(const struct qcow2_header *h, bool with_names, GByteA
 	if (h->backing_name && h->backing_format)
 		put_extension(out, QCOW2_EXT_BACKING_FORMAT, h->backing_format,
 			      strlen(h->backing_format));
+	if (h->incompatible & QCOW2_DATA_FILE)
+		put_extension(out, QCOW2_EXT_DATA_FILE, h->data_file, strlen(h->data_file));
 	if (h->luks_offset) {
 		be64_store(data, h->luks_offset);
 		be64_store(data + 8, h->luks_len);
@@ -372,8 +378,8 @@ bool qcow2_header_rewrite(struct file *file, const struct qcow2_header *header, 
 	if (out->len > cluster_size ||
 	    (header->backing_name && strlen(header->backing_name) > QCOW2_MAX_NAME))
 		return bad(file, error,
-			   "the backing image's name does not fit into its header; use a shorter "
-			   "one, or larger clusters");
+			   "the names of its backing image and data file do not fit into its "
+			   "header; use shorter ones, or larger clusters");
 	status = file_store(file, 0, out->data, out->len);
 	if (!status && out->len < cluster_size && file->size < cluster_size)
 		status = file->ops->set_size(file, cluster_size);

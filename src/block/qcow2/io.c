@@ -49,7 +49,7 @@ int qcow2_resolve(struct qcow2 *q, uint64_t offset, uint64_t len, bool may_read,
 
 		if (at == 0 || in == 0) {
 			m = qcow2_decode(q, table, qcow2_l2_index(q, offset + at));
-			if (!qcow2_mapping_is_sane(q, m))
+			if (!qcow2_mapping_is_sane(q, offset + at, m))
 				return qcow2_corrupt(q,
 						     "the L2 entry of byte 0x%" G_GINT64_MODIFIER
 						     "x says 0x%" G_GINT64_MODIFIER "x",
@@ -80,7 +80,7 @@ static uint64_t tweak_of(const struct qcow2 *q, uint64_t host, uint64_t offset)
 
 static int load(struct qcow2 *q, uint64_t host, uint64_t offset, struct span span)
 {
-	struct file *file = q->image.file;
+	struct file *file = image_data(&q->image);
 
 	if (q->header.crypt == QCOW2_PLAIN)
 		return file->ops->read(file, host, span);
@@ -89,7 +89,7 @@ static int load(struct qcow2 *q, uint64_t host, uint64_t offset, struct span spa
 
 static int store(struct qcow2 *q, uint64_t host, uint64_t offset, struct span span)
 {
-	struct file *file = q->image.file;
+	struct file *file = image_data(&q->image);
 
 	if (q->header.crypt == QCOW2_PLAIN)
 		return file->ops->write(file, host, span);
@@ -187,7 +187,7 @@ static void begin_allocation(struct qcow2 *q, struct qcow2_allocation *allocatio
 
 static bool is_usable(struct qcow2_mapping m)
 {
-	return m.host && m.copied;
+	return m.has_host && m.copied;
 }
 
 static bool has_data(struct qcow2_mapping m)
@@ -219,6 +219,16 @@ static uint64_t count_new(const struct qcow2 *q, const struct table *table,
 	return n;
 }
 
+/* In a data file each guest cluster has its place. */
+static int give_clusters(struct qcow2 *q, uint64_t want, struct allocating *a, uint64_t *n)
+{
+	if (!q->image.data)
+		return qcow2_alloc(q, want, &a->host, n, &a->virgin);
+	a->host = a->offset & -q->cluster_size;
+	*n = want;
+	return 0;
+}
+
 /* Clusters for what is written from a->offset on; a->end moves to where they end. */
 static int allocate(struct qcow2 *q, struct table *table, struct allocating *a)
 {
@@ -230,7 +240,7 @@ static int allocate(struct qcow2 *q, struct table *table, struct allocating *a)
 	a->host = a->before.host;
 	a->virgin = false;
 	if (!a->fill)
-		status = qcow2_alloc(q, count_new(q, table, a), &a->host, &n, &a->virgin);
+		status = give_clusters(q, count_new(q, table, a), a, &n);
 	if (status)
 		return status;
 	a->end = MIN(a->end, (first + n) << q->cluster_bits);
@@ -254,6 +264,22 @@ static void find_edges(const struct qcow2 *q, const struct allocating *a, uint64
 		*head = 0;
 	if (a->fill && a->before.data >> (last_in >> q->part_bits) & 1)
 		*tail = 0;
+	/* A data file ends with the disk. */
+	if (q->image.data)
+		*tail = MIN(*tail, q->image.size - a->end);
+}
+
+/* Whether what is not written of a data file's clusters reads as zeroes. */
+static bool is_hole(struct qcow2 *q, uint64_t at, uint64_t len)
+{
+	struct file *data = q->image.data;
+	uint64_t size = data ? data->size : 0, run;
+	bool zero;
+
+	if (!data || at >= size)
+		return data;
+	len = MIN(len, size - at);
+	return !data->ops->map(data, at, len, &run, &zero) && zero && run >= len;
 }
 
 static int copy_and_write(struct qcow2 *q, const struct allocating *a, struct span span)
@@ -274,7 +300,8 @@ static int copy_and_write(struct qcow2 *q, const struct allocating *a, struct sp
 		status = qcow2_read(&q->image, a->end, SPAN(edges + head, tail));
 	if (status)
 		return status;
-	if (a->virgin && !q->header.crypt && span_is_zero(SPAN(edges, head + tail)))
+	if (!q->header.crypt && span_is_zero(SPAN(edges, head + tail)) &&
+	    (a->virgin || is_hole(q, at - head, head + span.len + tail)))
 		return store(q, at, a->offset, span);
 	iov = g_new(struct iovec, span.n_iov + 2);
 	iov[0] = (struct iovec){edges, head};
@@ -300,6 +327,7 @@ static void map_cluster(struct qcow2 *q, struct table *table, const struct alloc
 		m.zero = 0;
 	}
 	m.host = a->host + (i << q->cluster_bits);
+	m.has_host = true;
 	m.copied = true;
 	m.compressed = false;
 	qcow2_encode(q, table, index, m);
@@ -316,7 +344,7 @@ static int finish(struct qcow2 *q, struct allocating *a, int status)
 		status = qcow2_l2_for_write(q, a->offset, &table);
 	for (uint64_t i = 0; i < a->clusters.n && !status; i++)
 		map_cluster(q, table, a, i);
-	if (status && !a->fill)
+	if (status && !a->fill && !q->image.data)
 		qcow2_free_now(q, a->host, a->clusters.n);
 	end_allocation(q, &a->clusters);
 	g_mutex_unlock(&q->lock);
@@ -394,7 +422,7 @@ int qcow2_write(struct image *image, uint64_t offset, struct span span)
 static int store_packed(struct qcow2 *q, uint64_t offset, const uint8_t *bytes, size_t len)
 {
 	struct qcow2_allocation allocation;
-	struct qcow2_mapping m = {.compressed = true}, before;
+	struct qcow2_mapping m = {.compressed = true, .has_host = true}, before;
 	uint64_t cluster = offset >> q->cluster_bits, host = 0;
 	struct table *table;
 	int status;
@@ -437,7 +465,7 @@ int qcow2_write_compressed(struct image *image, uint64_t offset, struct span spa
 	    (span.len != q->cluster_size && offset + span.len != image->size) ||
 	    span.len > q->cluster_size)
 		return -EINVAL;
-	if (!q->header.crypt) {
+	if (!q->header.crypt && !q->image.data) {
 		cluster = g_malloc0(q->cluster_size);
 		packed = g_malloc(q->cluster_size);
 		span_load(span, cluster);

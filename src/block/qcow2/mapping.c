@@ -39,10 +39,14 @@ struct qcow2_mapping qcow2_decode(const struct qcow2 *q, const struct table *tab
 
 	if (m.compressed) {
 		m.host = entry & (QCOW2_COMPRESSED - 1);
+		m.has_host = m.host;
 		m.copied = false;
 		return m;
 	}
 	m.host = entry & QCOW2_OFFSET_MASK;
+	m.has_host = m.host || (q->image.data && m.copied);
+	if (q->image.data) /* nothing there is shared */
+		m.copied = m.has_host;
 	m.reserved = entry & ~(QCOW2_OFFSET_MASK | QCOW2_COPIED |
 			       (q->header.version > 2 && q->entry_size == 8 ? QCOW2_ZERO : 0));
 	if (q->entry_size == 16) {
@@ -52,24 +56,26 @@ struct qcow2_mapping qcow2_decode(const struct qcow2 *q, const struct table *tab
 		m.zero = parts >> 32;
 	} else {
 		m.zero = q->header.version > 2 ? entry & QCOW2_ZERO : 0;
-		m.data = m.host && !m.zero;
+		m.data = m.has_host && !m.zero;
 	}
 	return m;
 }
 
-bool qcow2_mapping_is_sane(const struct qcow2 *q, struct qcow2_mapping m)
+bool qcow2_mapping_is_sane(const struct qcow2 *q, uint64_t offset, struct qcow2_mapping m)
 {
-	uint64_t offset, len;
+	uint64_t at = m.host, len;
 
-	if (m.compressed)
-		qcow2_packed(q, m.host, &offset, &len);
-	else if (m.host % q->cluster_size || m.data & m.zero || (m.data && !m.host))
+	if (m.compressed && q->image.data)
 		return false;
+	if (m.compressed)
+		qcow2_packed(q, m.host, &at, &len);
+	else if (m.host % q->cluster_size || m.data & m.zero || (m.data && !m.has_host))
+		return false;
+	else if (q->image.data)
+		return !m.has_host || m.host == (offset & -q->cluster_size);
 	else if (!m.data)
 		return true;
-	else
-		offset = m.host;
-	return offset < q->image.file->size;
+	return at < q->image.file->size;
 }
 
 void qcow2_encode(struct qcow2 *q, struct table *table, unsigned index, struct qcow2_mapping m)
@@ -79,7 +85,7 @@ void qcow2_encode(struct qcow2 *q, struct table *table, unsigned index, struct q
 
 	if (m.compressed)
 		entry |= QCOW2_COMPRESSED;
-	else if (m.host && m.copied)
+	else if (m.has_host && m.copied)
 		entry |= QCOW2_COPIED;
 	if (q->entry_size == 16)
 		be64_store(bytes + 8, m.compressed ? 0 : m.data | (uint64_t)m.zero << 32);
@@ -172,7 +178,7 @@ void qcow2_release(struct qcow2 *q, struct qcow2_mapping m, bool punch)
 {
 	uint64_t offset, len;
 
-	if (!m.host)
+	if (!m.has_host || q->image.data)
 		return;
 	if (!m.compressed) {
 		qcow2_free_later(q, m.host, 1, punch && m.copied);

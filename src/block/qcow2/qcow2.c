@@ -110,9 +110,30 @@ static bool open_key(struct qcow2 *q, const struct image_open *how, GError **err
 	return q->luks != NULL;
 }
 
+/* Opened wherever it is, as a backing image is: an image is as trusted as the one who names it. */
+static bool open_data(struct qcow2 *q, const struct image_open *how, GError **error)
+{
+	g_autofree char *path = NULL;
+
+	if (!(q->header.incompatible & QCOW2_DATA_FILE))
+		return true;
+	path = image_resolve_backing(how->path, q->header.data_file);
+	q->image.data = file_open(path, image_file_flags(how), error);
+	if (!q->image.data)
+		g_prefix_error(error, "qcow2 disk '%s' needs its data file '%s': ", how->path,
+			       q->header.data_file);
+	return q->image.data != NULL;
+}
+
+/* Zeroes that are enciphered are none, and nothing shows through a raw image. */
+static bool can_be_raw(const struct qcow2 *q)
+{
+	return q->image.data && q->header.crypt == QCOW2_PLAIN && !q->header.backing_name;
+}
+
 static bool prepare_to_write(struct qcow2 *q, const struct image_open *how, GError **error)
 {
-	uint64_t kept = q->bitmaps ? QCOW2_BITMAPS : 0;
+	uint64_t kept = (q->bitmaps ? QCOW2_BITMAPS : 0) | (can_be_raw(q) ? QCOW2_RAW_DATA_FILE : 0);
 	int status = 0;
 
 	if (q->image.read_only || how->damaged || q->image.damage)
@@ -141,7 +162,7 @@ static bool qcow2_open(struct image *image, const struct image_open *how, GError
 	if (!qcow2_header_read(image->file, &q->header, error))
 		return false;
 	derive(q);
-	if (!check_size(q, error) || !load_tables(q, error))
+	if (!check_size(q, error) || !load_tables(q, error) || !open_data(q, how, error))
 		return false;
 	q->frees = g_array_new(FALSE, FALSE, sizeof(struct qcow2_free));
 	q->l2 = table_cache_new(image->file, q->cluster_size, L2_CACHE);
@@ -169,6 +190,7 @@ static void qcow2_close(struct image *image)
 		qcow2_write_refcounts(q);
 	luks_free(q->luks);
 	qcow2_bitmaps_free(q);
+	file_close(image->data);
 	table_cache_free(q->l2);
 	table_cache_free(q->refcounts);
 	qcow2_unpacked_free(q->unpacked);
@@ -202,7 +224,18 @@ static void qcow2_info(struct image *image, struct image_info *info)
 		image_info_add(info, "encryption", h->crypt == QCOW2_LUKS ? "LUKS" : "AES");
 	if (h->n_snapshots)
 		image_info_add(info, "snapshots", "%u", h->n_snapshots);
+	if (image->data) {
+		info->data_name = h->data_file;
+		info->allocated += image->data->ops->allocated(image->data);
+		image_info_add(info, "data_file_raw", qcow2_data_is_raw(q) ? "on" : "off");
+	}
 	qcow2_bitmaps_info(q, info);
+}
+
+static void qcow2_list_files(struct image *image, GPtrArray *names)
+{
+	if (image->data)
+		g_ptr_array_add(names, g_strdup(image->data->name));
 }
 
 static bool qcow2_set_backing(struct image *image, const char *name, const char *format,
@@ -210,8 +243,14 @@ static bool qcow2_set_backing(struct image *image, const char *name, const char 
 {
 	struct qcow2 *q = qcow2_of(image);
 	struct qcow2_header header = q->header;
-	int status = qcow2_flush(image); /* what was copied because of it */
+	int status;
 
+	if (name && qcow2_data_is_raw(q))
+		return image_refuse(image, error,
+				    "has data_file_raw: nothing shows through its data file '%s'; convert "
+				    "it first with: viv disk convert",
+				    q->header.data_file);
+	status = qcow2_flush(image); /* what was copied because of it */
 	header.backing_name = (char *)name;
 	header.backing_format = (char *)format;
 	if (status)
@@ -249,6 +288,7 @@ const struct block_format block_format_qcow2 = {
 	.resize = qcow2_resize,
 	.check = qcow2_check,
 	.info = qcow2_info,
+	.list_files = qcow2_list_files,
 	.set_backing = qcow2_set_backing,
 	.empty = qcow2_empty,
 	.snapshots = &qcow2_snapshot_ops,

@@ -89,7 +89,8 @@ struct qcow2_free {
 
 /* What an L2 entry says. A cluster has one part, or 32 (extended L2 entries); a bit each. */
 struct qcow2_mapping {
-	uint64_t host; /* 0: none; of a compressed one the descriptor */
+	uint64_t host; /* of a compressed one the descriptor */
+	bool has_host; /* 0 may be one, in a data file */
 	uint32_t data, zero;
 	bool copied, compressed;
 	bool reserved; /* bits are set that mean nothing; encoded they are not */
@@ -145,6 +146,12 @@ static inline struct qcow2 *qcow2_of(struct image *image)
 	return (struct qcow2 *)image;
 }
 
+/* The data file is what the disk is, without a look at the tables. */
+static inline bool qcow2_data_is_raw(const struct qcow2 *q)
+{
+	return q->image.data && q->header.autoclear & QCOW2_RAW_DATA_FILE;
+}
+
 static inline uint64_t qcow2_clusters(const struct qcow2 *q, uint64_t bytes)
 {
 	return (bytes >> q->cluster_bits) + !!(bytes & (q->cluster_size - 1));
@@ -186,10 +193,11 @@ unsigned qcow2_l2_index(const struct qcow2 *q, uint64_t offset);
 /* Where the bytes of a compressed cluster are: whole sectors, the last of which may be cut by the
  * file's end. */
 void qcow2_packed(const struct qcow2 *q, uint64_t descriptor, uint64_t *offset, uint64_t *len);
-/* Gives up what an entry refers to. */
+/* Gives up what an entry refers to; what is in a data file is the caller's care. */
 void qcow2_release(struct qcow2 *q, struct qcow2_mapping m, bool punch);
-/* Whether the entry is one that the specification allows and lies where it can. */
-bool qcow2_mapping_is_sane(const struct qcow2 *q, struct qcow2_mapping m);
+/* Whether the entry, of the cluster of a byte of the disk, is one that the specification allows and
+ * lies where it can. */
+bool qcow2_mapping_is_sane(const struct qcow2 *q, uint64_t offset, struct qcow2_mapping m);
 /* Says that the image is corrupt, to the user and in the file; nothing is written from now on.
  * -EIO. */
 int qcow2_corrupt(struct qcow2 *q, const char *format, ...) G_GNUC_PRINTF(2, 3);

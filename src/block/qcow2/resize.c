@@ -36,17 +36,61 @@ static int grow_l1(struct qcow2 *q, uint64_t entries)
 	return status;
 }
 
+/* Clusters of one L2 table. */
+static int preallocate_table(struct qcow2 *q, uint64_t first, uint64_t n)
+{
+	unsigned index = qcow2_l2_index(q, first << q->cluster_bits);
+	struct table *table;
+	int status = qcow2_l2_for_write(q, first << q->cluster_bits, &table);
+
+	for (uint64_t i = 0, got = n; i < n && !status; i += got) {
+		uint64_t host = (first + i) << q->cluster_bits;
+		bool virgin;
+
+		if (!q->image.data)
+			status = qcow2_alloc(q, n - i, &host, &got, &virgin);
+		for (uint64_t j = 0; j < got && !status; j++)
+			qcow2_encode(q, table, index + i + j,
+				     (struct qcow2_mapping){.host = host + (j << q->cluster_bits),
+							    .has_host = true,
+							    .data = q->all_parts,
+							    .copied = true});
+	}
+	return status;
+}
+
+static int preallocate(struct qcow2 *q, uint64_t first, uint64_t end)
+{
+	int status = 0;
+
+	while (first < end && !status) {
+		uint64_t n = (1ull << q->l2_bits) - qcow2_l2_index(q, first << q->cluster_bits);
+
+		n = MIN(n, end - first);
+		status = preallocate_table(q, first, n);
+		if (!status)
+			status = qcow2_relieve(q);
+		first += n;
+	}
+	return status;
+}
+
 /* What is behind the disk's end is not to show: of a backing image, of the last cluster, of a
  * larger disk that was being made smaller when the power went. */
 static int grow(struct qcow2 *q, uint64_t size)
 {
 	uint64_t old = q->header.size;
+	struct file *data = q->image.data;
 	int status = grow_l1(q, entries_for(q, size));
 
+	if (!status && data && data->size < size)
+		status = data->ops->set_size(data, size);
 	if (!status) {
 		q->image.size = size;
 		status = qcow2_write_zeroes(&q->image, old, size - old, true);
 	}
+	if (!status && qcow2_data_is_raw(q))
+		status = preallocate(q, old >> q->cluster_bits, qcow2_clusters(q, size));
 	if (!status)
 		status = qcow2_flush(&q->image);
 	if (!status) {
@@ -69,7 +113,11 @@ static int shrink(struct qcow2 *q, uint64_t size)
 	status = store_header(q);
 	if (!status)
 		status = qcow2_forget(q, first, end - first);
-	return status ? status : qcow2_flush(&q->image);
+	if (!status)
+		status = qcow2_flush(&q->image);
+	if (!status && q->image.data)
+		status = q->image.data->ops->set_size(q->image.data, size);
+	return status;
 }
 
 bool qcow2_resize(struct image *image, uint64_t size, GError **error)
@@ -100,28 +148,13 @@ bool qcow2_resize(struct image *image, uint64_t size, GError **error)
 int qcow2_empty(struct image *image)
 {
 	struct qcow2 *q = qcow2_of(image);
+	struct file *data = image->data;
 	int status = qcow2_forget(q, 0, qcow2_clusters(q, q->header.size));
 
-	return status ? status : qcow2_flush(image);
-}
-
-/* All clusters of one L2 table. */
-static int preallocate_table(struct qcow2 *q, uint64_t first, uint64_t n)
-{
-	struct table *table;
-	int status = qcow2_l2_for_write(q, first << q->cluster_bits, &table);
-
-	for (uint64_t i = 0, got; i < n && !status; i += got) {
-		uint64_t host;
-		bool virgin;
-
-		status = qcow2_alloc(q, n - i, &host, &got, &virgin);
-		for (uint64_t j = 0; j < got && !status; j++)
-			qcow2_encode(q, table, i + j,
-				     (struct qcow2_mapping){.host = host + (j << q->cluster_bits),
-							    .data = q->all_parts,
-							    .copied = true});
-	}
+	if (!status)
+		status = qcow2_flush(image);
+	if (!status && data) /* only now: what shows through had to be in the tables */
+		data->ops->zero(data, 0, MIN(data->size, image->size), true);
 	return status;
 }
 
@@ -141,17 +174,14 @@ static int reserve(struct file *file, uint64_t from, uint64_t end, const char *h
 
 static int take_space(struct qcow2 *q, const char *how)
 {
-	struct file *file = q->image.file;
-	uint64_t clusters = qcow2_clusters(q, q->header.size);
-	int status = reserve(file, q->virgin, q->virgin + q->header.size, how);
+	struct file *file = image_data(&q->image);
+	uint64_t at = q->image.data ? 0 : q->virgin;
+	int status = reserve(file, at, at + q->header.size, how);
 
-	for (uint64_t first = 0; first < clusters && !status; first += 1ull << q->l2_bits) {
-		status = preallocate_table(q, first, MIN(clusters - first, 1ull << q->l2_bits));
-		if (!status)
-			status = qcow2_relieve(q);
-	}
+	if (!status)
+		status = preallocate(q, 0, qcow2_clusters(q, q->header.size));
 	/* What the tables took of it. */
-	if (!status && file->size < q->virgin)
+	if (!status && !q->image.data && file->size < q->virgin)
 		status = reserve(file, file->size, q->virgin, how);
 	return status ? status : qcow2_flush(&q->image);
 }

@@ -194,13 +194,13 @@ int qcow2_l1_store(struct qcow2 *q, uint64_t offset, const uint64_t *l1, uint32_
 	return file_store(q->image.file, offset, bytes, 8ull * n);
 }
 
-static int add_entry(struct qcow2 *q, struct qcow2_mapping m, int by)
+static int add_entry(struct qcow2 *q, uint64_t cluster, struct qcow2_mapping m, int by)
 {
 	uint64_t offset = m.host, len = q->cluster_size;
 
-	if (!m.host)
+	if (!m.has_host)
 		return 0;
-	if (!qcow2_mapping_is_sane(q, m))
+	if (!qcow2_mapping_is_sane(q, cluster << q->cluster_bits, m))
 		return qcow2_corrupt(q, "an L2 entry says 0x%" G_GINT64_MODIFIER "x", m.host);
 	if (m.compressed)
 		qcow2_packed(q, m.host, &offset, &len);
@@ -233,7 +233,8 @@ static int add_references(struct qcow2 *q, const uint64_t *l1, uint32_t l1_size,
 
 		status = get_table(q, l1[i], &table);
 		for (unsigned j = 0; table && j < 1u << q->l2_bits && !status && *n < max; j++) {
-			status = add_entry(q, qcow2_decode(q, table, j), by);
+			status = add_entry(q, ((uint64_t)i << q->l2_bits) + j,
+					   qcow2_decode(q, table, j), by);
 			*n += !status;
 		}
 		if (table && !status && *n < max) {
@@ -264,7 +265,7 @@ static int mark_table(struct qcow2 *q, struct table *table)
 		struct qcow2_mapping m = qcow2_decode(q, table, i);
 		uint64_t count;
 
-		if (!m.host || m.compressed)
+		if (!m.has_host || m.compressed)
 			continue;
 		status = qcow2_refcount(q, m.host >> q->cluster_bits, &count);
 		if (status || m.copied == (count == 1))
@@ -355,6 +356,9 @@ static bool can_create(struct qcow2 *q, const char *name, GError **error)
 		why = "there is a snapshot of this name; remove it first, or choose another";
 	else if (q->snapshots->len == QCOW2_MAX_SNAPSHOTS)
 		why = "it has as many snapshots as there can be; remove some";
+	else if (q->image.data)
+		why = "its data are in another file, where nothing can be shared; convert it to one "
+		      "without data_file";
 	else if (q->refcount_max == 1)
 		why = "its refcounts have one bit, so that nothing can be shared; convert it with "
 		      "refcount_bits=16";

@@ -29,13 +29,14 @@ static bool can_clear(const struct qcow2 *q, enum clearing how)
 static void clear_cluster(struct qcow2 *q, struct table *table, unsigned index, enum clearing how)
 {
 	struct qcow2_mapping m = qcow2_decode(q, table, index), bare = {};
-	bool had = m.host || m.data || m.zero;
+	bool had = m.has_host || m.data || m.zero;
 
 	if ((how != FORGET && !reads_as_zeroes_bare(q)) ||
-	    (how == KEEP_SPACE && m.host && m.copied))
+	    (how == KEEP_SPACE && m.has_host && m.copied))
 		bare.zero = q->all_parts;
-	if (how == KEEP_SPACE && m.host && m.copied) {
+	if (how == KEEP_SPACE && m.has_host && m.copied) {
 		bare.host = m.host;
+		bare.has_host = true;
 		bare.copied = true;
 	} else {
 		qcow2_release(q, m, true);
@@ -63,6 +64,20 @@ static int clear_run(struct qcow2 *q, uint64_t first, uint64_t n, enum clearing 
 	return status;
 }
 
+/*
+ * Whose bytes are zeroes from now on, whether or not the tables get to say so. Who writes there at
+ * the same time writes to what is being cleared.
+ */
+static void punch_data(struct qcow2 *q, uint64_t first, uint64_t n)
+{
+	struct file *data = q->image.data;
+	uint64_t from = first << q->cluster_bits;
+	uint64_t end = MIN((first + n) << q->cluster_bits, MIN(data->size, q->image.size));
+
+	if (from < end) /* a host that cannot make holes keeps the space */
+		data->ops->zero(data, from, end - from, true);
+}
+
 static int clear(struct qcow2 *q, uint64_t first, uint64_t n, enum clearing how)
 {
 	int status = 0;
@@ -78,6 +93,8 @@ static int clear(struct qcow2 *q, uint64_t first, uint64_t n, enum clearing how)
 			status = 0;
 			continue;
 		}
+		if (!status && q->image.data && (how == DISCARD || how == UNMAP))
+			punch_data(q, first, run);
 		first += run;
 		n -= run;
 		if (!status)
@@ -109,6 +126,11 @@ int qcow2_discard(struct image *image, uint64_t offset, uint64_t len)
 
 	if (n)
 		qcow2_bitmaps_mark(q, offset, len);
+	if (n && qcow2_data_is_raw(q)) {
+		if (!q->failed)
+			punch_data(q, first, n);
+		return q->failed ? -EIO : 0;
+	}
 	return n && can_clear(q, DISCARD) ? clear(q, first, n, DISCARD) : 0;
 }
 
@@ -146,6 +168,8 @@ int qcow2_write_zeroes(struct image *image, uint64_t offset, uint64_t len, bool 
 	int status;
 
 	qcow2_bitmaps_mark(q, offset, len);
+	if (qcow2_data_is_raw(q))
+		return q->failed ? -EIO : file_zero(q->image.data, offset, len, unmap);
 	if (!n || !can_clear(q, how))
 		return write_zero_bytes(q, offset, len);
 	from = first << q->cluster_bits;

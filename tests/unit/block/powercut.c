@@ -15,13 +15,14 @@ struct step {
 };
 
 struct powercut {
+	struct powercut *power; /* whose of these it is that count: of several, one disk's */
 	GMutex lock;
+	uint64_t count, cut_at;
+	bool dead;
 	GRand *rand;
 	uint8_t *now, *safe; /* the bytes as they are read; as they are safe */
 	uint64_t capacity, safe_size, size;
 	GArray *steps; /* of struct step */
-	uint64_t count, cut_at;
-	bool dead;
 };
 
 struct powercut_file {
@@ -38,12 +39,21 @@ struct powercut *powercut_new(uint32_t seed)
 {
 	struct powercut *disk = g_new0(struct powercut, 1);
 
+	disk->power = disk;
 	g_mutex_init(&disk->lock);
 	disk->rand = g_rand_new_with_seed(seed);
 	disk->steps = g_array_new(FALSE, FALSE, sizeof(struct step));
 	g_array_set_clear_func(disk->steps, clear_step);
-	disk->cut_at = POWERCUT_NEVER;
+	disk->power->cut_at = POWERCUT_NEVER;
 	return disk;
+}
+
+struct powercut *powercut_beside(struct powercut *disk, uint32_t seed)
+{
+	struct powercut *other = powercut_new(seed);
+
+	other->power = disk;
+	return other;
 }
 
 void powercut_free(struct powercut *disk)
@@ -74,10 +84,10 @@ static void reserve(struct powercut *disk, uint64_t size)
 /* Whether the step is taken; at the cut, that it is begun. */
 static bool begin_step(struct powercut *disk)
 {
-	if (disk->dead)
+	if (disk->power->dead)
 		return false;
-	disk->count++;
-	disk->dead = disk->count >= disk->cut_at;
+	disk->power->count++;
+	disk->power->dead = disk->power->count >= disk->power->cut_at;
 	return true;
 }
 
@@ -102,17 +112,17 @@ static int take_step(struct file *file, struct step step)
 		clear_step(&step);
 		return -ENOSPC;
 	}
-	g_mutex_lock(&disk->lock);
+	g_mutex_lock(&disk->power->lock);
 	if (begin_step(disk)) {
 		reserve(disk, step.offset + step.len);
 		apply(disk->now, &disk->size, &step);
 		g_array_append_val(disk->steps, step);
 		file->size = disk->size;
-		status = disk->dead ? -EIO : 0;
+		status = disk->power->dead ? -EIO : 0;
 	} else {
 		clear_step(&step);
 	}
-	g_mutex_unlock(&disk->lock);
+	g_mutex_unlock(&disk->power->lock);
 	return status;
 }
 
@@ -121,12 +131,12 @@ static int powercut_read(struct file *file, uint64_t offset, struct span span)
 	struct powercut *disk = ((struct powercut_file *)file)->disk;
 	uint64_t there;
 
-	g_mutex_lock(&disk->lock);
+	g_mutex_lock(&disk->power->lock);
 	there = offset < disk->size ? MIN(span.len, disk->size - offset) : 0;
 	span_zero(span_part(span, there, span.len - there));
 	if (there)
 		span_store(span_part(span, 0, there), disk->now + offset);
-	g_mutex_unlock(&disk->lock);
+	g_mutex_unlock(&disk->power->lock);
 	return 0;
 }
 
@@ -148,20 +158,24 @@ static int powercut_set_size(struct file *file, uint64_t size)
 	return take_step(file, (struct step){.len = size});
 }
 
+static void make_safe(struct powercut *disk)
+{
+	for (guint i = 0; i < disk->steps->len; i++)
+		apply(disk->safe, &disk->safe_size, &g_array_index(disk->steps, struct step, i));
+	g_array_set_size(disk->steps, 0);
+}
+
 static int powercut_flush(struct file *file)
 {
 	struct powercut *disk = ((struct powercut_file *)file)->disk;
 	int status = -EIO;
 
-	g_mutex_lock(&disk->lock);
-	if (begin_step(disk) && !disk->dead) {
-		for (guint i = 0; i < disk->steps->len; i++)
-			apply(disk->safe, &disk->safe_size,
-			      &g_array_index(disk->steps, struct step, i));
-		g_array_set_size(disk->steps, 0);
+	g_mutex_lock(&disk->power->lock);
+	if (begin_step(disk) && !disk->power->dead) {
+		make_safe(disk);
 		status = 0;
 	}
-	g_mutex_unlock(&disk->lock);
+	g_mutex_unlock(&disk->power->lock);
 	return status;
 }
 
@@ -209,17 +223,17 @@ struct file *powercut_open(struct powercut *disk, bool read_only)
 
 void powercut_at(struct powercut *disk, uint64_t steps)
 {
-	disk->cut_at = steps == POWERCUT_NEVER ? steps : disk->count + steps;
+	disk->power->cut_at = steps == POWERCUT_NEVER ? steps : disk->power->count + steps;
 }
 
 bool powercut_is_dead(const struct powercut *disk)
 {
-	return disk->dead;
+	return disk->power->dead;
 }
 
 uint64_t powercut_steps(const struct powercut *disk)
 {
-	return disk->count;
+	return disk->power->count;
 }
 
 /* Some sectors of a step, each with the chance of keep/4. */
@@ -258,13 +272,13 @@ void powercut_restore(struct powercut *disk)
 	g_array_set_size(disk->steps, 0);
 	memcpy(disk->now, disk->safe, disk->capacity);
 	disk->size = disk->safe_size;
-	disk->dead = false;
-	disk->cut_at = POWERCUT_NEVER;
+	disk->power->dead = false;
+	disk->power->cut_at = POWERCUT_NEVER;
 }
 
 GBytes *powercut_save(struct powercut *disk)
 {
-	g_assert_cmpuint(disk->steps->len, ==, 0);
+	make_safe(disk);
 	return g_bytes_new(disk->now, disk->size);
 }
 
@@ -282,8 +296,8 @@ void powercut_load(struct powercut *disk, GBytes *saved)
 	}
 	disk->size = disk->safe_size = len;
 	g_array_set_size(disk->steps, 0);
-	disk->dead = false;
-	disk->cut_at = POWERCUT_NEVER;
+	disk->power->dead = false;
+	disk->power->cut_at = POWERCUT_NEVER;
 }
 
 struct image *image_of_file(const char *format, struct file *file, struct image *backing,

@@ -17,6 +17,9 @@
 struct powercut;
 
 struct powercut *powercut_new(uint32_t seed);
+/* Another, whose power goes with that one's: steps of both are counted there. Each is flushed, saved
+ * and restored by itself; freed first. */
+struct powercut *powercut_beside(struct powercut *disk, uint32_t seed);
 void powercut_free(struct powercut *disk);
 /* Its bytes; may be opened again once it is closed. */
 struct file *powercut_open(struct powercut *disk, bool read_only);
@@ -27,7 +30,7 @@ bool powercut_is_dead(const struct powercut *disk);
 uint64_t powercut_steps(const struct powercut *disk); /* so far */
 /* With nothing open: the power is back, and with it what survived. */
 void powercut_restore(struct powercut *disk);
-/* All bytes, to go back to; nothing open and nothing left to be flushed. */
+/* All bytes, to go back to, with nothing open; what was not flushed is from now on. */
 GBytes *powercut_save(struct powercut *disk);
 void powercut_load(struct powercut *disk, GBytes *saved);
 

@@ -6,6 +6,7 @@
 #include "block/image.h"
 
 #include "folder.h"
+#include "qemu_options.h"
 
 #include <glib/gstdio.h>
 #include <string.h>
@@ -19,12 +20,14 @@ struct row {
 	bool checked;  /* qemu-img checks it */
 	bool in_order; /* whole blocks of 64 KiB, each written once */
 	bool slow;
+	bool only_theirs; /* we make no such images */
 };
 
 static const struct row rows[] = {
 	{"vdi", "vdi", "vdi", NULL, 9 * MIB + 1536, true},
 	{"vdi-one", "vdi", "vdi", NULL, 512, true},
 	{"vdi-static", "vdi", "vdi", "static=on", 5 * MIB, true},
+	{"vdi-dynamic", "vdi", "vdi", "static=off", 3 * MIB, true, .slow = true},
 	{"vhd", "vhd", "vpc", NULL, 9 * MIB + 1536},
 	{"vhd-exact", "vhd", "vpc", "force_size=on", 9 * MIB + 1536},
 	{"vhd-by-geometry", "vhd", "vpc", "subformat=dynamic,force_size=off", 70 * MIB + 512},
@@ -33,10 +36,23 @@ static const struct row rows[] = {
 	{"vhdx", "vhdx", "vhdx", NULL, 19 * MIB + 1536, true},
 	{"vhdx-small-blocks", "vhdx", "vhdx", "block_size=1M", 9 * MIB + 1536, true},
 	{"vhdx-fixed", "vhdx", "vhdx", "subformat=fixed,block_size=2M,log_size=2M", 9 * MIB, true},
+	{"vhdx-auto", "vhdx", "vhdx", "subformat=dynamic,block_size=0,log_size=1M", 19 * MIB, true,
+	 .only_theirs = true},
+	{"vhdx-zero-blocks", "vhdx", "vhdx", "block_state_zero=on", 9 * MIB, true, .only_theirs = true},
+	{"vhdx-no-zero-blocks", "vhdx", "vhdx", "block_state_zero=off,subformat=fixed", 9 * MIB, true,
+	 .only_theirs = true},
 	{"vhdx-large", "vhdx", "vhdx", "block_size=1M", 1100 * MIB, true, .slow = true},
 	{"vmdk", "vmdk", "vmdk", NULL, 40 * MIB + 1536, true},
 	{"vmdk-zero", "vmdk", "vmdk", "zeroed_grain=on,adapter_type=lsilogic", 9 * MIB + 1536,
 	 true},
+	{"vmdk-6", "vmdk", "vmdk", "compat6=on,subformat=monolithicSparse,zeroed_grain=off", 9 * MIB, true,
+	 .only_theirs = true},
+	{"vmdk-6-split", "vmdk", "vmdk", "compat6=on,subformat=twoGbMaxExtentSparse", 9 * MIB, true,
+	 .slow = true, .only_theirs = true},
+	{"vmdk-6-stream", "vmdk", "vmdk", "compat6=on,subformat=streamOptimized", 9 * MIB, true, true,
+	 .slow = true, .only_theirs = true},
+	{"vmdk-5", "vmdk", "vmdk", "compat6=off,adapter_type=ide", 9 * MIB, true, .slow = true,
+	 .only_theirs = true},
 	{"vmdk-flat", "vmdk", "vmdk", "subformat=monolithicFlat,hwversion=7", 9 * MIB + 1536, true},
 	{"vmdk-split", "vmdk", "vmdk", "subformat=twoGbMaxExtentSparse,toolsversion=3", 9 * MIB,
 	 true},
@@ -52,6 +68,30 @@ static const struct row rows[] = {
 	 .slow = true},
 	{"vhd-large", "vhd", "vpc", "force_size=on", 2200 * MIB, .slow = true},
 	{"vdi-large", "vdi", "vdi", NULL, 1100 * MIB, true, .slow = true},
+};
+
+/* What qemu-img offers. */
+static const struct qemu_option their_options[] = {
+	{"vdi", "size"},
+	{"vdi", "static", "on off"},
+	{"vpc", "size"},
+	{"vpc", "subformat", "dynamic fixed"},
+	{"vpc", "force_size", "on off"},
+	{"vhdx", "size"},
+	{"vhdx", "subformat", "dynamic fixed"},
+	{"vhdx", "block_size", "0 1M 2M 256M"},
+	{"vhdx", "block_state_zero", "on off"},
+	{"vhdx", "log_size", "1M 2M"},
+	{"vmdk", "size"},
+	{"vmdk", "adapter_type", "ide lsilogic buslogic legacyESX"},
+	{"vmdk", "compat6", "on off"},
+	{"vmdk", "hwversion", "7"},
+	{"vmdk", "subformat",
+	 "monolithicSparse monolithicFlat twoGbMaxExtentSparse twoGbMaxExtentFlat streamOptimized"},
+	{"vmdk", "toolsversion", "3"},
+	{"vmdk", "zeroed_grain", "on off"},
+	{"vmdk", "backing_file"}, /* test_vmdk_child() */
+	{"vmdk", "backing_fmt"},
 };
 
 struct fixture {
@@ -290,6 +330,91 @@ static void test_theirs(struct fixture *f, const void *data)
 	compare_theirs(f, row);
 }
 
+static void grow(struct fixture *f, const struct row *row, uint64_t size)
+{
+	struct image *image = open_image(f->image, row->format, false);
+	g_autoptr(GError) error = NULL;
+
+	image_resize(image, size, &error);
+	g_assert_no_error(error);
+	g_assert_cmpuint(image_size(image), ==, size);
+	image_close(image);
+	f->model = g_realloc(f->model, size);
+	memset(f->model + f->size, 0, size - f->size);
+	f->size = size;
+}
+
+/* Of either's making; the last size takes a directory that has no room where it was. */
+static void test_grow(struct fixture *f, const void *data)
+{
+	const struct row *row = data;
+	const char *options = row->options ? row->options : "subformat=monolithicSparse";
+	g_auto(GStrv) list = g_strsplit(options, ",", -1);
+	struct image *image, *raw;
+	g_autoptr(GError) error = NULL;
+
+	for (unsigned i = 0; i < 2; i++) {
+		g_unlink(f->image);
+		if (i)
+			qemu_img("create", "-q", "-f", row->theirs, "-o", options, f->image, "9M", NULL);
+		else
+			image_create(&(struct image_create){.path = f->image,
+							    .format = row->format,
+							    .size = 9 * MIB,
+							    .options = (const char *const *)list},
+				     &error);
+		g_assert_no_error(error);
+		g_clear_pointer(&f->model, g_free);
+		start(f, row);
+		for (uint64_t size = 9 * MIB + 512; size < 100 * MIB; size = size * 4 + 512) {
+			write_ours(f, row, i + size);
+			grow(f, row, size);
+			compare_theirs(f, row);
+		}
+		write_ours(f, row, i);
+		compare_model(f, row);
+		expect_clean(f, row);
+		compare_theirs(f, row);
+	}
+	image = open_image(f->image, row->format, false);
+	raw = open_image(f->raw, "raw", false);
+	g_assert_true(image_resize(image, 9000 * MIB, NULL) && image_resize(raw, 9000 * MIB, NULL));
+	g_assert_cmpint(image_write(image, 8999 * MIB, SPAN(f->model, MIB)), ==, 0);
+	g_assert_cmpint(image_write(raw, 8999 * MIB, SPAN(f->model, MIB)), ==, 0);
+	image_close(image);
+	image_close(raw);
+	expect_clean(f, row);
+	qemu_img("check", "-f", row->theirs, f->image, NULL);
+	qemu_img("compare", "-f", "raw", "-F", row->theirs, f->raw, f->image, NULL);
+}
+
+static void expect_refusal(struct fixture *f, const char *option, uint64_t size, const char *why)
+{
+	const char *const options[] = {option, NULL};
+	struct image *image;
+	g_autoptr(GError) error = NULL;
+
+	g_assert_true(image_create(&(struct image_create){.path = f->image,
+							  .format = "vmdk",
+							  .size = 9 * MIB,
+							  .options = options,
+							  .replace = true},
+				   NULL));
+	image = open_image(f->image, "vmdk", false);
+	g_assert_false(image_resize(image, size, &error));
+	g_assert_nonnull(strstr(error->message, why));
+	image_close(image);
+}
+
+static void test_vmdk_keeps_size(struct fixture *f, const void *data)
+{
+	expect_refusal(f, "subformat=streamOptimized", 10 * MIB, "viv disk convert");
+	expect_refusal(f, "subformat=twoGbMaxExtentFlat", 10 * MIB, "viv disk convert");
+	expect_refusal(f, "subformat=twoGbMaxExtentSparse", 10 * MIB, "viv disk convert");
+	expect_refusal(f, "subformat=monolithicSparse", 8 * MIB, "cannot shrink");
+	expect_refusal(f, "subformat=monolithicSparse", 3 * MIB * MIB, "viv disk convert");
+}
+
 /* ---- what is not a row ---- */
 
 static void create_disk(const char *path, const char *format, uint64_t size, const char *option,
@@ -363,9 +488,12 @@ static void test_vmdk_child(struct fixture *f, const void *data)
 		g_unlink(f->image);
 		if (!strcmp(makers[i][1], "ours"))
 			create_disk(f->image, "vmdk", 0, "zeroed_grain=on", name);
-		else
-			qemu_img("create", "-q", "-f", "vmdk", "-o", "zeroed_grain=on", "-b", name,
-				 "-F", "vmdk", f->image, NULL);
+		else {
+			g_autofree char *options =
+				g_strdup_printf("zeroed_grain=on,backing_fmt=vmdk,backing_file=%s", name);
+
+			qemu_img("create", "-q", "-f", "vmdk", "-o", options, f->image, NULL);
+		}
 		compare_theirs(f, row);
 		write_ours(f, row, 5);
 		compare_model(f, row);
@@ -374,10 +502,26 @@ static void test_vmdk_child(struct fixture *f, const void *data)
 	}
 }
 
+static void test_options(const void *format)
+{
+	g_autoptr(GPtrArray) all = g_ptr_array_new();
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++)
+		if (!strcmp(rows[i].theirs, format))
+			g_ptr_array_add(all, (char *)rows[i].options);
+	qemu_expect_tested(format, their_options, G_N_ELEMENTS(their_options), all);
+}
+
 int main(int argc, char **argv)
 {
+	static const char *const formats[] = {"vdi", "vpc", "vhdx", "vmdk"};
 	static const struct row vhdx = {"vhdx-log", "vhdx", "vhdx", .checked = true},
 				vmdk = {"vmdk-child", "vmdk", "vmdk", .checked = true};
+	static const struct row growing[] = {
+		{"sparse", "vmdk", "vmdk", NULL, .checked = true},
+		{"zero", "vmdk", "vmdk", "zeroed_grain=on", .checked = true},
+		{"flat", "vmdk", "vmdk", "subformat=monolithicFlat", .checked = true},
+	};
 	g_autofree char *qemu = g_find_program_in_path("qemu-img");
 	bool slow = argc > 1 && !strcmp(argv[argc - 1], "--slow");
 
@@ -389,9 +533,22 @@ int main(int argc, char **argv)
 
 		if (rows[i].slow != slow)
 			continue;
-		g_test_add(ours, struct fixture, &rows[i], set_up, test_ours, tear_down);
+		if (!rows[i].only_theirs)
+			g_test_add(ours, struct fixture, &rows[i], set_up, test_ours, tear_down);
 		g_test_add(theirs, struct fixture, &rows[i], set_up, test_theirs, tear_down);
 	}
+	for (unsigned i = 0; i < G_N_ELEMENTS(formats) && qemu && !slow; i++) {
+		g_autofree char *path = g_strdup_printf("/exchange/options/%s", formats[i]);
+
+		g_test_add_data_func(path, formats[i], test_options);
+	}
+	for (unsigned i = 0; i < G_N_ELEMENTS(growing) && qemu && !slow; i++) {
+		g_autofree char *path = g_strdup_printf("/exchange/vmdk/grow/%s", growing[i].name);
+
+		g_test_add(path, struct fixture, &growing[i], set_up, test_grow, tear_down);
+	}
+	g_test_add("/exchange/vmdk/keeps-size", struct fixture, &vmdk, set_up, test_vmdk_keeps_size,
+		   tear_down);
 	if (qemu && !slow) {
 		g_test_add("/exchange/vhdx/log", struct fixture, &vhdx, set_up, test_vhdx_log,
 			   tear_down);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "block/format.h"
+#include "block/vmdk_int.h"
 #include "powercut.h"
 
 enum {
@@ -25,6 +26,7 @@ static const struct variant {
 	bool backing;
 	unsigned write_max; /* sectors */
 	bool resize;	    /* its size changes, too; that of no other is safe under power cuts */
+	bool grows;	    /* from a quarter of the size; a VMDK with the smallest tables */
 	bool unnamed;	    /* the backing image is opened with it, but it does not name it */
 	unsigned rounds; /* after which the image is made anew: most of it has its place by then; 0:
 			    never */
@@ -40,6 +42,11 @@ static const struct variant {
 	{"qcow2", "cluster_size=16K,extended_l2=on", 1 << 20, true, 60, .resize = true},
 	{"qcow2", "cluster_size=4K,compression_type=zstd,refcount_bits=8", 1 << 20, true, 60,
 	 .resize = true},
+	{"qcow2", "data_file=data", 4 << 20, false, 300, .resize = true},
+	{"qcow2", "data_file=data,cluster_size=4K", 1 << 20, true, 60, .resize = true},
+	{"qcow2", "data_file=data,cluster_size=16K,extended_l2=on", 1 << 20, true, 60, .resize = true},
+	{"qcow2", "data_file=data,data_file_raw=on,cluster_size=4K", 1 << 20, false, 60,
+	 .resize = true},
 	{"vdi", "", 4 << 20, false, 400, .rounds = 3},
 	{"vdi", "static=on", 3 << 20, false, 400, .rounds = 3},
 	{"vhd", "", 6 << 20, false, 400, .rounds = 3},
@@ -50,6 +57,7 @@ static const struct variant {
 	{"vhdx", "block_size=1M,subformat=fixed", 3 << 20, false, 400, .rounds = 3},
 	{"vmdk", "", 2 << 20, false, 300},
 	{"vmdk", "", 2 << 20, true, 300, .unnamed = true},
+	{"vmdk", "", 2 << 20, false, 60, .grows = true, .rounds = 3},
 	{"vmdk", "zeroed_grain=on", 2 << 20, true, 300, .unnamed = true},
 };
 
@@ -69,6 +77,7 @@ struct model {
 	const struct variant *variant;
 	GRand *rand;
 	struct powercut *disk, *base; /* base: of the backing image; NULL: none */
+	struct powercut *data;	      /* the data file; NULL: none */
 	struct image *image;
 	uint64_t n;	     /* sectors, at most */
 	uint64_t now, maybe; /* of the disk; after a cut while that changed: one or the other */
@@ -135,6 +144,23 @@ static void has_size(struct model *m, uint64_t sectors)
 		is(m, i, 0);
 }
 
+/* What formats open by themselves is the data file of the model that is tested. */
+static struct powercut *data_file;
+
+struct file *__wrap_file_open(const char *name, unsigned flags, GError **error);
+
+struct file *__wrap_file_open(const char *name, unsigned flags, GError **error)
+{
+	return powercut_open(data_file, flags & FILE_READ_ONLY);
+}
+
+static void restore(struct model *m)
+{
+	if (m->data)
+		powercut_restore(m->data);
+	powercut_restore(m->disk);
+}
+
 static void open_image(struct model *m)
 {
 	g_autoptr(GError) error = NULL;
@@ -151,6 +177,15 @@ static void open_image(struct model *m)
 	has_size(m, image_size(m->image) / SECTOR);
 }
 
+/* Grains of 4 KiB, 128 to a table: the directory has no more tables than the first. */
+static void make_tables_small(struct file *file)
+{
+	static const uint8_t grain[] = {8, 0}, entries[] = {128, 0};
+
+	g_assert_cmpint(file_store(file, S_GRAIN_SIZE, grain, sizeof(grain)), ==, 0);
+	g_assert_cmpint(file_store(file, S_ENTRIES, entries, sizeof(entries)), ==, 0);
+}
+
 static void create_image(struct model *m)
 {
 	const struct block_format *format = image_find_format(m->variant->format, NULL);
@@ -158,7 +193,7 @@ static void create_image(struct model *m)
 	bool named = m->base && !m->variant->unnamed;
 	struct image_create create = {.path = "memory",
 				      .format = m->variant->format,
-				      .size = m->variant->size,
+				      .size = m->now * SECTOR,
 				      .options = (const char *const *)options,
 				      .backing = named ? "base" : NULL,
 				      .backing_format = named ? "raw" : NULL};
@@ -167,6 +202,8 @@ static void create_image(struct model *m)
 
 	format->create(file, &create, &error);
 	g_assert_no_error(error);
+	if (m->variant->grows)
+		make_tables_small(file);
 	g_assert_cmpint(file->ops->flush(file), ==, 0);
 	file_close(file);
 }
@@ -193,7 +230,8 @@ static struct model *model_new(const struct variant *variant, uint32_t seed)
 	m->variant = variant;
 	m->rand = g_rand_new_with_seed(seed);
 	m->disk = powercut_new(seed);
-	m->n = m->now = m->maybe = variant->size / SECTOR;
+	m->n = variant->size / SECTOR;
+	m->now = m->maybe = variant->grows ? m->n / 4 : m->n;
 	m->sectors = g_new0(struct sector, m->n);
 	for (uint64_t i = 0; i < m->n; i++) {
 		m->sectors[i].values = g_array_new(FALSE, FALSE, sizeof(uint32_t));
@@ -201,6 +239,8 @@ static struct model *model_new(const struct variant *variant, uint32_t seed)
 	}
 	if (variant->backing)
 		make_base(m);
+	if (strstr(variant->options, "data_file"))
+		m->data = data_file = powercut_beside(m->disk, seed + 1);
 	create_image(m);
 	return m;
 }
@@ -219,6 +259,8 @@ static void model_free(struct model *m)
 	for (uint64_t i = 0; i < m->n; i++)
 		g_array_unref(m->sectors[i].values);
 	g_free(m->sectors);
+	if (m->data)
+		powercut_free(m->data);
 	powercut_free(m->disk);
 	if (m->base)
 		powercut_free(m->base);
@@ -347,9 +389,13 @@ static void changed_size(struct model *m, bool done)
 
 static void op_resize(struct model *m)
 {
-	if (!m->variant->resize || g_rand_int(m->rand) % 4)
+	if (!(m->variant->resize || m->variant->grows) || g_rand_int(m->rand) % 4)
 		return;
 	m->maybe = 1 + g_rand_int(m->rand) % m->n;
+	if (m->variant->grows && m->maybe <= m->now) {
+		m->maybe = m->now;
+		return;
+	}
 	changed_size(m, image_resize(m->image, m->maybe * SECTOR, NULL));
 }
 
@@ -387,7 +433,7 @@ static void op_snapshot(struct model *m)
 {
 	struct snapshot *s = &m->snapshots[g_rand_int(m->rand) % MAX_SNAPSHOTS];
 
-	if (!image_snapshots(m->image) || strstr(m->variant->options, "refcount_bits=1,") ||
+	if (!image_snapshots(m->image) || m->data || strstr(m->variant->options, "refcount_bits=1,") ||
 	    g_str_has_suffix(m->variant->options, "refcount_bits=1"))
 		return;
 	if (!s->name)
@@ -488,7 +534,7 @@ static void mend_until_cut(struct model *m)
 	powercut_at(m->disk, 1 + g_rand_int(m->rand) % 8);
 	image_check(m->image, IMAGE_REPAIR_ALL, &report, NULL);
 	image_close(m->image);
-	powercut_restore(m->disk);
+	restore(m);
 	verify(m);
 }
 
@@ -507,7 +553,7 @@ static bool run_round(struct model *m, uint64_t cut)
 	image_close(m->image);
 	if (!early && orderly)
 		all_safe(m);
-	powercut_restore(m->disk);
+	restore(m);
 	if (g_rand_int(m->rand) % 4 == 0)
 		mend_until_cut(m);
 	verify(m);
@@ -552,6 +598,7 @@ static uint64_t run_every_step(const struct variant *variant)
 
 	for (unsigned i = 0; goes_on(m, i); i++) {
 		g_autoptr(GBytes) bytes = powercut_save(m->disk);
+		g_autoptr(GBytes) data = m->data ? powercut_save(m->data) : NULL;
 		g_autofree uint32_t *values = g_new(uint32_t, m->n);
 		GRand *rand = g_rand_copy(m->rand);
 		uint64_t now = m->now;
@@ -562,6 +609,8 @@ static uint64_t run_every_step(const struct variant *variant)
 			values[j] = last_value(m, j);
 		for (uint64_t cut = 1; run_round(m, cut); cut++) {
 			powercut_load(m->disk, bytes);
+			if (m->data)
+				powercut_load(m->data, data);
 			copy_snapshots(snapshots, m->snapshots, m->n);
 			for (uint64_t j = 0; j < m->n; j++)
 				is(m, j, values[j]);
@@ -593,7 +642,8 @@ int main(int argc, char **argv)
 	for (unsigned i = 0; i < G_N_ELEMENTS(variants); i++) {
 		g_autofree char *path = g_strdup_printf(
 			"/power-cut/%s/%s%s%s", variants[i].format, variants[i].options,
-			*variants[i].options ? "" : "plain", variants[i].backing ? "/backed" : "");
+			*variants[i].options ? "" : "plain",
+			variants[i].backing ? "/backed" : variants[i].grows ? "/growing" : "");
 
 		g_test_add_data_func(path, &variants[i], every ? test_every_step : test_variant);
 	}

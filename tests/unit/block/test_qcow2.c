@@ -327,6 +327,82 @@ static void test_found_corrupt(struct fixture *f, const void *data)
 	image_close(image);
 }
 
+static void expect_error(GError *error, const char *part)
+{
+	g_assert_error(error, VIV_ERROR, VIV_ERROR_INPUT);
+	if (!strstr(error->message, part))
+		g_error("'%s' does not say '%s'", error->message, part);
+	g_error_free(error);
+}
+
+/* Its file is as locked, as needed and as full of holes as the image's own would be. */
+static void test_data_file(struct fixture *f, const void *options)
+{
+	g_autofree char *path = make(f, "disk.qcow2", 64 * MIB, NULL, options);
+	g_autofree char *data = g_build_filename(f->folder, "disk.data", NULL);
+	struct image *image = open_image(path);
+	struct image_info info;
+	struct stat st;
+	GError *error = NULL;
+	uint64_t offset;
+	int fd;
+
+	put(image, 8 * MIB, MIB, 0xaa);
+	g_assert_true(image_locate(image, 8 * MIB, SPAN(data, 512), true, &fd, &offset));
+	g_assert_cmpuint(offset, ==, 8 * MIB);
+	g_assert_cmpint(stat(data, &st), ==, 0);
+	g_assert_cmpint(st.st_blocks, >=, MIB / 512);
+	image_info(image, &info);
+	g_assert_cmpstr(info.data_name, ==, "disk.data");
+	g_assert_cmpuint(info.allocated, >, MIB);
+	image_info_clear(&info);
+	g_assert_cmpint(image_discard(image, 8 * MIB, MIB), ==, 0);
+	expect(image, 8 * MIB, MIB, 0);
+	g_assert_cmpint(stat(data, &st), ==, 0);
+	g_assert_cmpint(st.st_blocks, <, 256);
+	g_assert_false(image_snapshots(image)->create(image, "s", &error));
+	expect_error(g_steal_pointer(&error), "nothing can be shared");
+	g_assert_null(image_open(&(struct image_open){.path = data}, &error));
+	expect_error(g_steal_pointer(&error), "in use");
+	if (strstr(options, "raw")) {
+		g_assert_false(image_set_backing(image, "base", "raw", &error));
+		expect_error(g_steal_pointer(&error), "data_file_raw");
+	}
+	image_close(image);
+	g_unlink(data);
+	g_assert_null(image_open(&(struct image_open){.path = path}, &error));
+	expect_error(g_steal_pointer(&error), "needs its data file 'disk.data'");
+}
+
+/* A cluster that has its data at the place of another is found when it is used, and by a check. */
+static void test_data_elsewhere(struct fixture *f, const void *data)
+{
+	g_autofree char *path = make(f, "disk.qcow2", 64 * MIB, NULL, "data_file=disk.data");
+	struct image *image = open_image(path);
+	g_autoptr(GPtrArray) messages = g_ptr_array_new_with_free_func(g_free);
+	struct image_check report = {.messages = messages};
+	g_autofree char *bytes = NULL;
+	uint8_t buf[512];
+	gsize len;
+
+	put(image, 0, 4 * 65536, 0xaa);
+	image_close(image);
+	g_assert_true(g_file_get_contents(path, &bytes, &len, NULL));
+	bytes[4 * 65536 + 2 * 8 + 5] = 3;
+	g_assert_true(g_file_set_contents(path, bytes, len, NULL));
+	image = open_image(path);
+	expect(image, 0, 2 * 65536, 0xaa);
+	g_assert_cmpint(image_read(image, 2 * 65536, SPAN(buf, 512)), ==, -EIO);
+	image_close(image);
+	image = image_open(&(struct image_open){.path = path, .damaged = true}, NULL);
+	g_assert_true(image_check(image, IMAGE_REPAIR_ALL, &report, NULL));
+	g_assert_cmpuint(report.errors, ==, 1);
+	g_assert_cmpuint(report.errors_fixed, ==, 1);
+	expect(image, 2 * 65536, 65536, 0);
+	expect(image, 3 * 65536, 65536, 0xaa);
+	image_close(image);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -335,6 +411,17 @@ int main(int argc, char **argv)
 		   tear_down);
 	g_test_add("/qcow2/threads/extended", struct fixture, "extended_l2=on", set_up,
 		   test_threads, tear_down);
+	g_test_add("/qcow2/threads/data-file", struct fixture, "data_file=disk.data", set_up,
+		   test_threads, tear_down);
+	g_test_add("/qcow2/threads/raw-data-file", struct fixture,
+		   "data_file=disk.data,data_file_raw=on,cluster_size=512", set_up, test_threads,
+		   tear_down);
+	g_test_add("/qcow2/data-file/plain", struct fixture, "data_file=disk.data", set_up,
+		   test_data_file, tear_down);
+	g_test_add("/qcow2/data-file/raw", struct fixture, "data_file=disk.data,data_file_raw=on",
+		   set_up, test_data_file, tear_down);
+	g_test_add("/qcow2/data-file/elsewhere", struct fixture, NULL, set_up, test_data_elsewhere,
+		   tear_down);
 	g_test_add("/qcow2/race", struct fixture, NULL, set_up, test_race, tear_down);
 	g_test_add("/qcow2/refusals", struct fixture, NULL, set_up, test_refusals, tear_down);
 	g_test_add("/qcow2/found-corrupt", struct fixture, NULL, set_up, test_found_corrupt,

@@ -9,8 +9,10 @@
 #include <string.h>
 
 #include "block/format.h"
+#include "block/job.h"
 
 #include "folder.h"
+#include "qemu_options.h"
 
 enum { SECTOR = IMAGE_SECTOR_SIZE, MIB = 1 << 20, DISK = 24 * MIB, MAX_LEN = 512 << 10 };
 
@@ -201,6 +203,13 @@ static void check_and_compare(struct fixture *f, const char *name)
 	sh(f, "qemu-img compare -q -f qcow2 -F raw %s disk.raw", name);
 }
 
+/* A raw data file is the disk without its tables, and as long. */
+static void compare_data(struct fixture *f, const char *options)
+{
+	if (strstr(options, "data_file_raw=on"))
+		sh(f, "cmp data.raw disk.raw");
+}
+
 static const char *const our_options[] = {
 	"",
 	"compat=0.10",
@@ -219,6 +228,10 @@ static const char *const our_options[] = {
 	"preallocation=metadata",
 	"preallocation=falloc",
 	"preallocation=full,cluster_size=128K",
+	"data_file=data.raw",
+	"data_file=data.raw,extended_l2=on,cluster_size=16K",
+	"data_file=data.raw,data_file_raw=on",
+	"data_file=data.raw,preallocation=falloc",
 };
 
 static void test_ours(struct fixture *f, const void *options)
@@ -230,6 +243,7 @@ static void test_ours(struct fixture *f, const void *options)
 	check_and_compare(f, "ours.qcow2");
 	play_files(f, "ours.qcow2", 80);
 	check_and_compare(f, "ours.qcow2");
+	compare_data(f, options);
 }
 
 static const char *const their_options[] = {
@@ -238,20 +252,30 @@ static const char *const their_options[] = {
 	"cluster_size=512",
 	"cluster_size=2M",
 	"refcount_bits=1",
-	"refcount_bits=2",
-	"refcount_bits=4",
-	"refcount_bits=8",
-	"refcount_bits=32",
 	"refcount_bits=64",
 	"lazy_refcounts=on",
 	"extended_l2=on",
 	"extended_l2=on,cluster_size=32K",
 	"compression_type=zstd",
-	"compression_type=zlib",
 	"preallocation=metadata",
+	"preallocation=metadata,extended_l2=on",
+	"data_file=data.raw,data_file_raw=off",
+	"data_file=data.raw,data_file_raw=on",
+};
+
+static const char *const slow_options[] = {
+	"refcount_bits=2",
+	"refcount_bits=4",
+	"refcount_bits=8",
+	"refcount_bits=16",
+	"refcount_bits=32",
+	"compression_type=zlib",
 	"preallocation=falloc",
 	"preallocation=full",
-	"preallocation=metadata,extended_l2=on",
+	"compat=v2,preallocation=off",
+	"compat=v3,lazy_refcounts=off,extended_l2=off",
+	"data_file=data.raw,extended_l2=on",
+	"data_file=data.raw,data_file_raw=on,preallocation=full,cluster_size=512",
 };
 
 static void test_theirs(struct fixture *f, const void *options)
@@ -271,11 +295,13 @@ static void test_theirs(struct fixture *f, const void *options)
 		g_assert_cmpint(image_write(raw, offset, SPAN(bytes, len)), ==, 0);
 	}
 	image_close(raw);
-	/* It does not compress into clusters that are there. */
+	/* It does not compress into clusters that are there, nor into those of a data file. */
 	sh(f, "qemu-img convert -q %s -f raw -O qcow2 -o %s disk.raw theirs.qcow2",
-	   strstr(options, "preallocation") ? "" : "-c", (const char *)options);
+	   strstr(options, "preallocation") || strstr(options, "data_file") ? "" : "-c",
+	   (const char *)options);
 	play_files(f, "theirs.qcow2", 80);
 	check_and_compare(f, "theirs.qcow2");
+	compare_data(f, options);
 }
 
 /* An overlay of an overlay of a smaller raw disk. */
@@ -289,8 +315,8 @@ static void test_chain(struct fixture *f, const void *data)
 	create_image(f, "first.qcow2", "qcow2", 8 * MIB + SECTOR, NULL, "");
 	play_files(f, "first.qcow2", 30);
 	sh(f,
-	   "qemu-img create -q -f qcow2 -b first.qcow2 -F qcow2 -o cluster_size=4K second.qcow2 "
-	   "%u",
+	   "qemu-img create -q -f qcow2 "
+	   "-o cluster_size=4K,backing_file=first.qcow2,backing_fmt=qcow2 second.qcow2 %u",
 	   16 * MIB);
 	raw = open_image(f, "disk.raw", "raw");
 	g_assert_true(image_resize(raw, 16 * MIB, NULL));
@@ -309,6 +335,32 @@ static void test_chain(struct fixture *f, const void *data)
 	create_image(f, "fourth.qcow2", "qcow2", 0, "third.qcow2", "compat=0.10");
 	play_files(f, "fourth.qcow2", 100);
 	check_and_compare(f, "fourth.qcow2");
+}
+
+/* Overlays and what is behind them, with data in files of their own. */
+static void test_data_chain(struct fixture *f, const void *data)
+{
+	g_autofree char *top = g_build_filename(f->folder, "top.qcow2", NULL);
+	const struct image_open how = {.path = top, .format = "qcow2"};
+
+	if (!have_qemu_img())
+		return;
+	create_image(f, "disk.raw", "raw", 8 * MIB + SECTOR, NULL, "");
+	create_image(f, "base.qcow2", "qcow2", 8 * MIB + SECTOR, NULL, "data_file=base.data");
+	play_files(f, "base.qcow2", 40);
+	sh(f, "qemu-img create -q -f qcow2 -b base.qcow2 -F qcow2 -o data_file=top.data top.qcow2");
+	play_files(f, "top.qcow2", 60);
+	check_and_compare(f, "top.qcow2");
+	g_assert_true(job_commit(&how, NULL, NULL));
+	check_and_compare(f, "top.qcow2");
+	check_and_compare(f, "base.qcow2");
+	play_files(f, "top.qcow2", 60);
+	sh(f, "cp base.qcow2 other.qcow2");
+	g_assert_true(job_rebase(&how, "other.qcow2", "qcow2", true, NULL, NULL));
+	check_and_compare(f, "top.qcow2");
+	g_assert_true(job_rebase(&how, NULL, NULL, true, NULL, NULL));
+	play_files(f, "top.qcow2", 40);
+	check_and_compare(f, "top.qcow2");
 }
 
 /* Each takes, applies and removes snapshots of the other's. */
@@ -381,6 +433,11 @@ static void test_resize(struct fixture *f, const void *options)
 		resize_both(f, "ours.qcow2", sizes[i]);
 		check_and_compare(f, "ours.qcow2");
 	}
+	compare_data(f, options);
+	if (strstr(options, "data_file_raw=on"))
+		return;
+	if (strstr(options, "data_file"))
+		options = "data_file=over.raw";
 	/* What a longer backing image has stays behind the end that was. */
 	create_image(f, "over.qcow2", "qcow2", MIB, "ours.qcow2", options);
 	resize_both(f, "over.qcow2", MIB);
@@ -392,30 +449,47 @@ static void test_resize(struct fixture *f, const void *options)
 static const char *const luks_options[] = {
 	("theirs,encrypt.cipher-alg=aes-128,encrypt.cipher-mode=cbc,encrypt.ivgen-alg=essiv,"
 	 "encrypt.ivgen-hash-alg=sha256,encrypt.hash-alg=sha1"),
-	"theirs,encrypt.cipher-alg=aes-192,encrypt.cipher-mode=cbc,encrypt.ivgen-alg=plain64",
+	"theirs,encrypt.cipher-alg=aes-192,encrypt.ivgen-alg=plain64",
 	"theirs,encrypt.cipher-alg=serpent-256,encrypt.ivgen-alg=plain",
 	"theirs,encrypt.cipher-alg=twofish-256,encrypt.hash-alg=sha512",
+	"theirs,encrypt.cipher-alg=aes-256,encrypt.cipher-mode=ecb,encrypt.hash-alg=md5",
+	"theirs,encrypt.cipher-alg=serpent-128,encrypt.cipher-mode=ctr,encrypt.hash-alg=sha224",
+	"theirs,encrypt.cipher-alg=serpent-192,encrypt.hash-alg=sha384",
+	"theirs,encrypt.cipher-alg=cast5-128,encrypt.cipher-mode=cbc,encrypt.hash-alg=ripemd160",
+	("theirs,encrypt.cipher-alg=twofish-128,encrypt.cipher-mode=cbc,encrypt.ivgen-alg=essiv,"
+	 "encrypt.ivgen-hash-alg=md5,encrypt.hash-alg=sha256"),
+	"theirs,encrypt.cipher-alg=aes-128,encrypt.cipher-mode=xts,data_file=data.raw",
 };
+
+/* It measures itself, which fails now and then on a busy host. */
+static bool create_by_them(struct fixture *f, const char *options)
+{
+	for (unsigned i = 0; i < 20; i++)
+		if (try_sh(f,
+			   "qemu-img create -q -f qcow2 --object secret,id=s,data=sesame -o "
+			   "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=20%s "
+			   "disk.qcow2 %u",
+			   options, DISK))
+			return true;
+	return false;
+}
 
 /* qemu-img names an encrypted image by its options. */
 static void test_luks(struct fixture *f, const void *data)
 {
 	static const char named[] =
 		"driver=qcow2,file.filename=disk.qcow2,encrypt.format=luks,encrypt.key-secret=s";
-	bool ours = *(const char *)data == 'o';
+	bool ours = g_str_has_prefix(data, "ours");
 
 	if (!have_qemu_img())
 		return;
 	create_image(f, "disk.raw", "raw", DISK, NULL, "");
 	if (ours)
 		create_image(f, "disk.qcow2", "qcow2", DISK, NULL,
-			     "encrypt.format=luks,encrypt.iter-time=10,cluster_size=4K");
-	else if (!try_sh(f,
-			 "qemu-img create -q -f qcow2 --object secret,id=s,data=sesame -o "
-			 "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=20%s "
-			 "disk.qcow2 %u",
-			 (const char *)data + strlen("theirs"), DISK)) {
-		/* It measures itself, which fails on a busy host. */
+			     strstr(data, "data_file")
+				     ? "encrypt.format=luks,encrypt.iter-time=10,data_file=data.raw"
+				     : "encrypt.format=luks,encrypt.iter-time=10,cluster_size=4K");
+	else if (!create_by_them(f, (const char *)data + strlen("theirs"))) {
 		g_test_skip("qemu-img cannot tell how long a guess takes");
 		return;
 	}
@@ -435,8 +509,8 @@ static void test_aes(struct fixture *f, const void *data)
 	create_image(f, "disk.raw", "raw", DISK, NULL, "");
 	sh(f,
 	   "qemu-img create -q -f qcow2 --object secret,id=s,data=sesame "
-	   "-o encrypt.format=aes,encrypt.key-secret=s disk.qcow2 %u",
-	   DISK);
+	   "-o %s,encrypt.key-secret=s disk.qcow2 %u",
+	   (const char *)data, DISK);
 	play_files(f, "disk.qcow2", 60);
 	sh(f, "qemu-img compare -q --object secret,id=s,data=sesame --image-opts "
 	      "driver=qcow2,file.filename=disk.qcow2,encrypt.format=aes,encrypt.key-secret=s "
@@ -521,6 +595,52 @@ static void test_dirty(struct fixture *f, const void *data)
 	check_and_compare(f, "disk.qcow2");
 }
 
+/* What qemu-img offers. It makes no disks of des, 3des and twofish-192, and with keys of 192 bits it
+ * aborts in modes other than XTS. */
+static const struct qemu_option options_of_theirs[] = {
+	{"qcow2", "size"},
+	{"qcow2", "backing_file"}, /* test_chain() */
+	{"qcow2", "backing_fmt"},
+	{"qcow2", "cluster_size", "512 2M"},
+	{"qcow2", "compat", "0.10 1.1 v2 v3"},
+	{"qcow2", "compression_type", "zlib zstd"},
+	{"qcow2", "data_file", "data.raw"},
+	{"qcow2", "data_file_raw", "on off"},
+	{"qcow2", "encrypt.cipher-alg",
+	 "aes-128 aes-192 aes-256 cast5-128 serpent-128 serpent-192 serpent-256 twofish-128 twofish-256"},
+	{"qcow2", "encrypt.cipher-mode", "cbc ctr ecb xts"},
+	{"qcow2", "encrypt.format", "aes"},	/* and luks: all rows of test_luks() */
+	{"qcow2", "encrypt.hash-alg", "md5 sha1 sha224 sha256 sha384 sha512 ripemd160"},
+	{"qcow2", "encrypt.iter-time"}, /* test_luks() */
+	{"qcow2", "encrypt.ivgen-alg", "plain plain64 essiv"},
+	{"qcow2", "encrypt.ivgen-hash-alg", "md5 sha256"},
+	{"qcow2", "encrypt.key-secret"}, /* test_luks() */
+	{"qcow2", "encryption", "on"},
+	{"qcow2", "extended_l2", "on off"},
+	{"qcow2", "lazy_refcounts", "on off"},
+	{"qcow2", "preallocation", "off metadata falloc full"},
+	{"qcow2", "refcount_bits", "1 2 4 8 16 32 64"},
+};
+
+static const char *const aes_options[] = {"encrypt.format=aes", "encryption=on"};
+
+static void test_options(const void *data)
+{
+	g_autoptr(GPtrArray) rows = g_ptr_array_new();
+
+	if (!have_qemu_img())
+		return;
+	for (unsigned i = 0; i < G_N_ELEMENTS(their_options); i++)
+		g_ptr_array_add(rows, (char *)their_options[i]);
+	for (unsigned i = 0; i < G_N_ELEMENTS(slow_options); i++)
+		g_ptr_array_add(rows, (char *)slow_options[i]);
+	for (unsigned i = 0; i < G_N_ELEMENTS(luks_options); i++)
+		g_ptr_array_add(rows, (char *)luks_options[i]);
+	for (unsigned i = 0; i < G_N_ELEMENTS(aes_options); i++)
+		g_ptr_array_add(rows, (char *)aes_options[i]);
+	qemu_expect_tested("qcow2", options_of_theirs, G_N_ELEMENTS(options_of_theirs), rows);
+}
+
 static void add(const char *kind, const char *options,
 		void (*test)(struct fixture *f, const void *data))
 {
@@ -537,18 +657,27 @@ int main(int argc, char **argv)
 		add("ours", our_options[i], test_ours);
 	for (unsigned i = 0; i < G_N_ELEMENTS(their_options); i++)
 		add("theirs", their_options[i], test_theirs);
+	for (unsigned i = 0; i < G_N_ELEMENTS(slow_options) && g_test_slow(); i++)
+		add("theirs", slow_options[i], test_theirs);
+	g_test_add_data_func("/qcow2-oracle/options", NULL, test_options);
 	add("chain", "", test_chain);
+	add("chain", "data_file", test_data_chain);
 	add("snapshots", "", test_snapshots);
 	add("resize", "cluster_size=4K", test_resize);
 	add("resize", "extended_l2=on", test_resize);
 	add("resize", "compat=0.10", test_resize);
+	add("resize", "data_file=data.raw", test_resize);
+	add("resize", "data_file=data.raw,data_file_raw=on", test_resize);
 	add("dirty", "", test_dirty);
 	add("bitmaps", "", test_bitmaps);
 	add("luks", "ours", test_luks);
-	add("luks", "theirs", test_luks);
+	add("luks", "ours,data_file", test_luks);
+	if (g_test_slow())
+		add("luks", "theirs", test_luks);
 	for (unsigned i = 0; i < G_N_ELEMENTS(luks_options) && g_test_slow(); i++)
 		add("luks", luks_options[i], test_luks);
-	add("aes", "", test_aes);
+	for (unsigned i = 0; i < G_N_ELEMENTS(aes_options); i++)
+		add("aes", aes_options[i], test_aes);
 	add("luks", "raw", test_raw_luks);
 	return g_test_run();
 }
