@@ -105,6 +105,22 @@ char *image_resolve_backing(const char *path, const char *name)
 	return g_build_filename(folder, name, NULL);
 }
 
+char *image_resolve_part(const char *path, const char *name, GError **error)
+{
+	g_autofree char *part = image_resolve_backing(path, name);
+	g_autofree char *place = g_canonicalize_filename(part, NULL);
+	g_autofree char *image = g_canonicalize_filename(path, NULL);
+	size_t folder = strrchr(image, '/') + 1 - image;
+
+	if (!strstr(part, "://") && !strstr(path, "://") && !strncmp(place, image, folder))
+		return g_steal_pointer(&part);
+	g_set_error(error, VIV_ERROR, VIV_ERROR_INPUT,
+		    "disk '%s' keeps its data in '%s', outside its own folder, where no image is let write; put both "
+		    "into one folder, and name the file without one",
+		    path, name);
+	return NULL;
+}
+
 bool image_refuse(const struct image *image, GError **error, const char *why, ...)
 {
 	g_autofree char *text = NULL;

@@ -158,6 +158,9 @@ const char *image_suspect_format(const char *path);
 /* A backing image's name is relative to the folder of the image that names it. Freed by the caller.
  */
 char *image_resolve_backing(const char *path, const char *name);
+/* The same of a file that holds a part of the image itself, and so is written. It is in the image's folder or below: one
+ * who is given an image would else have a guest write wherever the image says. NULL with the error set. */
+char *image_resolve_part(const char *path, const char *name, GError **error);
 /* A passphrase, the first line of a file; freed by the caller. */
 char *image_read_secret(const char *path, GError **error);
 /* Rows of all formats: name and create options, for help. */

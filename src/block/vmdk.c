@@ -54,8 +54,10 @@ static void free_extent(void *data)
 static bool open_file(struct vmdk *vmdk, struct extent *extent, const struct extent_line *line,
 		      const struct image_open *how, GError **error)
 {
-	g_autofree char *path = image_resolve_backing(how->path, line->name);
+	g_autofree char *path = image_resolve_part(how->path, line->name, error);
 
+	if (!path)
+		return false;
 	for (guint i = 0; i < vmdk->extents->len && !line->sparse; i++) {
 		struct extent *other = g_ptr_array_index(vmdk->extents, i);
 

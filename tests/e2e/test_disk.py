@@ -399,3 +399,24 @@ def test_qemu_minds_our_locks_and_we_its(viv, monitor, disk, tmp_path):
     with qemu_with(tmp_path, "-r", "a.qcow2"):
         assert IN_USE in disk("resize", "a.qcow2", "2M", status=2)
         disk("check", "a.qcow2")
+
+
+@pytest.mark.parametrize("name", ["{}/victim", "../victim", "sub/../../victim"])
+@pytest.mark.parametrize("kind", ["qcow2", "vmdk"])
+def test_an_image_has_no_part_elsewhere(disk, tmp_path, kind, name):
+    """A guest would write there, with the rights of who was given the image."""
+    victim, folder = tmp_path / "victim", tmp_path / "given"
+    (folder / "sub").mkdir(parents=True)
+    victim.write_bytes(b"mine" + bytes(MIB - 4))
+    name = name.format(tmp_path)
+    image = folder / f"disk.{kind}"
+    if kind == "qcow2":
+        subprocess.run(["qemu-img", "create", "-q", "-f", kind, "-o", "data_file=part.raw,data_file_raw=on", image, "1M"],
+                       cwd=folder, check=True)
+        subprocess.run(["qemu-img", "amend", "-q", "--image-opts", "-o", f"data_file={name}",
+                        f"driver=qcow2,file.filename={image},data-file.filename={folder}/part.raw"], check=True)
+    else:
+        image.write_text("# Disk DescriptorFile\nversion=1\nCID=12345678\nparentCID=ffffffff\n"
+                         f'createType="monolithicFlat"\n\nRW 2048 FLAT "{name}" 0\n')
+    for verb in (["info", image], ["convert", image, folder / "copy.raw"]):
+        assert "outside its own folder" in disk(*verb, status=2)

@@ -256,8 +256,8 @@ bool qcow2_create(struct file *file, const struct image_create *create, GError *
 	    !take_encryption(create, &h, &guess_ms, error))
 		return false;
 	if (h.data_file)
-		data_path = image_resolve_backing(file->name, h.data_file);
-	if (data_path && !make_data_file(create, data_path, error))
+		data_path = image_resolve_part(file->name, h.data_file, error);
+	if (h.data_file && (!data_path || !make_data_file(create, data_path, error)))
 		return false;
 	made = write_image(file, create, &h, guess_ms, error);
 	if (!made && data_path && !create->replace)

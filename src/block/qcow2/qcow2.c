@@ -110,14 +110,15 @@ static bool open_key(struct qcow2 *q, const struct image_open *how, GError **err
 	return q->luks != NULL;
 }
 
-/* Opened wherever it is, as a backing image is: an image is as trusted as the one who names it. */
 static bool open_data(struct qcow2 *q, const struct image_open *how, GError **error)
 {
 	g_autofree char *path = NULL;
 
 	if (!(q->header.incompatible & QCOW2_DATA_FILE))
 		return true;
-	path = image_resolve_backing(how->path, q->header.data_file);
+	path = image_resolve_part(how->path, q->header.data_file, error);
+	if (!path)
+		return false;
 	q->image.data = file_open(path, image_file_flags(how), error);
 	if (!q->image.data)
 		g_prefix_error(error, "qcow2 disk '%s' needs its data file '%s': ", how->path,
