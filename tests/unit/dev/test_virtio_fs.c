@@ -25,7 +25,8 @@ static struct message make(uint32_t opcode, uint64_t node, const void *body, uin
 {
 	struct message m = {.header = {.len = sizeof(m.header) + len, .opcode = opcode, .unique = 0x1234, .nodeid = node}};
 
-	memcpy(m.body, body, len);
+	if (len)
+		memcpy(m.body, body, len);
 	return m;
 }
 
