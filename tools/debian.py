@@ -31,21 +31,25 @@ def run_bytes(*argv, stdin=None):
 
 
 class Apt:
-    """The packages of one architecture; for another than the host's with lists of its own, so that the
-    host's configuration stays as it is."""
+    """The packages of one architecture; for another than the host's, or from other sources (lines of
+    sources.list), with lists of its own, so that the host's configuration stays as it is."""
 
-    def __init__(self, architecture, scratch):
+    def __init__(self, architecture, scratch, sources=()):
         self.scratch = scratch / architecture
         self.scratch.mkdir(exist_ok=True)
-        self.foreign = architecture != run("dpkg", "--print-architecture").strip()
+        self.private = bool(sources) or architecture != run("dpkg", "--print-architecture").strip()
         self.options = []
-        if self.foreign:
+        if self.private:
             state = self.scratch.resolve() / "apt"
             for folder in ("lists/partial", "cache/archives/partial"):
                 (state / folder).mkdir(parents=True, exist_ok=True)
             settings = {"APT::Architecture": architecture, "APT::Architectures": architecture,
                         "Dir::State::lists": state / "lists", "Dir::Cache": state / "cache",
                         "Dir::State::status": "/dev/null"}
+            if sources:
+                (state / "sources.list").write_text("".join(f"{line}\n" for line in sources))
+                settings |= {"Dir::Etc::SourceList": state / "sources.list",
+                             "Dir::Etc::SourceParts": "/dev/null"}
             self.options = [f"-o{name}={value}" for name, value in settings.items()]
 
     def with_lists(self, action):
@@ -54,7 +58,7 @@ class Apt:
             return action()
         except Failed:
             say("updating apt's package lists")
-            as_root = ["sudo"] if os.geteuid() and not self.foreign else []
+            as_root = ["sudo"] if os.geteuid() and not self.private else []
             try:
                 run(*as_root, "apt-get", *self.options, "update")
             except Failed as error:  # one list of several may be broken, and not be needed
@@ -69,16 +73,31 @@ class Apt:
             raise Failed(f"apt does not say which kernel {meta} stands for: run `apt-get update`")
         return found[1]
 
+    def mirror(self):
+        """The URL of the Debian archive that apt is told to use."""
+        found = run("apt-get", *self.options, "indextargets", "--format", "$(REPO_URI)",
+                    "Created-By: Packages", "Origin: Debian", "Label: Debian").split()
+        if not found:
+            raise Failed("apt knows no Debian archive: run `apt-get update`, or add one to apt's sources")
+        return found[0]
+
     def version(self, package):
         """Of what download() fetches."""
         return re.search(r"Candidate: (\S+)", run("apt-cache", *self.options, "policy", package))[1]
+
+    def download_to(self, folder, *packages):
+        folder.mkdir(exist_ok=True)
+        try:
+            run("apt-get", *self.options, "download", *packages, cwd=folder)
+        except Failed as error:
+            missing = re.findall(r"^E: (Failed to fetch .*?) *(?:\[IP: .*)?$", str(error), re.MULTILINE)
+            raise Failed("; ".join(missing) or str(error)) from None
 
     def download(self, package):
         """The package's file; `package` may name a version, NAME=VERSION."""
         say(f"fetching {package}")
         debs = self.scratch / f"{package.partition('=')[0]}.deb.d"
-        debs.mkdir(exist_ok=True)
-        run("apt-get", *self.options, "download", package, cwd=debs)
+        self.download_to(debs, package)
         return next(debs.glob("*.deb"))
 
     def fetch(self, package):
@@ -112,8 +131,8 @@ class Stanza(dict):
 class Bare(Apt):
     """The packages for a system that has none yet."""
 
-    def __init__(self, architecture, scratch):
-        super().__init__(architecture, scratch)
+    def __init__(self, architecture, scratch, sources=()):
+        super().__init__(architecture, scratch, sources)
         self.options += [f"-oDir::{name}" for name in ("State::status=/dev/null", "Cache::pkgcache=",
                                                        "Cache::srcpkgcache=")]
 
@@ -127,15 +146,14 @@ class Bare(Apt):
         return dict(re.findall(r"^Inst (\S+) \((\S+) ", log, re.MULTILINE))
 
     def download_all(self, versions, folder):
-        """The packages of closure(), to where their stanzas say, under the folder; returns those."""
+        """The packages of {name: version}, to where their stanzas say, under the folder; returns those."""
         named = [f"{name}={version}" for name, version in versions.items()]
         say(f"fetching {len(named)} packages")
         debs = self.scratch / "all"
-        debs.mkdir(exist_ok=True)
-        run("apt-get", *self.options, "download", *named, cwd=debs)
+        self.download_to(debs, *named)
         stanzas = {stanza["Package"]: stanza for stanza in self.stanzas("show", *named)}
         for name, stanza in stanzas.items():
-            deb, = debs.glob(f"{name}_*.deb")
+            deb, = debs.glob(f"{name}_*.*deb")
             path = folder / stanza["Filename"]
             path.parent.mkdir(parents=True, exist_ok=True)
             shutil.move(deb, path)
