@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Shared libraries that are loaded by whoever first needs them. What few commands use, and brings
- *dozens of libraries of its own, would else make the start of every command take twice as long
- *(docs/adr/0023-late-libraries.md).
+ * dozens of libraries of its own, would else make the start of every command take twice as long
+ * (docs/adr/0023-late-libraries.md).
  *
  * A user lists the functions once, under the names that the library's header declares:
  *
@@ -10,8 +10,7 @@
  *	struct libfoo { LIBFOO(LIBRARY_MEMBER) };
  *	static const char *const names[] = {LIBFOO(LIBRARY_NAME)};
  *
- * and after library_load("libfoo.so.1", names, G_N_ELEMENTS(names), &foo, error) calls
- *foo.foo_new().
+ * and calls foo.foo_new() after library_load("libfoo.so.1", names, n_names, &foo, error).
  */
 #ifndef VIV_BASE_LIBRARY_H
 #define VIV_BASE_LIBRARY_H

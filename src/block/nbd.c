@@ -26,16 +26,33 @@
 #define MAX_BACKOFF_S 30
 
 /* What is used of libnbd, which is loaded with the first such disk. */
-#define LIBNBD(X)                                                                                  \
-	X(nbd_add_meta_context)                                                                    \
-	X(nbd_aio_block_status) X(nbd_aio_command_completed) X(nbd_aio_connect_uri) X(             \
-		nbd_aio_disconnect) X(nbd_aio_flush) X(nbd_aio_is_closed) X(nbd_aio_is_connecting) \
-		X(nbd_aio_is_dead) X(nbd_aio_is_ready) X(nbd_aio_pread) X(nbd_aio_pwrite)          \
-			X(nbd_aio_zero) X(nbd_can_flush) X(nbd_can_meta_context)                   \
-				X(nbd_can_multi_conn) X(nbd_can_zero) X(nbd_close) X(nbd_create)   \
-					X(nbd_get_block_size) X(nbd_get_errno) X(nbd_get_error)    \
-						X(nbd_get_size) X(nbd_is_read_only) X(nbd_poll)    \
-							X(nbd_set_uri_allow_local_file)
+#define LIBNBD(X)                    \
+	X(nbd_add_meta_context)      \
+	X(nbd_aio_block_status)      \
+	X(nbd_aio_command_completed) \
+	X(nbd_aio_connect_uri)       \
+	X(nbd_aio_disconnect)        \
+	X(nbd_aio_flush)             \
+	X(nbd_aio_is_closed)         \
+	X(nbd_aio_is_connecting)     \
+	X(nbd_aio_is_dead)           \
+	X(nbd_aio_is_ready)          \
+	X(nbd_aio_pread)             \
+	X(nbd_aio_pwrite)            \
+	X(nbd_aio_zero)              \
+	X(nbd_can_flush)             \
+	X(nbd_can_meta_context)      \
+	X(nbd_can_multi_conn)        \
+	X(nbd_can_zero)              \
+	X(nbd_close)                 \
+	X(nbd_create)                \
+	X(nbd_get_block_size)        \
+	X(nbd_get_errno)             \
+	X(nbd_get_error)             \
+	X(nbd_get_size)              \
+	X(nbd_is_read_only)          \
+	X(nbd_poll)                  \
+	X(nbd_set_uri_allow_local_file)
 
 struct libnbd {
 	LIBNBD(LIBRARY_MEMBER)

@@ -31,12 +31,21 @@ enum {
 };
 
 /* What is used of libvncserver, which is loaded with the first server. */
-#define LIBVNCSERVER(X)                                                                      \
-	X(rfbCheckPasswordByList)                                                            \
-	X(rfbClientIteratorNext) X(rfbCloseClient) X(rfbGetClientIterator) X(rfbGetScreen)   \
-		X(rfbInitServer) X(rfbLogEnable) X(rfbMarkRectAsModified) X(rfbNewClient)    \
-			X(rfbNewFramebuffer) X(rfbProcessEvents) X(rfbReleaseClientIterator) \
-				X(rfbScreenCleanup) X(rfbShutdownServer)
+#define LIBVNCSERVER(X)             \
+	X(rfbCheckPasswordByList)   \
+	X(rfbClientIteratorNext)    \
+	X(rfbCloseClient)           \
+	X(rfbGetClientIterator)     \
+	X(rfbGetScreen)             \
+	X(rfbInitServer)            \
+	X(rfbLogEnable)             \
+	X(rfbMarkRectAsModified)    \
+	X(rfbNewClient)             \
+	X(rfbNewFramebuffer)        \
+	X(rfbProcessEvents)         \
+	X(rfbReleaseClientIterator) \
+	X(rfbScreenCleanup)         \
+	X(rfbShutdownServer)
 
 struct libvncserver {
 	LIBVNCSERVER(LIBRARY_MEMBER)
@@ -153,7 +162,8 @@ static void refresh(struct vnc *vnc)
 
 static gboolean on_timer(gpointer opaque);
 
-/* While there are clients. From the end of one refresh to the next, so that long ones leave the guest its screen. */
+/* While there are clients. From the end of one refresh to the next, so that long ones leave the
+ * guest its screen. */
 static void start_timer(struct vnc *vnc)
 {
 	if (vnc->timer || !vnc->n_clients)
