@@ -93,6 +93,11 @@ extern const size_t block_n_formats;
 extern const struct block_format block_format_raw, block_format_luks, block_format_qcow2,
 	block_format_vdi, block_format_vhd, block_format_vhdx, block_format_vmdk;
 
+static inline uint64_t round_up(uint64_t value, uint64_t to)
+{
+	return (value + to - 1) / to * to;
+}
+
 static inline struct file *image_data(const struct image *image)
 {
 	return image->data ? image->data : image->file;

@@ -7,6 +7,7 @@
 
 #include "base/be.h"
 #include "base/error.h"
+#include "block/format.h"
 #include "block/image.h"
 
 enum {
@@ -252,11 +253,6 @@ static bool is_master_key(const uint8_t *header, int hash, const uint8_t *key, s
 	return derive(hash, key, len, header + MK_DIGEST_SALT,
 		      be32_load(header + MK_DIGEST_ITERATIONS), digest, DIGEST_LEN) &&
 	       !memcmp(digest, header + MK_DIGEST, DIGEST_LEN);
-}
-
-static size_t round_up(size_t value, size_t unit)
-{
-	return (value + unit - 1) / unit * unit;
 }
 
 /* The master key by one slot; false: by another, or none. */

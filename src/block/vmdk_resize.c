@@ -12,11 +12,6 @@
 
 #include "base/le.h"
 
-static uint64_t round_up(uint64_t value, uint64_t to)
-{
-	return (value + to - 1) / to * to;
-}
-
 /* The descriptor as it is in the file by now, of another size. */
 static bool store_descriptor(struct vmdk *vmdk, uint64_t size, GError **error)
 {

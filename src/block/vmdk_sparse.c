@@ -28,11 +28,6 @@ enum {
 	MARKER_FOOTER = 3,
 };
 
-static uint64_t round_up(uint64_t value, uint64_t to)
-{
-	return (value + to - 1) / to * to;
-}
-
 static struct extent *extent_of(struct bat *bat)
 {
 	return (struct extent *)bat; /* begins with it */

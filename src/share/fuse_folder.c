@@ -55,32 +55,30 @@ int fuse_do_create(struct fuse *fuse, struct fuse_call *c)
 	return 0;
 }
 
-int fuse_do_mkdir(struct fuse *fuse, struct fuse_call *c)
+/* What both messages begin with is the mode. */
+static int make_node(struct fuse *fuse, struct fuse_call *c, size_t in_len,
+		     int (*make)(struct tree_node *, const char *, mode_t))
 {
-	struct fuse_mkdir_in in;
+	uint32_t in[sizeof(struct fuse_mknod_in) / 4];
 	const char *name;
 	int status;
 
-	message_get_bytes(&c->m, &in, sizeof(in));
+	message_get_bytes(&c->m, in, in_len);
 	name = fuse_get_name(c);
 	if (c->m.bad)
 		return EINVAL;
-	status = tree_mkdir(c->node, name, in.mode);
+	status = make(c->node, name, in[0]);
 	return status ? status : put_child(fuse, c, name);
+}
+
+int fuse_do_mkdir(struct fuse *fuse, struct fuse_call *c)
+{
+	return make_node(fuse, c, sizeof(struct fuse_mkdir_in), tree_mkdir);
 }
 
 int fuse_do_mknod(struct fuse *fuse, struct fuse_call *c)
 {
-	struct fuse_mknod_in in;
-	const char *name;
-	int status;
-
-	message_get_bytes(&c->m, &in, sizeof(in));
-	name = fuse_get_name(c);
-	if (c->m.bad)
-		return EINVAL;
-	status = tree_mknod(c->node, name, in.mode);
-	return status ? status : put_child(fuse, c, name);
+	return make_node(fuse, c, sizeof(struct fuse_mknod_in), tree_mknod);
 }
 
 int fuse_do_symlink(struct fuse *fuse, struct fuse_call *c)

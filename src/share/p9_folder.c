@@ -106,8 +106,7 @@ int p9_do_readdir(struct p9 *p9, struct p9_call *c)
 	return status;
 }
 
-/* name, mode, group */
-int p9_do_mkdir(struct p9 *p9, struct p9_call *c)
+static int make_node(struct p9 *p9, struct p9_call *c, int (*make)(struct tree_node *, const char *, mode_t))
 {
 	uint32_t mode;
 	int status;
@@ -116,8 +115,14 @@ int p9_do_mkdir(struct p9 *p9, struct p9_call *c)
 	mode = message_get(&c->m, 4);
 	if (c->m.bad)
 		return EINVAL;
-	status = tree_mkdir(c->place.node, c->names[0], mode);
+	status = make(c->place.node, c->names[0], mode);
 	return status ? status : put_qid_at(p9, c, c->names[0]);
+}
+
+/* name, mode, group */
+int p9_do_mkdir(struct p9 *p9, struct p9_call *c)
+{
+	return make_node(p9, c, tree_mkdir);
 }
 
 /* name, target, group */
@@ -137,15 +142,7 @@ int p9_do_symlink(struct p9 *p9, struct p9_call *c)
 /* name, mode, major, minor, group */
 int p9_do_mknod(struct p9 *p9, struct p9_call *c)
 {
-	uint32_t mode;
-	int status;
-
-	p9_get_name(c, c->names[0], false);
-	mode = message_get(&c->m, 4);
-	if (c->m.bad)
-		return EINVAL;
-	status = tree_mknod(c->place.node, c->names[0], mode);
-	return status ? status : put_qid_at(p9, c, c->names[0]);
+	return make_node(p9, c, tree_mknod);
 }
 
 /* fid of what is linked to, name */

@@ -155,11 +155,6 @@ static bool check_preallocation(const struct image_create *create, const char *h
 	return true;
 }
 
-static uint64_t round_up(uint64_t value, uint64_t unit)
-{
-	return (value + unit - 1) / unit * unit;
-}
-
 static uint64_t clusters_of(const struct qcow2_header *h, uint64_t bytes)
 {
 	return round_up(bytes, 1ull << h->cluster_bits) >> h->cluster_bits;
